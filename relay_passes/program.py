@@ -1,0 +1,63 @@
+"""The integer graph after the passes: layers in execution order over named values. Every backend and the reference read this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nnc_tvm.schedules.operators import Operator, TensorType
+from nnc_tvm.schedules.quantization import Mode
+from nnc_tvm.schedules.rule import Stage
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor. `scale` and `zero_point` say what its integers mean; None for float and unquantized tensors."""
+
+    name: str
+    type: TensorType
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One operator applied to values. name: the source model's name for the node, or one made from the operator.
+
+    note: for people, why the layer is what it is ("no integer form: Erf").
+    """
+
+    name: str
+    operator: Operator
+    inputs: tuple[str, ...]
+    output: str
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """inputs, outputs: value names in the model's order. constants: arrays that layers read as inputs (not weights)."""
+
+    values: dict[str, Value]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    requantize: Mode
+    constants: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ScheduledLayer:
+    """A layer with the kernels a target computes it by; () for a Reshape, which is an alias of its input."""
+
+    layer: Layer
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ScheduledProgram:
+    """What packaging starts from."""
+
+    program: Program
+    layers: tuple[ScheduledLayer, ...]

@@ -1,0 +1,114 @@
+"""From accumulator to output element, as TE expressions: the equations of `quantization` in the form kernels inline."""
+
+from __future__ import annotations
+
+import math
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+from tvm import te, tirx
+
+from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, ScaleToFloat
+
+Expr = Any
+Constants = list[tuple[str, np.ndarray]]
+
+
+def const(value: float, dtype: str) -> Expr:
+    return tirx.const(value, dtype)
+
+
+@singledispatch
+def epilogue_constants(epilogue: Epilogue, channels: int) -> Constants:
+    """Named per-channel arrays that the epilogue reads, each padded with zeros to `channels` entries."""
+    raise TypeError(type(epilogue))
+
+
+@singledispatch
+def apply_epilogue(epilogue: Epilogue, acc: Expr, parameters: list[Expr]) -> Expr:
+    """The output element for the accumulator `acc`; `parameters` are the channel's entries of `epilogue_constants`, in order."""
+    raise TypeError(type(epilogue))
+
+
+def spread(values: np.ndarray, channels: int, count: int) -> np.ndarray:
+    """(1,) or (count,) values as (channels,): repeated or zero-padded."""
+    full = np.zeros(channels, values.dtype)
+    full[:count] = values
+    return full
+
+
+@epilogue_constants.register
+def _(epilogue: FixedRequantize, channels: int) -> Constants:
+    n = epilogue.multiplier.size if epilogue.multiplier.size > 1 else channels
+    return [("multiplier", spread(epilogue.multiplier, channels, n)), ("shift", spread(epilogue.shift, channels, n))]
+
+
+@epilogue_constants.register(FloatRequantize)
+@epilogue_constants.register(ScaleToFloat)
+def _(epilogue: FloatRequantize | ScaleToFloat, channels: int) -> Constants:
+    return [("scale", spread(epilogue.scale, channels, epilogue.scale.size if epilogue.scale.size > 1 else channels))]
+
+
+@epilogue_constants.register
+def _(epilogue: FloatClamp, channels: int) -> Constants:
+    return []
+
+
+def clamp(value: Expr, low: float, high: float) -> Expr:
+    """max(min(value, high), low) in the dtype of `value`; infinite bounds cost nothing."""
+    dtype = str(value.dtype)
+    if high != math.inf:
+        value = te.min(value, const(high, dtype))
+    if low != -math.inf:
+        value = te.max(value, const(low, dtype))
+    return value
+
+
+def high_multiply(a: Expr, b: Expr) -> Expr:
+    """gemmlowp's SaturatingRoundingDoublingHighMul for b >= 0: round(a * b / 2^31), halves up; int32.
+
+    The sum of the 64-bit product and 2^30 is shifted logically: only bits 31..62 are kept, and AVX2 has no arithmetic 64-bit shift.
+    """
+    product = a.astype("int64") * b.astype("int64") + const(1 << 30, "int64")
+    return (product.astype("uint64") >> const(31, "uint64")).astype("int32")
+
+
+def rounding_shift(value: Expr, exponent: Expr) -> Expr:
+    """gemmlowp's RoundingDivideByPOT: value / 2^exponent, halves away from zero; exponent int32 in [0, 31]."""
+    one = const(1, "int32")
+    mask = (one << exponent) - one
+    threshold = (mask >> one) + tirx.Select(value < const(0, "int32"), one, const(0, "int32"))
+    return (value >> exponent) + tirx.Select((value & mask) > threshold, one, const(0, "int32"))
+
+
+def multiply_by_quantized(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
+    """acc * multiplier * 2^(shift - 31) as LiteRT's MultiplyByQuantizedMultiplier rounds it; int32."""
+    zero = const(0, "int32")
+    left, right = te.max(shift, zero), te.max(zero - shift, zero)
+    return rounding_shift(high_multiply(acc << left, multiplier), right)
+
+
+@apply_epilogue.register
+def _(epilogue: FixedRequantize, acc: Expr, parameters: list[Expr]) -> Expr:
+    value = multiply_by_quantized(acc, *parameters) + const(epilogue.zero_point, "int32")
+    return clamp(value, epilogue.low, epilogue.high).astype("int8")
+
+
+@apply_epilogue.register
+def _(epilogue: FloatRequantize, acc: Expr, parameters: list[Expr]) -> Expr:
+    # clamped before rounding: the bounds are integers, so the result is the same and the conversion to int32 cannot overflow
+    value = clamp(acc.astype("float32") * parameters[0], epilogue.low - epilogue.zero_point, epilogue.high - epilogue.zero_point)
+    return (tirx.nearbyint(value).astype("int32") + const(epilogue.zero_point, "int32")).astype("int8")
+
+
+@apply_epilogue.register
+def _(epilogue: ScaleToFloat, acc: Expr, parameters: list[Expr]) -> Expr:
+    return clamp(acc.astype("float32") * parameters[0], epilogue.low, epilogue.high)
+
+
+@apply_epilogue.register
+def _(epilogue: FloatClamp, acc: Expr, parameters: list[Expr]) -> Expr:
+    return clamp(acc, epilogue.low, epilogue.high)
+
+

@@ -1,0 +1,20 @@
+"""What kernels compute: one operator per file, its parameters, equation and compute definition."""
+
+from nnc_tvm.schedules.operators.conv2d import Conv2d
+from nnc_tvm.schedules.operators.dense import Dense
+from nnc_tvm.schedules.operators.depthwise import DepthwiseConv2d
+from nnc_tvm.schedules.operators.elementwise import LinearCombination, Multiply
+from nnc_tvm.schedules.operators.matmul import MatMul
+from nnc_tvm.schedules.operators.movement import Broadcast, Concat, Pad, Reshape, StridedSlice, Transpose
+from nnc_tvm.schedules.operators.operator import Operator, TensorType
+from nnc_tvm.schedules.operators.pool import AveragePool2d, MaxPool2d, Mean
+from nnc_tvm.schedules.operators.requantize import Dequantize, FlipSign, Quantize, Rescale
+from nnc_tvm.schedules.operators.resize import ResizeBilinear, ResizeNearest
+from nnc_tvm.schedules.operators.softmax import FixedSoftmax, TableSoftmax
+from nnc_tvm.schedules.operators.table import Table
+
+__all__ = [
+    "AveragePool2d", "Broadcast", "Concat", "Conv2d", "Dense", "DepthwiseConv2d", "Dequantize", "FixedSoftmax", "FlipSign",
+    "LinearCombination", "MatMul", "MaxPool2d", "Mean", "Multiply", "Operator", "Pad", "Quantize", "Rescale", "Reshape",
+    "ResizeBilinear", "ResizeNearest", "StridedSlice", "Table", "TableSoftmax", "TensorType", "Transpose",
+]

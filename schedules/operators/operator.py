@@ -1,0 +1,43 @@
+"""What every operator has in common. One operator per file; an instance holds everything a kernel computes from, but for its inputs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Shape and dtype of a tensor. Images are NHWC."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.elements * ITEM_BYTES[self.dtype]
+
+
+ITEM_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4}
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """Base of the operators. Subclasses are frozen dataclasses whose docstring is the equation they compute."""
+
+    inputs: tuple[TensorType, ...]
+    output: TensorType
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one call, dense; 0 where the term makes no sense."""
+        return 0
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of weights and biases as the model holds them (not as packed)."""
+        return 0

@@ -1,0 +1,57 @@
+"""What a target is: hardware as data. Rules and the package builder read it; nothing asks for a target's kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from nnc_tvm.schedules.rule import Rule
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """The programs that turn a package into something that runs.
+
+    prefix: of the GNU tools ("aarch64-linux-gnu-", "" for the host's own).
+    emulator: command that runs a foreign executable, with "{cpu}" for the emulator's CPU name; empty when it runs natively.
+    packages: Debian packages that provide them, for the message when they are missing.
+    """
+
+    prefix: str = ""
+    emulator: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of device.
+
+    kind: "x86_cpu", "arm_cpu", ...; mcpu: LLVM's CPU name; triple: LLVM's target triple.
+    features: instruction-set extensions that rules ask for ("avx2", "neon", "dotprod", "i8mm").
+    vector_bytes: width of a vector register; registers: how many; cache sizes in bytes.
+    rules: schedule rules in the order they are tried.
+    emulated_cpu: the name the emulator knows the CPU by.
+    """
+
+    kind: str
+    mcpu: str
+    triple: str
+    features: frozenset[str]
+    vector_bytes: int
+    registers: int
+    l1_bytes: int
+    l2_bytes: int
+    rules: tuple[Rule, ...] = field(repr=False)
+    toolchain: Toolchain = Toolchain()
+    emulated_cpu: str = ""
+    attributes: tuple[str, ...] = ()
+
+    def tvm_target(self) -> Any:
+        """The tvm.target.Target that LLVM compiles for."""
+        import tvm
+
+        config: dict[str, Any] = {"kind": "llvm", "mtriple": self.triple, "mcpu": self.mcpu, "num-cores": 1}
+        if self.attributes:
+            config["mattr"] = list(self.attributes)
+        return tvm.target.Target(config)
