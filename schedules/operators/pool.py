@@ -27,8 +27,8 @@ class MaxPool2d(Operator):
 class AveragePool2d(Operator):
     """The mean over each window.
 
-    epilogue None (`fixed`, LiteRT's AVERAGE_POOL_2D; input and output on one scale): y = clamp(round(sum x / count), low, high), the
-    division rounding half away from zero.
+    epilogue None (`fixed`, LiteRT's AVERAGE_POOL_2D; input and output on one scale): y = clamp(round(sum (x - z) / count) + z, low, high),
+    the division rounding half away from zero; z = 0 for int8 models and -128 for uint8 ones, whose kernel rounds the uint8 values.
     Otherwise: y = epilogue(sum (x - z)), the epilogue's scale per output position (OH * OW entries, or 1) having 1 / count in it.
     count is the number of elements inside the image, or the whole window with count_include_pad.
 
@@ -49,8 +49,8 @@ class AveragePool2d(Operator):
 class Mean(Operator):
     """The mean over `axes`.
 
-    `fixed` (LiteRT's MEAN): y = clamp(round(requantized(sum (x - z)) / count) + zero_point), the division rounding half away from zero.
-    `float`: y = requantize(sum (x - z)), with 1 / count in the scale.
+    `fixed` and `float`: y = requantize(sum (x - z)), with 1 / count in the scale. LiteRT's MEAN divides the Q31 multiplier by the
+    count, so `fixed` has a multiplier in [2^29, 2^31) here.
     Float form: y = sum x / count, epilogue FloatClamp.
 
     inputs: (x int8 or float32,); output: the axes are removed, or kept with extent 1 as the output's shape says.
