@@ -1,0 +1,176 @@
+"""One spelling of QDQ graphs: int8 activations, constants folded, data movement on integers, clamps before the quantize.
+
+- uint8 tensors become int8 with the zero point moved by 128; exact. uint8 inputs and outputs are converted at the door.
+- Data movement (reshape, transpose, slice, max pooling, ...) of a dequantized tensor happens before the dequantize, on integers.
+- clip on a quantized tensor becomes a clip on the reals before the quantize; full-range clips vanish.
+- quantize(dequantize(x)) with the same parameters is x. Concatenation brings its inputs to the output's scale first.
+- Movement of constants is computed now.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild
+from nnc_tvm.relay_passes.qdq import RANGES, dequantize, quantization_of, quantize, same_quantization, shifted_to_int8
+from nnc_tvm.schedules.quantization import QuantParams
+
+Expr = Any
+
+MOVEMENT = frozenset({
+    "relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten", "relax.nn.max_pool2d", "relax.strided_slice",
+    "relax.broadcast_to", "relax.flip", "relax.repeat", "relax.tile",
+})
+
+
+def moved_constant(call: Expr, value: np.ndarray) -> np.ndarray | None:
+    """What a movement call makes of a constant; None for movements that are left to run time."""
+    name = operator_name(call)
+    if name == "relax.permute_dims":
+        return value.transpose([int(a) for a in call.attrs.axes]) if call.attrs.axes is not None else value.transpose()
+    if name in ("relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"):
+        return value.reshape([int(d) for d in call.ty.shape])
+    return None
+
+
+def moved_axis(call: Expr, before: tuple[int, ...], after: tuple[int, ...], axis: int) -> int | None:
+    """Where axis `axis` of a tensor is after a transpose or reshape; None where a reshape splits or merges it."""
+    if operator_name(call) == "relax.permute_dims":
+        axes = [int(a) for a in call.attrs.axes] if call.attrs.axes is not None else list(range(len(before)))[::-1]
+        return axes.index(axis)
+    leading = int(np.prod(before[:axis]))
+    for new, extent in enumerate(after):
+        if extent == before[axis] and int(np.prod(after[:new])) == leading:
+            return new
+    return None
+
+
+class CanonicalizeQdq:
+    """See the module. State: the quantization of every integer variable that the pass has made."""
+
+    def __init__(self) -> None:
+        self.quantized: dict[Any, QuantParams] = {}
+
+    def remember(self, variable: Expr, q: QuantParams) -> Expr:
+        self.quantized[variable] = q
+        return variable
+
+    def visit(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        name = operator_name(expr)
+        if name in MOVEMENT:
+            return self.movement(r, variable, expr)
+        handler = {"relax.quantize": self.quantize, "relax.dequantize": self.dequantize, "relax.clip": self.clip, "relax.concat": self.concat}.get(name)
+        return handler(r, variable, expr) if handler else expr
+
+    def movement(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        source = expr.args[0]
+        expr = r.emit(expr, variable.name)
+        typed = r.definition(expr)
+        value = constant(source)
+        if value is not None:
+            moved = moved_constant(typed, value)
+            return relax.const(moved) if moved is not None else expr
+        if source in self.quantized:
+            return self.remember(expr, self.quantized[source])
+        inner = r.definition(source)
+        q = quantization_of(inner)
+        if q is None or operator_name(inner) != "relax.dequantize":
+            return expr
+        before, after = tuple(int(d) for d in source.ty.shape), tuple(int(d) for d in expr.ty.shape)
+        value = constant(inner.args[0])
+        if value is not None:
+            moved = moved_constant(typed, value)
+            axis = 0 if q.per_tensor else moved_axis(typed, before, after, q.axis)
+            return expr if moved is None or axis is None else dequantize(relax.const(moved), QuantParams(q.scale, q.zero_point, q.dtype, axis))
+        if not q.per_tensor:
+            return expr
+        moved_integers = self.remember(r.emit(call_with(typed, [inner.args[0], *typed.args[1:]]), variable.name + "_q"), q)
+        return dequantize(moved_integers, q)
+
+    def quantize(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        q = quantization_of(expr)
+        if q is None:
+            return expr
+        target = shifted_to_int8(q)
+        inner = r.definition(expr.args[0])
+        source = quantization_of(inner)
+        if operator_name(inner) == "relax.dequantize" and source is not None and same_quantization(source, target) and not _is_constant(inner.args[0]):
+            return inner.args[0]
+        if operator_name(inner) == "relax.concat":
+            parts = [self.onto_scale(r, field, target) for field in inner.args[0].fields]
+            return self.remember(r.emit(relax.op.concat(parts, axis=int(inner.attrs.axis)), variable.name), target)
+        return self.remember(r.emit(quantize(expr.args[0], target), variable.name), target)
+
+    def onto_scale(self, r: Rebuilder, real: Expr, target: QuantParams) -> Expr:
+        """The integers of `real` on the scale `target`."""
+        inner = r.definition(real)
+        source = quantization_of(inner)
+        if operator_name(inner) == "relax.dequantize" and source is not None and same_quantization(source, target):
+            return inner.args[0]
+        return self.remember(r.emit(quantize(real, target)), target)
+
+    def dequantize(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        q = quantization_of(expr)
+        source = expr.args[0]
+        if q is None or _is_constant(source):
+            return expr
+        if str(r.graph.definitions[variable].args[0].ty.dtype) == "uint8":  # what it was before its source became int8
+            q = QuantParams(q.scale, q.zero_point, "uint8", q.axis)
+            if source not in self.quantized:  # a uint8 input of the model
+                shifted = shifted_to_int8(q)
+                source = self.remember(r.emit(quantize(r.emit(dequantize(source, q)), shifted)), shifted)
+                r.values[expr.args[0]] = source
+            q = shifted_to_int8(q)
+        return dequantize(source, q)
+
+    def clip(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        source = expr.args[0]
+        q = self.quantized.get(source)
+        if q is None or not q.per_tensor:
+            return expr
+        shift = 128 if str(variable.ty.dtype) == "uint8" else 0
+        low, high = (float(a.value) - shift for a in expr.args[1:3])
+        bounds = RANGES[q.dtype]
+        if low <= bounds[0] and high >= bounds[1]:
+            return source
+        scale, zero = q.scalar()
+        inner = r.definition(source)
+        real = inner.args[0] if operator_name(inner) == "relax.quantize" else r.emit(dequantize(source, q))
+        clipped = r.emit(relax.op.clip(real, scale * (low - zero), scale * (high - zero)))
+        return self.remember(r.emit(quantize(clipped, q), variable.name), q)
+
+    def concat(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        if not isinstance(expr.args[0], relax.Tuple):
+            return expr
+        fields = list(expr.args[0].fields)
+        if all(f in self.quantized for f in fields):
+            return self.remember(r.emit(expr, variable.name), self.quantized[fields[0]])
+        parameters = [quantization_of(r.definition(f)) for f in fields]
+        first = parameters[0]
+        if first is None or not first.per_tensor or any(p is None or not same_quantization(p, first) for p in parameters):
+            return expr
+        integers = [r.definition(f).args[0] for f in fields]
+        if any(_is_constant(i) or not isinstance(i, tvm.ir.Var) for i in integers):
+            return expr
+        return dequantize(self.remember(r.emit(relax.op.concat(integers, axis=int(expr.attrs.axis)), variable.name + "_q"), first), first)
+
+    def finish(self, r: Rebuilder, result: Expr) -> Expr:
+        new = r.values.get(result, result)
+        if str(result.ty.dtype) == "uint8" and new in self.quantized and str(new.ty.dtype) == "int8":
+            q = self.quantized[new]
+            return r.emit(quantize(r.emit(dequantize(new, q)), QuantParams(q.scale, q.zero_point + 128, "uint8", q.axis)))
+        return new
+
+
+def _is_constant(expr: Expr) -> bool:
+    return constant(expr) is not None
+
+
+def canonicalize_qdq(module: tvm.IRModule) -> tvm.IRModule:
+    """The pass: IRModule -> IRModule, the same meaning."""
+    state = CanonicalizeQdq()
+    return rebuild(module, state.visit, state.finish)

@@ -1,0 +1,176 @@
+"""Convolution, dense and matrix products, with bias, activation and requantization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, parse_operand, parse_output, real_values, single_use
+from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
+from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, TensorType
+from nnc_tvm.schedules.quantization import Mode
+
+Expr = Any
+
+
+def _with_bias(graph: Graph, out: Output, channel_axis_size: int, name: str) -> tuple[Expr, Leaf | None, list[Expr]] | None:
+    """(the contraction's variable, its bias operand, covered) below `out`; None where there is no contraction `name`."""
+    core = out.real
+    call = graph.definition(core)
+    if operator_name(call) == name:
+        return core, None, [core]
+    if operator_name(call) != "relax.add":
+        return None
+    for side in (0, 1):
+        inner, bias = call.args[side], parse_operand(graph, call.args[1 - side])
+        if operator_name(graph.definition(inner)) == name and bias.array is not None and single_use(graph, inner):
+            channels = tensor_type(inner).shape[-1]
+            if bias.array.size == channels and (bias.array.ndim == 0 or bias.array.shape[-1] == channels):
+                return inner, bias, [inner, core]
+    return None
+
+
+def _bias_integers(bias: Leaf | None, unit: np.ndarray, channels: int, name: str) -> np.ndarray:
+    """int32 (channels,) in units of `unit`, the product of input and weight scale."""
+    if bias is None:
+        return np.zeros(channels, np.int32)
+    assert bias.array is not None
+    if bias.quantization is not None and bias.array.dtype == np.int32 and not np.any(bias.quantization.zero_point):
+        if np.allclose(np.broadcast_to(bias.quantization.scale, (channels,)), np.broadcast_to(unit, (channels,)), rtol=1e-3):
+            return bias.array.reshape(-1)
+    values = np.rint(np.asarray(real_values(bias)).reshape(-1) / unit)
+    if np.abs(values).max(initial=0) >= 2**31:
+        raise Unsupported(f"'{name}': a bias of {np.abs(values).max():.3g} steps does not fit int32; quantize the layer with a larger scale or leave it float")
+    return values.astype(np.int32)
+
+
+def _weights(leaf: Leaf, order: list[int], channel_axis: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """(weights int16 without zero point, transposed by `order`; float64 scale () or (channels,)); None when quantized along another axis."""
+    q = leaf.quantization
+    assert q is not None and leaf.array is not None
+    if not q.per_tensor and q.axis != channel_axis:
+        return None
+    shape = [1] * leaf.array.ndim
+    if not q.per_tensor:
+        shape[q.axis] = -1
+    wide = (leaf.array.astype(np.int32) - q.zero_point.reshape(shape)).astype(np.int16)
+    return wide.transpose(order), q.scale.astype(np.float64)
+
+
+def _is_integer(x: Leaf, w: Leaf) -> bool:
+    return (x.quantization is not None and x.array is None and x.quantization.per_tensor and x.quantization.dtype == "int8" and w.quantization is not None
+            and w.array is not None and w.array.dtype in (np.int8, np.uint8))
+
+
+def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """conv2d in NHWC [+ bias] [+ clamp] [+ quantize]; integers when both operands are, else all float."""
+    out = parse_output(graph, variable)
+    found = _with_bias(graph, out, -1, "relax.nn.conv2d")
+    if found is None or any(v is not variable and not single_use(graph, v) for v in found[2]):
+        return None
+    core, bias, covered = found
+    call = graph.definition(core)
+    a = call.attrs
+    x, w = parse_operand(graph, call.args[0]), parse_operand(graph, call.args[1])
+    if str(a.data_layout) != "NHWC":
+        return None
+    layout = str(a.kernel_layout)
+    order = [layout.index(c) for c in "OHWI"]
+    integer = _is_integer(x, w)
+    channels = tensor_type(core).shape[-1]
+    if integer:
+        packed = _weights(w, order, layout.index("O"))
+        if packed is None:
+            return None
+        weight, weight_scale = packed
+        assert x.quantization is not None
+        in_scale, in_zero = x.quantization.scalar()
+        unit = np.float64(np.float32(in_scale)) * weight_scale
+        bias_values: np.ndarray = _bias_integers(bias, unit, channels, variable.name)
+        source: Expr = x.expr
+    else:
+        weights = real_values(w)
+        if weights is None or out.quantization is not None:
+            return None  # the float kernel is matched at the float value; the quantize stands alone
+        weight, unit, in_zero = weights.astype(np.float32).transpose(order), np.float64(1), 0
+        bias_values = np.zeros(channels, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
+        source = call.args[0]
+    padding = tuple(int(p) for p in a.padding)
+    common: dict[str, Any] = {
+        "inputs": (tensor_type(source),), "output": tensor_type(variable), "bias": bias_values, "epilogue": out.epilogue(mode, unit, not integer), "input_zero_point": in_zero,
+        "strides": tuple(int(s) for s in a.strides), "padding": padding, "dilation": tuple(int(d) for d in a.dilation),
+    }
+    groups = int(a.groups)
+    in_channels = tensor_type(source).shape[-1]
+    if groups == in_channels and groups > 1:
+        kh, kw = weight.shape[1:3]
+        # OHWI with I = 1; layouts with the channel first and a multiplier hold the same elements as (C, m)
+        operator: Any = DepthwiseConv2d(weight=np.ascontiguousarray(weight.transpose(1, 2, 0, 3).reshape(kh, kw, channels)), **common)
+    else:
+        operator = Conv2d(weight=np.ascontiguousarray(weight), groups=groups, **common)
+    return Match(operator, (source,), (*covered, *out.covered))
+
+
+def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """matmul with a constant right side [+ bias] [+ clamp] [+ quantize]."""
+    out = parse_output(graph, variable)
+    found = _with_bias(graph, out, -1, "relax.matmul")
+    if found is None or any(v is not variable and not single_use(graph, v) for v in found[2]):
+        return None
+    core, bias, covered = found
+    call = graph.definition(core)
+    x, w = parse_operand(graph, call.args[0]), parse_operand(graph, call.args[1])
+    if w.array is None or w.array.ndim != 2:
+        return None
+    integer = _is_integer(x, w)
+    channels = w.array.shape[1]
+    if integer:
+        packed = _weights(w, [1, 0], 1)
+        if packed is None:
+            return None
+        weight, weight_scale = packed
+        assert x.quantization is not None
+        in_scale, in_zero = x.quantization.scalar()
+        unit = np.float64(np.float32(in_scale)) * weight_scale
+        bias_values: np.ndarray = _bias_integers(bias, unit, channels, variable.name)
+        source: Expr = x.expr
+    else:
+        if out.quantization is not None:
+            return None
+        weight, unit, in_zero, source = np.asarray(real_values(w)).astype(np.float32).T, np.float64(1), 0, call.args[0]
+        bias_values = np.zeros(channels, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
+    shape = tensor_type(source).shape
+    rows = int(np.prod(shape[:-1]))
+    x_type, y_type = tensor_type(source), tensor_type(variable)
+    operator = Dense((TensorType((rows, shape[-1]), x_type.dtype),), TensorType((rows, channels), y_type.dtype), np.ascontiguousarray(weight), bias_values,
+                     out.epilogue(mode, unit, not integer), in_zero)
+    return Match(operator, (source,), (*covered, *out.covered))
+
+
+def match_matmul(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """matmul of two activations of equal batch [+ clamp] [+ quantize]."""
+    out = parse_output(graph, variable)
+    call = graph.definition(out.real)
+    if operator_name(call) != "relax.matmul" or (out.real is not variable and not single_use(graph, out.real)):
+        return None
+    a, b = parse_operand(graph, call.args[0]), parse_operand(graph, call.args[1])
+    if a.array is not None or b.array is not None:
+        return None
+    integer = all(x.quantization is not None and x.quantization.per_tensor and x.quantization.dtype == "int8" for x in (a, b))
+    if not integer and out.quantization is not None:
+        return None
+    left, right = (a.expr, b.expr) if integer else call.args[:2]
+    ls, rs = tensor_type(left).shape, tensor_type(right).shape
+    if len(ls) < 2 or len(rs) < 2 or ls[:-2] != rs[:-2]:
+        return None
+    batch = int(np.prod(ls[:-2]))
+    unit, zeros = np.float64(1), (0, 0)
+    if a.quantization is not None and b.quantization is not None and integer:
+        (sa, za), (sb, zb) = a.quantization.scalar(), b.quantization.scalar()
+        unit, zeros = np.float64(np.float32(sa)) * np.float64(np.float32(sb)), (za, zb)
+    dtype = tensor_type(left).dtype
+    operator = MatMul((TensorType((batch, *ls[-2:]), dtype), TensorType((batch, *rs[-2:]), dtype)), TensorType((batch, ls[-2], rs[-1]), tensor_type(variable).dtype),
+                      out.epilogue(mode, unit, not integer), zeros)
+    return Match(operator, (left, right), (out.real, *out.covered))

@@ -1,0 +1,146 @@
+"""What a pattern is, and the pieces patterns share.
+
+A pattern looks at one binding from its result backwards. It either takes the bindings that the operator stands for, or says None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tvm
+
+from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
+from nnc_tvm.relay_passes.qdq import quantization_of
+from nnc_tvm.schedules.operators import Operator, TensorType
+from nnc_tvm.schedules.quantization import Epilogue, FloatClamp, Mode, QuantParams, ScaleToFloat, make_requantize
+
+Expr = Any
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """operator: what the bindings compute. inputs: the variables (or constants) it reads, in order. covered: variables inside, the result last."""
+
+    operator: Operator
+    inputs: tuple[Expr, ...]
+    covered: tuple[Expr, ...]
+
+
+Matcher = Callable[[Graph, Expr, Mode], Match | None]
+"""match(graph, variable, mode) -> Match or None."""
+
+
+@dataclass
+class Output:
+    """The end of a pattern: an optional quantize over an optional clamp of `real`.
+
+    quantization: of the result, None for a float result. low, high: the clamp in reals. covered: the variables from `real` to the result,
+    without `real` itself.
+    """
+
+    real: Expr
+    quantization: QuantParams | None
+    low: float
+    high: float
+    covered: list[Expr]
+
+    def integer_bounds(self) -> tuple[int, int]:
+        """The clamp on the quantized result. Rounds half away from zero, as LiteRT does; exact for bounds on the grid."""
+        assert self.quantization is not None
+        scale, zero = self.quantization.scalar()
+
+        def on_grid(value: float) -> int:
+            steps = float(np.float32(value) / np.float32(scale))
+            return zero + int(math.copysign(math.floor(abs(steps) + 0.5), steps))
+
+        return (-128 if self.low == -math.inf else min(max(on_grid(self.low), -128), 127), 127 if self.high == math.inf else max(min(on_grid(self.high), 127), -128))
+
+    def epilogue(self, mode: Mode, scale: np.ndarray, float_kernel: bool) -> Epilogue:
+        """The epilogue for an accumulator whose unit is `scale` (float64 () or (channels,))."""
+        if self.quantization is None:
+            return FloatClamp(self.low, self.high) if float_kernel else ScaleToFloat(np.atleast_1d(scale).astype(np.float32), self.low, self.high)
+        out, zero = self.quantization.scalar()
+        return make_requantize(mode, scale / np.float64(np.float32(out)), zero, *self.integer_bounds())
+
+
+def clamp_bounds(call: Expr) -> tuple[float, float] | None:
+    """The bounds of an activation that is a clamp."""
+    name = operator_name(call)
+    if name == "relax.nn.relu":
+        return 0.0, math.inf
+    if name == "relax.nn.relu6":
+        return 0.0, 6.0
+    if name == "relax.clip":
+        return tuple(float(a.value) if hasattr(a, "value") and not isinstance(a, tvm.ir.GenericConst) else float(constant(a)) for a in call.args[1:3])  # type: ignore[return-value,arg-type]
+    if name in ("relax.maximum", "relax.minimum"):
+        bound = next((constant(a) for a in call.args if constant(a) is not None and constant(a).size == 1), None)  # type: ignore[union-attr]
+        if bound is not None:
+            return (float(bound.reshape(-1)[0]), math.inf) if name == "relax.maximum" else (-math.inf, float(bound.reshape(-1)[0]))
+    return None
+
+
+def single_use(graph: Graph, variable: Expr) -> bool:
+    return graph.uses[variable] == 1
+
+
+def parse_output(graph: Graph, variable: Expr) -> Output:
+    """Peels quantize and clamps off the definition of `variable`; what is inside must be read by nothing else."""
+    covered = [variable]
+    value = graph.definition(variable)
+    q = quantization_of(value) if operator_name(value) == "relax.quantize" else None
+    real: Expr = variable
+    if q is not None and q.per_tensor and q.dtype == "int8":
+        real = value.args[0]
+    else:
+        q, covered = None, []
+    low, high = -math.inf, math.inf
+    while real in graph.definitions and (real is variable or single_use(graph, real)):
+        call = graph.definitions[real]
+        bounds = clamp_bounds(call)
+        if bounds is None or str(call.ty.dtype if hasattr(call, "ty") and call.ty is not None else "float32") != "float32":
+            break
+        covered.append(real)
+        # the outer clamp is applied last
+        low, high = max(low, min(bounds[0], high)), min(high, max(bounds[1], low))
+        real = next(a for a in call.args if isinstance(a, tvm.ir.Var))
+    return Output(real, q, low, high, covered)
+
+
+@dataclass
+class Leaf:
+    """An operand: integers with their quantization, or reals (quantization None). array: its value where it is constant."""
+
+    expr: Expr
+    quantization: QuantParams | None
+    array: np.ndarray | None
+    covered: list[Expr]
+
+    @property
+    def type(self) -> TensorType:
+        return TensorType(tuple(self.array.shape), str(self.array.dtype)) if self.array is not None else tensor_type(self.expr)
+
+
+def parse_operand(graph: Graph, expr: Expr) -> Leaf:
+    """The integers behind a dequantize, a constant, or the float tensor itself. A dequantize is free: every reader has its own."""
+    value = graph.definition(expr)
+    q = quantization_of(value) if operator_name(value) == "relax.dequantize" else None
+    if q is not None:
+        return Leaf(value.args[0], q, constant(value.args[0]), [])
+    return Leaf(expr, None, constant(value), [])
+
+
+def real_values(leaf: Leaf) -> np.ndarray | None:
+    """The float64 values of a constant operand."""
+    if leaf.array is None:
+        return None
+    if leaf.quantization is None:
+        return leaf.array.astype(np.float64)
+    q = leaf.quantization
+    shape = [1] * leaf.array.ndim
+    if not q.per_tensor:
+        shape[q.axis] = -1
+    return (leaf.array.astype(np.float64) - q.zero_point.reshape(shape)) * q.scale.astype(np.float64).reshape(shape)

@@ -1,0 +1,59 @@
+"""Between scales, and in and out of the integer graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output
+from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
+from nnc_tvm.relay_passes.qdq import quantization_of
+from nnc_tvm.schedules.operators import Dequantize, FlipSign, Quantize, Rescale
+from nnc_tvm.schedules.quantization import Mode, make_requantize
+
+Expr = Any
+
+
+def match_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """quantize(clamp(dequantize(x))): the same reals on another scale; uint8 <-> int8 on one scale flips the sign bit."""
+    value = graph.definition(variable)
+    if operator_name(value) != "relax.quantize":
+        return None
+    target = quantization_of(value)
+    out = parse_output(graph, variable)
+    if out.quantization is None:
+        x = parse_operand(graph, value.args[0])
+        flips = target is not None and x.quantization is not None and {target.dtype, x.quantization.dtype} == {"int8", "uint8"}
+        if not flips or x.array is not None or not np.array_equal(target.scale, x.quantization.scale):  # type: ignore[union-attr]
+            return None
+        return Match(FlipSign((x.type,), tensor_type(variable)), (x.expr,), (variable,))
+    x = parse_operand(graph, out.real)
+    if x.quantization is None or x.array is not None or not x.quantization.per_tensor or x.quantization.dtype not in ("int8", "uint8", "int32"):
+        return None
+    (si, zi), (so, zo) = x.quantization.scalar(), out.quantization.scalar()
+    if x.quantization.dtype == "uint8" and (si, zi - 128) == (so, zo) and out.integer_bounds() == (-128, 127):
+        return Match(FlipSign((x.type,), tensor_type(variable)), (x.expr,), tuple(out.covered))
+    real = float(np.float32(si)) / float(np.float32(so))
+    return Match(Rescale((x.type,), tensor_type(variable), zi, make_requantize(mode, real, zo, *out.integer_bounds())), (x.expr,), tuple(out.covered))
+
+
+def match_quantize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """quantize(clamp(float x)) to int8."""
+    out = parse_output(graph, variable)
+    if out.quantization is None or constant(graph.definition(out.real)) is not None or tensor_type(out.real).dtype != "float32":
+        return None
+    scale, zero = out.quantization.scalar()
+    operator = Quantize((tensor_type(out.real),), tensor_type(variable), scale, zero, *out.integer_bounds(), half_away=mode == "fixed")
+    return Match(operator, (out.real,), tuple(out.covered))
+
+
+def match_dequantize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """dequantize(x) that a float operator or the caller reads."""
+    del mode
+    value = graph.definition(variable)
+    q = quantization_of(value)
+    if operator_name(value) != "relax.dequantize" or q is None or not q.per_tensor or constant(value.args[0]) is not None or q.dtype not in ("int8", "int32"):
+        return None
+    scale, zero = q.scalar()
+    return Match(Dequantize((tensor_type(value.args[0]),), tensor_type(variable), scale, zero), (value.args[0],), (variable,))

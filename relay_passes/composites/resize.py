@@ -1,0 +1,62 @@
+"""Nearest and bilinear resizing of quantized images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output, single_use
+from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
+from nnc_tvm.schedules.operators import ResizeBilinear, ResizeNearest
+from nnc_tvm.schedules.quantization import Mode, make_requantize
+
+Expr = Any
+WEIGHT_ONE = 1024
+
+
+def source_positions(extent: int, out: int, mode: str) -> np.ndarray:
+    """Where in the source (float64) each of `out` positions lies, by ONNX's coordinate transformation."""
+    i, scale = np.arange(out, dtype=np.float64), extent / out
+    transformations = {
+        "half_pixel": (i + 0.5) * scale - 0.5, "asymmetric": i * scale, "align_corners": i * (extent - 1) / max(out - 1, 1),
+        "pytorch_half_pixel": (i + 0.5) * scale - 0.5 if out > 1 else np.zeros(1),
+    }
+    return transformations[mode]
+
+
+def nearest_index(extent: int, out: int, mode: str, rounding: str) -> np.ndarray:
+    """int32 (out,) source index of nearest-neighbour resizing."""
+    p = source_positions(extent, out, mode)
+    rounded = {"floor": np.floor(p), "ceil": np.ceil(p), "round_prefer_floor": np.ceil(p - 0.5), "round_prefer_ceil": np.floor(p + 0.5), "round": np.floor(p + 0.5), "": np.floor(p)}
+    return np.clip(rounded[rounding], 0, extent - 1).astype(np.int32)
+
+
+def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """quantize(resize2d(dequantize(x))), NHWC."""
+    out = parse_output(graph, variable)
+    call = graph.definition(out.real)
+    if out.quantization is None or operator_name(call) != "relax.image.resize2d" or str(call.attrs.layout) != "NHWC" or not single_use(graph, out.real):
+        return None
+    x = parse_operand(graph, call.args[0])
+    if x.quantization is None or not x.quantization.per_tensor or x.quantization.dtype != "int8":
+        return None
+    a, source, target = call.attrs, x.type, tensor_type(variable)
+    (si, zi), (so, zo) = x.quantization.scalar(), out.quantization.scalar()
+    transformation = str(a.coordinate_transformation_mode)
+    extents = list(zip(source.shape[1:3], target.shape[1:3], strict=True))
+    if str(a.method) == "nearest_neighbor" and (si, zi) == (so, zo) and out.integer_bounds() == (-128, 127):
+        rows, columns = (nearest_index(e, o, transformation, str(a.rounding_method)) for e, o in extents)
+        return Match(ResizeNearest((source,), target, rows, columns), (x.expr,), (out.real, *out.covered))
+    if str(a.method) != "linear":
+        return None
+    neighbours, weights = [], []
+    for extent, o in extents:
+        p = np.clip(source_positions(extent, o, transformation), 0, extent - 1)
+        low = np.floor(p).astype(np.int32)
+        upper = np.rint((p - low) * WEIGHT_ONE).astype(np.int32)
+        neighbours.append(np.stack([low, np.minimum(low + 1, extent - 1)], 1).astype(np.int32))
+        weights.append(np.stack([WEIGHT_ONE - upper, upper], 1).astype(np.int32))
+    real = float(np.float32(si)) / float(np.float32(so)) / WEIGHT_ONE**2
+    operator = ResizeBilinear((source,), target, neighbours[0], neighbours[1], weights[0], weights[1], zi, make_requantize(mode, real, zo, *out.integer_bounds()))
+    return Match(operator, (x.expr,), (out.real, *out.covered))

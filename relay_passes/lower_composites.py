@@ -1,0 +1,107 @@
+"""From the canonical Relax module to the integer graph: each group of bindings that a pattern takes becomes one layer.
+
+Patterns are tried from the results backwards, so that the widest group wins; what no pattern takes is moved data, or a float operator
+computed by the kernel that TVM legalizes it to.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import tvm
+
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.relay_passes.composites import MATCHERS, Match
+from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type, variables
+from nnc_tvm.relay_passes.movement import lower_movement
+from nnc_tvm.relay_passes.program import Layer, Program, Value
+from nnc_tvm.relay_passes.qdq import quantization_of
+from nnc_tvm.schedules.quantization import Mode
+
+Expr = Any
+
+
+def snake_case(name: str) -> str:
+    """"DepthwiseConv2d" -> "depthwise_conv2d"."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+class Lowering:
+    """State of one lowering. names: variable -> the value it lives in."""
+
+    def __init__(self, graph: Graph, mode: Mode) -> None:
+        self.graph, self.mode = graph, mode
+        self.matches: dict[Any, Match] = {}
+        self.needed: set[Any] = set()
+
+    def choose(self) -> None:
+        """Finds the groups, from the results backwards over what is needed."""
+        self.needed.update(v for r in self.graph.results() for v in variables(r))
+        for variable in reversed(list(self.graph.definitions)):
+            if variable not in self.needed:
+                continue
+            value = self.graph.definitions[variable]
+            match = next((m for m in (matcher(self.graph, variable, self.mode) for matcher in MATCHERS) if m), None) if operator_name(value) else None
+            if match is not None:
+                self.matches[variable] = match
+            self.needed.update(v for x in (match.inputs if match else [value]) for v in variables(x))
+
+    def program(self) -> Program:
+        self.choose()
+        names: dict[Any, str] = {}
+        values: dict[str, Value] = {}
+        constants: dict[str, np.ndarray] = {}
+        layers: list[Layer] = []
+        scales = self.scales()
+
+        def value_of(expr: Expr) -> str:
+            array = constant(expr)
+            if array is not None:
+                name = f"constant_{len(constants)}"
+                constants[name] = array
+                values[name] = Value(name, tensor_type(expr))
+                return name
+            return names[expr]
+
+        def define(variable: Expr, base: str) -> str:
+            name = base
+            while name in values:
+                name += "_"
+            values[name] = Value(name, tensor_type(variable), *scales.get(variable, (None, None)))
+            names[variable] = name
+            return name
+
+        inputs = tuple(define(p, p.name) for p in self.graph.function.params)
+        counts: dict[str, int] = {}
+        for variable, value in self.graph.definitions.items():
+            if variable not in self.needed or not operator_name(value):
+                if isinstance(value, tvm.ir.Var) and variable in self.needed:
+                    names[variable] = names[value]
+                continue
+            match = self.matches.get(variable) or lower_movement(self.graph, variable)
+            if match is None:
+                raise Unsupported(f"'{variable.name}': no kernel for {operator_name(value)} of {[str(a.ty) for a in value.args if hasattr(a, 'ty')]}")
+            kind = snake_case(type(match.operator).__name__)
+            counts[kind] = counts.get(kind, 0) + 1
+            read = tuple(value_of(x) for x in match.inputs)
+            layers.append(Layer(f"{kind}_{counts[kind]}", match.operator, read, define(variable, f"{kind}_{counts[kind]}")))
+        outputs = tuple(names[r] for r in self.graph.results())
+        return Program(values, inputs, outputs, tuple(layers), self.mode, constants)
+
+    def scales(self) -> dict[Any, tuple[float, int]]:
+        """(scale, zero point) of integer variables, from the quantize that makes them or a dequantize that reads them."""
+        found: dict[Any, tuple[float, int]] = {}
+        for variable, value in self.graph.definitions.items():
+            q = quantization_of(value)
+            if q is not None and q.per_tensor:
+                integer = variable if operator_name(value) == "relax.quantize" else value.args[0]
+                if isinstance(integer, tvm.ir.Var):
+                    found[integer] = q.scalar()
+        return found
+
+
+def lower_composites(module: tvm.IRModule, mode: Mode) -> Program:
+    """The pass: canonical IRModule -> Program. Raises Unsupported naming what has no kernel."""
+    return Lowering(Graph(module["main"]), mode).program()

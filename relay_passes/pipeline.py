@@ -1,0 +1,23 @@
+"""The passes in order: the map of this folder."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+from nnc_tvm.relay_passes.canonicalize_qdq import canonicalize_qdq
+from nnc_tvm.relay_passes.lower_composites import lower_composites
+from nnc_tvm.relay_passes.program import Program
+from nnc_tvm.relay_passes.prove_accumulators import prove_accumulators
+from nnc_tvm.relay_passes.to_nhwc import to_nhwc
+from nnc_tvm.schedules.quantization import Mode
+
+
+def to_program(module: tvm.IRModule, mode: Mode) -> Program:
+    """A frontend's QDQ module as the integer graph that every backend reads."""
+    module = relax.transform.DecomposeOpsForInference()(module)
+    for step in (canonicalize_qdq, to_nhwc, canonicalize_qdq):
+        module = step(module)
+    program = lower_composites(module, mode)
+    prove_accumulators(program)
+    return program
