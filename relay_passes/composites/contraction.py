@@ -133,7 +133,8 @@ def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         weight, weight_scale = packed
         assert x.quantization is not None
         in_scale, in_zero = x.quantization.scalar()
-        unit = np.float64(np.float32(in_scale)) * weight_scale
+        # LiteRT's FULLY_CONNECTED multiplies per-tensor scales in float32, its convolutions in double
+        unit = np.float64(np.float32(in_scale)) * weight_scale if weight_scale.ndim else np.float64(np.float32(in_scale) * weight_scale.astype(np.float32))
         bias_values: np.ndarray = _bias_integers(bias, unit, channels, variable.name)
         source: Expr = x.expr
     else:
