@@ -89,9 +89,17 @@ def multiply_by_quantized(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
     return rounding_shift(high_multiply(acc << left, multiplier), right)
 
 
+def multiply_by_quantized_once(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
+    """acc * multiplier * 2^(shift - 31) with one rounding, halves up; int32."""
+    total = const(31, "int64") - shift.astype("int64")
+    half = const(1, "int64") << (total - const(1, "int64"))
+    return ((acc.astype("int64") * multiplier.astype("int64") + half) >> total).astype("int32")
+
+
 @apply_epilogue.register
 def _(epilogue: FixedRequantize, acc: Expr, parameters: list[Expr]) -> Expr:
-    value = multiply_by_quantized(acc, *parameters) + const(epilogue.zero_point, "int32")
+    multiply = multiply_by_quantized_once if epilogue.single_rounding else multiply_by_quantized
+    value = multiply(acc, *parameters) + const(epilogue.zero_point, "int32")
     return clamp(value, epilogue.low, epilogue.high).astype("int8")
 
 

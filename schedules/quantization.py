@@ -51,6 +51,7 @@ class FixedRequantize:
     multiplier: int32 (channels,) or (1,), 0 or in [2^30, 2^31).
     shift: int32 of the same shape, in [-31, 30]; positive shifts left before the multiply (the accumulator must not overflow then).
     low, high: the clamp, within int8; activations are already in it.
+    single_rounding: one rounding, halves up, of the 64-bit product instead of two; LiteRT's FULLY_CONNECTED computes so.
     Source: gemmlowp's SaturatingRoundingDoublingHighMul and RoundingDivideByPOT.
     """
 
@@ -59,6 +60,7 @@ class FixedRequantize:
     zero_point: int
     low: int = -128
     high: int = 127
+    single_rounding: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -48,6 +48,12 @@ def multiply_by_quantized(acc: np.ndarray, multiplier: np.ndarray | int, shift: 
     return rounding_shift(high_multiply(shifted, np.asarray(multiplier, np.int64)), np.maximum(-exponent, 0))
 
 
+def multiply_by_quantized_once(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """acc * multiplier * 2^(shift - 31) rounded once, halves up; multiplier in [0, 2^31), shift in [-31, 30], acc within int32."""
+    total = 31 - np.asarray(shift, np.int64)
+    return (acc.astype(np.int64) * multiplier + (np.int64(1) << (total - 1))) >> total
+
+
 @singledispatch
 def apply_epilogue(epilogue: Epilogue, acc: np.ndarray) -> np.ndarray:
     """The output elements for accumulators (..., channels): int8 or float32, of the same shape."""
@@ -56,7 +62,8 @@ def apply_epilogue(epilogue: Epilogue, acc: np.ndarray) -> np.ndarray:
 
 @apply_epilogue.register
 def _(epilogue: FixedRequantize, acc: np.ndarray) -> np.ndarray:
-    scaled = multiply_by_quantized(require_int32(acc), epilogue.multiplier.astype(np.int64), epilogue.shift.astype(np.int64))
+    multiply = multiply_by_quantized_once if epilogue.single_rounding else multiply_by_quantized
+    scaled = multiply(require_int32(acc), epilogue.multiplier.astype(np.int64), epilogue.shift.astype(np.int64))
     return np.clip(scaled + epilogue.zero_point, epilogue.low, epilogue.high).astype(np.int8)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, parse_operand, parse_output, real_values, single_use
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, TensorType
-from nnc_tvm.schedules.quantization import Mode
+from nnc_tvm.schedules.quantization import FixedRequantize, Mode
 
 Expr = Any
 
@@ -142,11 +143,14 @@ def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
             return None
         weight, unit, in_zero, source = np.asarray(real_values(w)).astype(np.float32).T, np.float64(1), 0, call.args[0]
         bias_values = np.zeros(channels, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
+    epilogue = out.epilogue(mode, unit, not integer)
+    if isinstance(epilogue, FixedRequantize):
+        epilogue = replace(epilogue, single_rounding=True)
     shape = tensor_type(source).shape
     rows = int(np.prod(shape[:-1]))
     x_type, y_type = tensor_type(source), tensor_type(variable)
     operator = Dense((TensorType((rows, shape[-1]), x_type.dtype),), TensorType((rows, channels), y_type.dtype), np.ascontiguousarray(weight), bias_values,
-                     out.epilogue(mode, unit, not integer), in_zero)
+                     epilogue, in_zero)
     return Match(operator, (source,), (*covered, *out.covered))
 
 
