@@ -87,8 +87,7 @@ def match_mean(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
 
 
 def mean_requantize(requantize: FixedRequantize, count: int) -> FixedRequantize:
-    """LiteRT's MEAN: the Q31 multiplier is divided by the count after shifting it left as far as it stays within 64 bits."""
-    shift = min(63 - (count.bit_length() - 1 + 1) if count > 1 else 63, 32)
-    shift = min(shift, 31 + int(requantize.shift[0]))
+    """LiteRT's MEAN: the Q31 multiplier is divided by the count after shifting it left by floor(log2(count)) bits."""
+    shift = min(count.bit_length() - 1, 32, 31 + int(requantize.shift[0]))
     multiplier = (int(requantize.multiplier[0]) << shift) // count
     return replace(requantize, multiplier=np.array([multiplier], np.int32), shift=requantize.shift - shift)
