@@ -55,9 +55,8 @@ def _(epilogue: FloatClamp, channels: int) -> Constants:
     return []
 
 
-def clamp(value: Expr, low: float, high: float) -> Expr:
-    """max(min(value, high), low) in the dtype of `value`; infinite bounds cost nothing."""
-    dtype = str(value.dtype)
+def clamp(value: Expr, low: float, high: float, dtype: str) -> Expr:
+    """max(min(value, high), low) for `value` of `dtype`; infinite bounds cost nothing."""
     if high != math.inf:
         value = te.min(value, const(high, dtype))
     if low != -math.inf:
@@ -68,10 +67,10 @@ def clamp(value: Expr, low: float, high: float) -> Expr:
 def high_multiply(a: Expr, b: Expr) -> Expr:
     """gemmlowp's SaturatingRoundingDoublingHighMul for b >= 0: round(a * b / 2^31), halves up; int32.
 
-    The sum of the 64-bit product and 2^30 is shifted logically: only bits 31..62 are kept, and AVX2 has no arithmetic 64-bit shift.
+    Signed throughout: TVM's simplifier takes a value cast from uint64 for non-negative and would drop the sign test of what follows.
     """
     product = a.astype("int64") * b.astype("int64") + const(1 << 30, "int64")
-    return (product.astype("uint64") >> const(31, "uint64")).astype("int32")
+    return (product >> const(31, "int64")).astype("int32")
 
 
 def rounding_shift(value: Expr, exponent: Expr) -> Expr:
@@ -100,23 +99,23 @@ def multiply_by_quantized_once(acc: Expr, multiplier: Expr, shift: Expr) -> Expr
 def _(epilogue: FixedRequantize, acc: Expr, parameters: list[Expr]) -> Expr:
     multiply = multiply_by_quantized_once if epilogue.single_rounding else multiply_by_quantized
     value = multiply(acc, *parameters) + const(epilogue.zero_point, "int32")
-    return clamp(value, epilogue.low, epilogue.high).astype("int8")
+    return clamp(value, epilogue.low, epilogue.high, "int32").astype("int8")
 
 
 @apply_epilogue.register
 def _(epilogue: FloatRequantize, acc: Expr, parameters: list[Expr]) -> Expr:
     # clamped before rounding: the bounds are integers, so the result is the same and the conversion to int32 cannot overflow
-    value = clamp(acc.astype("float32") * parameters[0], epilogue.low - epilogue.zero_point, epilogue.high - epilogue.zero_point)
+    value = clamp(acc.astype("float32") * parameters[0], epilogue.low - epilogue.zero_point, epilogue.high - epilogue.zero_point, "float32")
     return (tirx.nearbyint(value).astype("int32") + const(epilogue.zero_point, "int32")).astype("int8")
 
 
 @apply_epilogue.register
 def _(epilogue: ScaleToFloat, acc: Expr, parameters: list[Expr]) -> Expr:
-    return clamp(acc.astype("float32") * parameters[0], epilogue.low, epilogue.high)
+    return clamp(acc.astype("float32") * parameters[0], epilogue.low, epilogue.high, "float32")
 
 
 @apply_epilogue.register
 def _(epilogue: FloatClamp, acc: Expr, parameters: list[Expr]) -> Expr:
-    return clamp(acc, epilogue.low, epilogue.high)
+    return clamp(acc, epilogue.low, epilogue.high, "float32")
 
 

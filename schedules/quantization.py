@@ -126,3 +126,23 @@ def make_requantize(mode: Mode, real: np.ndarray | float, zero_point: int, low: 
         return FloatRequantize(values.astype(np.float32), zero_point, low, high)
     pairs = [quantize_multiplier(float(v)) for v in values]
     return FixedRequantize(np.array([p[0] for p in pairs], np.int32), np.array([p[1] for p in pairs], np.int32), zero_point, low, high)
+
+
+def convolution_scale(input_scale: float, weight_scale: np.ndarray, output_scale: float) -> np.ndarray:
+    """input * weight / output scale, float64 of weight_scale's shape: how LiteRT's convolutions and per-channel dense layers derive it."""
+    return np.float64(np.float32(input_scale)) * np.asarray(weight_scale, np.float32).astype(np.float64) / np.float64(np.float32(output_scale))
+
+
+def product_scale(a_scale: float, b_scale: float, output_scale: float) -> float:
+    """a * b / output scale with the product in float32: LiteRT's per-tensor FULLY_CONNECTED, BATCH_MATMUL and uint8 convolutions."""
+    return float(np.float32(a_scale) * np.float32(b_scale)) / float(np.float32(output_scale))
+
+
+def quantized_bounds(low: float, high: float, scale: float, zero_point: int) -> tuple[int, int]:
+    """The clamp [low, high] of reals on an int8 tensor; finite bounds round half away from zero, in float32, as LiteRT's do."""
+
+    def on_grid(bound: float) -> int:
+        steps = float(np.float32(bound) / np.float32(scale))
+        return zero_point + int(math.copysign(math.floor(abs(steps) + 0.5), steps))
+
+    return (-128 if low == -math.inf else min(max(-128, on_grid(low)), 127)), (127 if high == math.inf else max(min(127, on_grid(high)), -128))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nnc_tvm.targets.base import Target, Toolchain
-from nnc_tvm.targets.cpu_rules import CPU_RULES
+from nnc_tvm.targets.cpu_rules import cpu_rules
 from nnc_tvm.targets.llvm_cpus import cpu_features
 
 TRIPLE = "aarch64-linux-gnu"
@@ -25,4 +25,4 @@ def arm_cpu(mcpu: str = DEFAULT_CPU) -> Target:
     # SVE would make LLVM's code depend on a vector length that the rules do not plan with
     attributes = ("-sve", "-sve2") if "sve" in features else ()
     return Target(kind="arm_cpu", mcpu=mcpu, triple=TRIPLE, features=features - {"sve", "sve2"}, vector_bytes=16, registers=32, l1_bytes=32 << 10,
-                  l2_bytes=512 << 10, rules=CPU_RULES, toolchain=TOOLCHAIN, emulated_cpu=emulated, attributes=attributes)
+                  l2_bytes=512 << 10, rules=cpu_rules(), toolchain=TOOLCHAIN, emulated_cpu=emulated, attributes=attributes)

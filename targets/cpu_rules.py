@@ -1,5 +1,16 @@
 """The schedule rules of CPUs, in the order they are tried. Each is parameterised by the target's features."""
 
-from nnc_tvm.schedules.rule import Rule
+from __future__ import annotations
 
-CPU_RULES: tuple[Rule, ...] = ()
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nnc_tvm.schedules.rule import Rule
+
+
+def cpu_rules() -> tuple[Rule, ...]:
+    """Imported on demand: rules load TVM."""
+    from nnc_tvm.schedules.intrin import avx2, neon  # noqa: F401 - registers the intrinsics
+    from nnc_tvm.schedules.rules import contraction
+
+    return (contraction.stages,)

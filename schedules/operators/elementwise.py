@@ -57,3 +57,11 @@ class Multiply(Operator):
 
     zero_points: tuple[int, int]
     requantize: Requantize
+
+    @staticmethod
+    def build(mode: Mode, inputs: tuple[TensorType, TensorType], output: TensorType, quantization: tuple[tuple[float, int], ...],
+              low: int = -128, high: int = 127) -> Multiply:
+        """`quantization` is ((scale, zero_point) of a, b and the output). LiteRT's MUL computes the real factor in float32."""
+        (sa, za), (sb, zb), (so, zo) = quantization
+        real = np.float32(sa) * np.float32(sb) / np.float32(so)
+        return Multiply(inputs, output, (za, zb), make_requantize(mode, float(real), zo, low, high))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nnc_tvm.schedules.operators.operator import Operator
-from nnc_tvm.schedules.quantization import Requantize
+import numpy as np
+
+from nnc_tvm.schedules.operators.operator import Operator, TensorType
+from nnc_tvm.schedules.quantization import Mode, Requantize, convolution_scale, make_requantize
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,6 +16,13 @@ class Rescale(Operator):
 
     zero_point: int
     requantize: Requantize
+
+    @staticmethod
+    def build(mode: Mode, source: TensorType, output: TensorType, quantization: tuple[tuple[float, int], ...], low: int = -128,
+              high: int = 127) -> Rescale:
+        """`quantization` is ((scale, zero_point) of the input and the output)."""
+        (si, zi), (so, zo) = quantization
+        return Rescale((source,), output, zi, make_requantize(mode, convolution_scale(si, np.float32(1), so), zo, low, high))
 
 
 @dataclass(frozen=True, eq=False)

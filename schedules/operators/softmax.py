@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from nnc_tvm.schedules.operators.operator import Operator
+from nnc_tvm.schedules.operators.operator import Operator, TensorType
+from nnc_tvm.schedules.quantization import quantize_multiplier
+
+INTEGER_BITS = 5  # of the scaled differences, in fixed point
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +25,16 @@ class FixedSoftmax(Operator):
     shift: int
     diff_min: int
 
+    @staticmethod
+    def build(source: TensorType, output: TensorType, input_scale: float, beta: float = 1.0) -> FixedSoftmax:
+        """LiteRT's PreprocessSoftmaxScaling and CalculateInputRadius. Raises ValueError for input scales below 2^-26 / beta."""
+        real = min(float(np.float32(beta)) * float(np.float32(input_scale)) * (1 << (31 - INTEGER_BITS)), 2.0**31 - 1)
+        if real <= 1:
+            raise ValueError(f"softmax: the input's scale {input_scale} is too small for fixed point")
+        multiplier, shift = quantize_multiplier(real)
+        radius = math.floor(((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) / (1 << shift))
+        return FixedSoftmax((source,), output, multiplier, shift, -radius)
+
 
 @dataclass(frozen=True, eq=False)
 class TableSoftmax(Operator):
@@ -33,3 +47,10 @@ class TableSoftmax(Operator):
     exponentials: np.ndarray
     scale: float
     zero_point: int
+
+    @staticmethod
+    def build(source: TensorType, output: TensorType, input_scale: float, quantization: tuple[float, int]) -> TableSoftmax:
+        """`quantization` is the output's (scale, zero_point)."""
+        bits = min(23, 30 - math.ceil(math.log2(max(source.shape[-1], 2))))
+        exponentials = np.rint(2.0**bits * np.exp(-np.arange(256) * float(np.float32(input_scale)))).astype(np.int32)
+        return TableSoftmax((source,), output, exponentials, float(np.float32(1 / quantization[0])), quantization[1])
