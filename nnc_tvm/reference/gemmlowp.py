@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nnc_tvm.reference.rounding import INT32_MAX, INT32_MIN, high_multiply, rounding_shift
+from nnc_tvm.schedules.fixed_point import INT32_MAX, INT32_MIN, high_multiply, rounding_shift
 
 # exp(-2^e) in Q0.31 for e = -2 ... 4
 EXP_OF_POWERS = ((-2, 1672461947), (-1, 1302514674), (0, 790015084), (1, 290630308), (2, 39332535), (3, 720401), (4, 242))

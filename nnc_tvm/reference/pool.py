@@ -7,8 +7,9 @@ import math
 import numpy as np
 
 from nnc_tvm.reference.dispatch import evaluate
-from nnc_tvm.reference.rounding import apply_epilogue, divide_half_away, require_int32
+from nnc_tvm.reference.rounding import apply_epilogue
 from nnc_tvm.reference.window import pad_image, taps
+from nnc_tvm.schedules.fixed_point import divide_half_away, require_int32
 from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean
 
 

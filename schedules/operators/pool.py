@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
-from nnc_tvm.schedules.operators.operator import Operator
-from nnc_tvm.schedules.quantization import Epilogue
+import numpy as np
+
+from nnc_tvm.schedules.operators.operator import Operator, TensorType
+from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, Mode, convolution_scale, make_requantize
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,7 @@ class AveragePool2d(Operator):
     epilogue None (`fixed`, LiteRT's AVERAGE_POOL_2D; input and output on one scale): y = clamp(round(sum (x - z) / count) + z, low, high),
     the division rounding half away from zero; z = 0 for int8 models and -128 for uint8 ones, whose kernel rounds the uint8 values.
     Otherwise: y = epilogue(sum (x - z)), the epilogue's scale per output position (OH * OW entries, or 1) having 1 / count in it.
+    Float form: y = epilogue(sum x / count), epilogue FloatClamp.
     count is the number of elements inside the image, or the whole window with count_include_pad.
 
     inputs: (x (N, H, W, C) int8 or float32,); output (N, OH, OW, C). padding: (top, left, bottom, right).
@@ -43,6 +47,26 @@ class AveragePool2d(Operator):
     epilogue: Epilogue | None
     low: int = -128
     high: int = 127
+
+    @staticmethod
+    def build(mode: Mode, source: TensorType, output: TensorType, kernel: tuple[int, int], strides: tuple[int, int], padding: tuple[int, int, int, int],
+              count_include_pad: bool, quantization: tuple[tuple[float, int], ...], low: int = -128, high: int = 127) -> AveragePool2d:
+        """The int8 form; `quantization` is ((scale, zero_point) of the input and the output)."""
+        (si, zi), (so, zo) = quantization
+        if mode == "fixed" and (np.float32(si), zi) == (np.float32(so), zo):
+            return AveragePool2d((source,), output, kernel, strides, padding, count_include_pad, 0, None, low, high)
+        counts = np.full(1, math.prod(kernel)) if count_include_pad else window_counts(source.shape[1:3], output.shape[1:3], kernel, strides, padding)
+        requantize = make_requantize(mode, convolution_scale(si, np.float32(1), so) / counts, zo, low, high)
+        return AveragePool2d((source,), output, kernel, strides, padding, count_include_pad, zi, requantize, low, high)
+
+
+def window_counts(extent: tuple[int, ...], output: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int],
+                  padding: tuple[int, int, int, int]) -> np.ndarray:
+    """How many elements of the image (H, W) each window holds: (OH * OW,), or (1,) where all hold as many."""
+    starts = [np.arange(output[axis]) * strides[axis] - padding[axis] for axis in (0, 1)]
+    inside = [np.minimum(start + kernel[axis], extent[axis]) - np.maximum(start, 0) for axis, start in enumerate(starts)]
+    counts = np.outer(*inside).reshape(-1)
+    return counts[:1] if np.all(counts == counts[0]) else counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,3 +83,20 @@ class Mean(Operator):
     axes: tuple[int, ...]
     input_zero_point: int
     epilogue: Epilogue
+
+    @staticmethod
+    def build(mode: Mode, source: TensorType, output: TensorType, axes: tuple[int, ...], quantization: tuple[tuple[float, int], ...], low: int = -128,
+              high: int = 127) -> Mean:
+        """The int8 form; `quantization` is ((scale, zero_point) of the input and the output)."""
+        (si, zi), (so, zo) = quantization
+        count = math.prod(source.shape[axis] for axis in axes)
+        ratio = convolution_scale(si, np.float32(1), so)
+        requantize = make_requantize(mode, ratio if mode == "fixed" else ratio / count, zo, low, high)
+        return Mean((source,), output, axes, zi, divide_multiplier(requantize, count) if isinstance(requantize, FixedRequantize) else requantize)
+
+
+def divide_multiplier(requantize: FixedRequantize, count: int) -> FixedRequantize:
+    """`requantize` with 1 / count in it, as LiteRT's MEAN divides: the multiplier times 2^floor(log2(count)) over the count, rounded down."""
+    shift = min(count.bit_length() - 1, 32, 31 + int(requantize.shift[0]))
+    multiplier = (int(requantize.multiplier[0]) << shift) // count
+    return replace(requantize, multiplier=np.array([multiplier], np.int32), shift=requantize.shift - np.int32(shift))

@@ -53,4 +53,4 @@ class TableSoftmax(Operator):
         """`quantization` is the output's (scale, zero_point)."""
         bits = min(23, 30 - math.ceil(math.log2(max(source.shape[-1], 2))))
         exponentials = np.rint(2.0**bits * np.exp(-np.arange(256) * float(np.float32(input_scale)))).astype(np.int32)
-        return TableSoftmax((source,), output, exponentials, float(np.float32(1 / quantization[0])), quantization[1])
+        return TableSoftmax((source,), output, exponentials, float(np.float32(1) / np.float32(quantization[0])), quantization[1])
