@@ -1,0 +1,118 @@
+"""Offline placement of buffers with known lifetimes in one block of memory (dynamic storage allocation).
+
+First fit at the lowest free offset reaches the optimum for at least one order of the buffers (place the buffers of an optimal
+packing by their offsets), so the search is over orders: all of them for a few buffers, several greedy ones and then a seeded local
+search otherwise. It stops at the lower bound. Compare Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
+Inference" (MLSys 2020), for the greedy orders.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+ALIGNMENT = 16
+"""Bytes every offset, and the arena itself, is a multiple of: a NEON register. Kernels need no more than their elements' alignment,
+and 64-byte offsets would cost small networks a percent of their RAM."""
+
+EXHAUSTIVE = 7  # buffers: 5040 orders
+SEARCH_STEPS = 200_000  # pairs of buffers looked at by the local search, about
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """`bytes` of memory that hold data from step `first` to step `last`, both included."""
+
+    bytes: int
+    first: int
+    last: int
+
+    def meets(self, other: Buffer) -> bool:
+        """Whether both hold data at some step."""
+        return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Plan:
+    """offsets: of each buffer, multiples of ALIGNMENT. bytes: what the arena needs. lower_bound: live bytes of the fullest step."""
+
+    offsets: tuple[int, ...]
+    bytes: int
+    lower_bound: int
+
+
+def lower_bound(buffers: Sequence[Buffer]) -> int:
+    """Bytes that no placement can go below: the most that is live at one step."""
+    return max((sum(b.bytes for b in buffers if b.first <= step <= b.last) for step in {b.first for b in buffers}), default=0)
+
+
+def plan(buffers: Sequence[Buffer]) -> Plan:
+    """Offsets for `buffers` such that no two that are live together overlap. The same buffers always give the same plan."""
+    bound = lower_bound(buffers)
+    conflicts = [[j for j, other in enumerate(buffers) if j != i and b.meets(other)] for i, b in enumerate(buffers)]
+    best: list[int] = []
+    best_bytes = 0
+    for order in _orders(buffers):
+        offsets = _first_fit(buffers, conflicts, order)
+        height = _height(buffers, offsets)
+        if not best or height < best_bytes:
+            best, best_bytes = offsets, height
+        if best_bytes == bound:
+            break
+    if best_bytes > bound and len(buffers) > EXHAUSTIVE:
+        best, best_bytes = _local_search(buffers, conflicts, best, bound)
+    return Plan(tuple(best), best_bytes, bound)
+
+
+def _orders(buffers: Sequence[Buffer]) -> Iterator[Sequence[int]]:
+    """Orders of placement worth trying: greedy ones, and for a few buffers all."""
+    indices = range(len(buffers))
+    length = [b.last - b.first + 1 for b in buffers]
+    yield sorted(indices, key=lambda i: (-buffers[i].bytes, buffers[i].first))
+    yield sorted(indices, key=lambda i: (-buffers[i].bytes * length[i], i))
+    yield sorted(indices, key=lambda i: (-length[i], -buffers[i].bytes))
+    # the fullest steps first, and within a step the largest first
+    live = [sum(b.bytes for b in buffers if b.meets(buffer)) for buffer in buffers]
+    yield sorted(indices, key=lambda i: (-live[i], -buffers[i].bytes, i))
+    yield sorted(indices, key=lambda i: (buffers[i].first, -buffers[i].bytes))
+    yield sorted(indices, key=lambda i: (-buffers[i].last, -buffers[i].bytes))
+    if len(buffers) <= EXHAUSTIVE:
+        yield from itertools.permutations(indices)
+
+
+def _first_fit(buffers: Sequence[Buffer], conflicts: Sequence[Sequence[int]], order: Sequence[int]) -> list[int]:
+    offsets = [-1] * len(buffers)
+    for i in order:
+        size = buffers[i].bytes
+        place = 0
+        for low, high in sorted((offsets[j], offsets[j] + buffers[j].bytes) for j in conflicts[i] if offsets[j] >= 0):
+            if place + size <= low:
+                break
+            place = max(place, -(-high // ALIGNMENT) * ALIGNMENT)
+        offsets[i] = place
+    return offsets
+
+
+def _height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
+    return max((offset + b.bytes for b, offset in zip(buffers, offsets, strict=True)), default=0)
+
+
+def _local_search(buffers: Sequence[Buffer], conflicts: Sequence[Sequence[int]], offsets: list[int], bound: int) -> tuple[list[int], int]:
+    """Moves buffers that stick out at the top, or random ones, to another place in the order; keeps what is not worse."""
+    dice = random.Random(0)
+    order = sorted(range(len(buffers)), key=lambda i: offsets[i])
+    best, best_bytes = offsets, _height(buffers, offsets)
+    for _ in range(max(20, SEARCH_STEPS // (len(buffers) + sum(map(len, conflicts))))):
+        if best_bytes == bound:
+            break
+        top = [i for i in order if best[i] + buffers[i].bytes == best_bytes]
+        moved = dice.choice(top) if dice.random() < 0.5 else dice.choice(order)
+        trial = [i for i in order if i != moved]
+        trial.insert(dice.randrange(len(trial) + 1), moved)
+        placed = _first_fit(buffers, conflicts, trial)
+        height = _height(buffers, placed)
+        if height <= best_bytes:
+            order, best, best_bytes = trial, placed, height
+    return best, best_bytes

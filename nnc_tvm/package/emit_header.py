@@ -1,0 +1,80 @@
+"""include/NAME.h: shapes, quantization and sizes as macros, the buffers, the error codes and the one function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from nnc_tvm.package.identifiers import comment
+from nnc_tvm.package.manifest import Manifest, Tensor
+from nnc_tvm.schedules.operators.operator import TensorType
+
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
+
+ERRORS = (
+    ("OK", 0, "the outputs are written"),
+    ("ERROR_NULL", -1, "a pointer is NULL: the arena's, a struct's or a buffer's"),
+    ("ERROR_ARENA_ALIGNMENT", -2, "the arena does not start at a multiple of {macro}_ARENA_ALIGNMENT"),
+    ("ERROR_ARENA_SIZE", -3, "the arena is smaller than {macro}_ARENA_BYTES"),
+)
+
+
+def macro(name: str) -> str:
+    """The prefix of a package's macros."""
+    return name.upper()
+
+
+def c_float(value: float) -> str:
+    """A float32 as a C literal that reads back as the same float32."""
+    text = f"{value:.9g}"
+    return (text if any(c in text for c in ".e") else text + ".0") + "f"
+
+
+def header(manifest: Manifest) -> str:
+    """The text of include/NAME.h."""
+    name, prefix = manifest.name, macro(manifest.name)
+    lines = [
+        f"/* {name}: {comment(manifest.model.name)} compiled by nnc-tvm for {manifest.target.kind} {manifest.target.mcpu}.", " *",
+        f" * Model SHA-256: {manifest.model.sha256}",
+        f" * Requantization: {manifest.requantize}. {len(manifest.layers)} layers, {sum(layer.macs for layer in manifest.layers)} multiply-accumulates.", " */",
+        f"#ifndef {prefix}_H", f"#define {prefix}_H", "", "#include <stddef.h>", "#include <stdint.h>", "",
+        "#ifdef __cplusplus", 'extern "C" {', "#endif", "",
+        "/* Working memory, the caller's. Its content means nothing between calls. */",
+        f"#define {prefix}_ARENA_BYTES {manifest.arena_bytes}", f"#define {prefix}_ARENA_ALIGNMENT {manifest.arena_alignment}", "",
+        f"/* What {name}_run returns. */",
+    ]
+    for code, value, meaning in ERRORS:
+        text = f"({value})" if value < 0 else str(value)
+        lines.append(f"#define {prefix}_{code} {text} /* {meaning.format(macro=prefix)} */")
+    lines.append("")
+    for kind, tensors in (("INPUT", manifest.inputs), ("OUTPUT", manifest.outputs)):
+        for tensor in tensors:
+            lines += _tensor_macros(f"{prefix}_{kind}_{tensor.identifier.upper()}", kind, tensor)
+    lines += _struct(f"{name}_inputs", manifest.inputs, "const ") + _struct(f"{name}_outputs", manifest.outputs, "")
+    lines += [
+        "/* Runs the network once. Buffers hold the elements in row-major order and must not overlap each other or the arena.", " *",
+        f" * arena: at least {prefix}_ARENA_BYTES at a multiple of {prefix}_ARENA_ALIGNMENT. Returns {prefix}_OK or an error code,",
+        " * and then nothing is written. Re-entrant: calls with different arenas and outputs may run at the same time.", " */",
+        f"int32_t {name}_run(const {name}_inputs *in, const {name}_outputs *out, void *arena, size_t arena_bytes);", "",
+        "#ifdef __cplusplus", "}", "#endif", "", f"#endif /* {prefix}_H */",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tensor_macros(prefix: str, kind: str, tensor: Tensor) -> list[str]:
+    kept = TensorType(tensor.shape, tensor.dtype)
+    lines = [
+        f"/* {kind.capitalize()} \"{comment(tensor.name)}\": {tensor.dtype} {'x'.join(map(str, tensor.shape)) or 'scalar'}. */",
+        f"#define {prefix}_RANK {len(tensor.shape)}",
+        *([f"#define {prefix}_SHAPE {{{', '.join(map(str, tensor.shape))}}}"] if tensor.shape else []),
+        f"#define {prefix}_ELEMENTS {math.prod(tensor.shape)}", f"#define {prefix}_BYTES {kept.bytes}",
+    ]
+    if tensor.scale is not None:
+        lines += ["/* real = SCALE * (q - ZERO_POINT) */", f"#define {prefix}_SCALE {c_float(tensor.scale)}"]
+        lines.append(f"#define {prefix}_ZERO_POINT ({tensor.zero_point})")
+    return [*lines, ""]
+
+
+def _struct(name: str, tensors: Sequence[Tensor], qualifier: str) -> list[str]:
+    fields = [f"    {qualifier}{C_TYPES[t.dtype]} *{t.identifier};" for t in tensors]
+    return [f"typedef struct {name} {{", *fields, f"}} {name};", ""]

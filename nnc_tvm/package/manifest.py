@@ -1,0 +1,164 @@
+"""manifest.json: what a package is, for programs. Strict when read, so that a foreign or damaged folder is named as such."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from nnc_tvm.errors import InvalidInput
+
+SCHEMA_VERSION = 1
+FORMAT = "nnc-tvm package"
+FILE = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output. name: the model's; identifier: its C name in the header. real = scale * (q - zero_point) where they are given."""
+
+    name: str
+    identifier: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float | None
+    zero_point: int | None
+
+
+@dataclass(frozen=True)
+class Model:
+    """The source: file name without folders, SHA-256 of its bytes, its size and format."""
+
+    name: str
+    sha256: str
+    file_bytes: int
+    format: str
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """What the package is compiled for, and the tools that link and run it on another machine."""
+
+    kind: str
+    mcpu: str
+    triple: str
+    toolchain_prefix: str
+    emulator: tuple[str, ...]
+    debian_packages: tuple[str, ...]
+    compiler_flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One call: the C function, what it is for people, and how many pointers it takes."""
+
+    symbol: str
+    description: str
+    arguments: int
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Shape and dtype of a layer's input or output."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A row of the per-layer table.
+
+    op: operator; form: how its weights are stored ("dense", ""where it has none); macs: multiply-accumulates of one inference;
+    bytes: constants as packed; kernel: descriptions of its kernels; why: what a reader should know about the choice.
+    """
+
+    name: str
+    op: str
+    form: str
+    inputs: tuple[TensorInfo, ...]
+    output: TensorInfo
+    macs: int
+    bytes: int
+    kernel: str
+    kernels: tuple[Kernel, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """arena_lower_bound_bytes: live bytes of the fullest step, which no planner can go below. weights_bytes: read-only data.
+    code_bytes: machine code of the kernels and the graph. requantize: "fixed" or "float". libm: its functions that kernels call."""
+
+    format: str
+    schema_version: int
+    name: str
+    model: Model
+    target: TargetInfo
+    requantize: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    arena_bytes: int
+    arena_alignment: int
+    arena_lower_bound_bytes: int
+    weights_bytes: int
+    code_bytes: int
+    libm: tuple[str, ...]
+    layers: tuple[LayerInfo, ...]
+
+
+def to_json(manifest: Manifest) -> str:
+    """The manifest as text; equal manifests give equal bytes."""
+    return json.dumps(dataclasses.asdict(manifest), indent=1) + "\n"
+
+
+def read_manifest(folder: pathlib.Path) -> Manifest:
+    """The manifest of the package in `folder`. Raises InvalidInput saying what is wrong with the folder or the file."""
+    file = folder / FILE
+    if not folder.exists():
+        raise InvalidInput(f"{folder}: no such folder; `nnc-tvm compile MODEL -o {folder}` makes a package")
+    if not file.is_file():
+        raise InvalidInput(f"{folder}: not an nnc-tvm package (no {FILE}); `nnc-tvm compile` makes one")
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInput(f"{file}: damaged, not JSON ({error}); compile the model again") from None
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise InvalidInput(f"{file}: not the manifest of an nnc-tvm package (format is not {FORMAT!r})")
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise InvalidInput(f"{file}: schema version {data.get('schema_version')!r}, this nnc-tvm reads {SCHEMA_VERSION}; compile the model again")
+    manifest = _read(Manifest, data, str(file), "")
+    assert isinstance(manifest, Manifest)
+    return manifest
+
+
+def is_package(folder: pathlib.Path) -> bool:
+    """Whether `folder` holds a package of any version, readable or not."""
+    try:
+        data = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(data, dict) and data.get("format") == FORMAT
+
+
+def _read(kind: Any, data: Any, file: str, where: str) -> Any:
+    """`data` as the type `kind`: dataclasses, tuples of one type, optional and plain values."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        if isinstance(data, dict):
+            for name in [*(n for n in hints if n not in data), *(n for n in data if n not in hints)]:
+                problem = "unknown entry" if name in data else "missing entry"
+                raise InvalidInput(f"{file}: damaged, {problem} {where + name!r}; compile the model again")
+            return kind(**{name: _read(hint, data[name], file, f"{where}{name}.") for name, hint in hints.items()})
+    elif typing.get_origin(kind) is tuple:
+        if isinstance(data, list):
+            return tuple(_read(typing.get_args(kind)[0], item, file, f"{where}{i}.") for i, item in enumerate(data))
+    elif isinstance(kind, types.UnionType):
+        return None if data is None else _read(typing.get_args(kind)[0], data, file, where)
+    elif (type(data) is kind) or (kind is float and type(data) is int):
+        return kind(data)
+    raise InvalidInput(f"{file}: damaged, {where.rstrip('.')!r} is {type(data).__name__} {str(data)[:40]!r}; compile the model again")

@@ -1,0 +1,98 @@
+"""A scheduled network becomes a package: layout, kernels, constants, C sources, manifest."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import tempfile
+from collections.abc import Callable, Sequence
+
+from nnc_tvm.errors import InvalidInput
+from nnc_tvm.package import arena
+from nnc_tvm.package.constants import Constants
+from nnc_tvm.package.emit_graph import constant_prefix, graph
+from nnc_tvm.package.emit_header import header
+from nnc_tvm.package.emit_project import cmake, example, makefile
+from nnc_tvm.package.folder import check_output, replacing
+from nnc_tvm.package.identifiers import check_package_name, snake_case, unique_identifiers
+from nnc_tvm.package.kernels import name_kernels
+from nnc_tvm.package.layout import Layout, lay_out
+from nnc_tvm.package.library import build_library, code_and_constants
+from nnc_tvm.package.manifest import FILE, FORMAT, SCHEMA_VERSION, Kernel, LayerInfo, Manifest, Model, TargetInfo, Tensor, TensorInfo, to_json
+from nnc_tvm.package.source import Source, SourceTensor
+from nnc_tvm.package.toolchain import resolve
+from nnc_tvm.relay_passes.program import ScheduledProgram
+from nnc_tvm.targets.base import Target
+
+
+def write_package(scheduled: ScheduledProgram, source: Source, target: Target, name: str, output: pathlib.Path,
+                  progress: Callable[[str], None] = lambda line: None) -> Manifest:
+    """Writes the package `name` into the folder `output`, whole or not at all; returns its manifest.
+
+    name: a C identifier, the prefix of every symbol. An existing package in `output` is replaced. The same input gives the same
+    bytes. Raises InvalidInput for a name or folder that does not do, MissingTool and ToolFailed.
+    """
+    check_package_name(name)
+    check_output(output)
+    chain = target.toolchain
+    info = TargetInfo(target.kind, target.mcpu, target.triple, chain.prefix, tuple(part.format(cpu=target.emulated_cpu) for part in chain.emulator),
+                      chain.packages, chain.flags)
+    tools = resolve(info.triple, info.toolchain_prefix, info.emulator, info.debian_packages, info.compiler_flags)
+    constants = Constants()
+    layout = lay_out(scheduled, constants)
+    symbols, functions = name_kernels(scheduled, name, layout.in_place)
+    model = Model(pathlib.PurePath(source.name).name, source.sha256, source.file_bytes, source.format)
+    program = scheduled.program
+    manifest = Manifest(
+        FORMAT, SCHEMA_VERSION, name, model, info, program.requantize, _tensors(source.inputs, scheduled, program.inputs, "input"),
+        _tensors(source.outputs, scheduled, program.outputs, "output"), max(layout.arena.bytes, arena.ALIGNMENT), arena.ALIGNMENT,
+        layout.arena.lower_bound, weights_bytes=0, code_bytes=0, libm=(), layers=_layers(scheduled, layout, symbols))
+    progress(f"compiling {len(functions)} kernels for {target.mcpu}")
+    with replacing(output) as folder, tempfile.TemporaryDirectory() as temporary:
+        work = pathlib.Path(temporary)
+        archive = folder / "lib" / f"{name}.a"
+        libm = build_library(functions, constants, constant_prefix(name), target.tvm_target(), tools, work, archive)
+        sources = {f"include/{name}.h": header(manifest), f"src/{name}.c": graph(manifest, layout)}
+        _write(folder, sources)
+        tools.compile(f"-I{folder / 'include'}", "-c", folder / "src" / f"{name}.c", "-o", "graph.o", folder=work)
+        code, weights = code_and_constants([archive, work / "graph.o"], tools)
+        manifest = dataclasses.replace(manifest, code_bytes=code, weights_bytes=weights, libm=libm)
+        _write(folder, {"example/main.c": example(manifest), "Makefile": makefile(manifest), "CMakeLists.txt": cmake(manifest), FILE: to_json(manifest)})
+    return manifest
+
+
+def _write(folder: pathlib.Path, texts: dict[str, str]) -> None:
+    for path, text in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text, encoding="utf-8")
+
+
+def _tensors(tensors: Sequence[SourceTensor], scheduled: ScheduledProgram, values: Sequence[str], kind: str) -> tuple[Tensor, ...]:
+    """The model's inputs or outputs, which must be what the program's are."""
+    if len(tensors) != len(values):
+        raise ValueError(f"the model has {len(tensors)} {kind}s, its program {len(values)}")
+    for tensor, value in zip(tensors, values, strict=True):
+        has = scheduled.program.values[value].type
+        if (tuple(tensor.shape), tensor.dtype) != (has.shape, has.dtype):
+            raise ValueError(f"{kind} '{tensor.name}' is {tensor.dtype} {tensor.shape}, the program's '{value}' is {has.dtype} {has.shape}")
+        if has.bytes == 0:
+            raise InvalidInput(f"{kind} '{tensor.name}': shape {has.shape} has no elements")
+    names = unique_identifiers((t.name for t in tensors), kind)
+    return tuple(Tensor(t.name, identifier, tuple(t.shape), t.dtype, t.scale, t.zero_point) for t, identifier in zip(tensors, names, strict=True))
+
+
+def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str]) -> tuple[LayerInfo, ...]:
+    rows = []
+    calls = iter(zip(symbols, layout.steps, strict=True))
+    for layer in scheduled.layers:
+        operator = layer.layer.operator
+        kernels = []
+        for stage in layer.stages:
+            symbol, step = next(calls)
+            kernels.append(Kernel(symbol, stage.kernel, len(step.arguments)))
+        packed = sum(constant.nbytes for stage in layer.stages for constant in stage.constants)
+        inputs = tuple(TensorInfo(t.shape, t.dtype) for t in operator.inputs)
+        rows.append(LayerInfo(layer.layer.name, snake_case(type(operator).__name__), "dense" if operator.weight_bytes else "", inputs,
+                              TensorInfo(operator.output.shape, operator.output.dtype), operator.macs, packed, " + ".join(k.description for k in kernels),
+                              tuple(kernels), layer.layer.note))
+    return tuple(rows)
