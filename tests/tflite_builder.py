@@ -119,11 +119,11 @@ def build_model(tensors: Sequence[Tensor], nodes: Sequence[Node], inputs: Sequen
     return bytes(builder.Output())
 
 
-def run_reference(model: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Every tensor by name, computed by LiteRT's reference kernels (BUILTIN_REF)."""
+def run_reference(model: bytes, inputs: dict[str, np.ndarray], resolver: str = "BUILTIN_REF") -> dict[str, np.ndarray]:
+    """Every tensor by name, computed by LiteRT's reference kernels, or those of another OpResolverType."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    interpreter = Interpreter(model_content=model, experimental_op_resolver_type=OpResolverType.BUILTIN_REF, experimental_preserve_all_tensors=True,
+    interpreter = Interpreter(model_content=model, experimental_op_resolver_type=OpResolverType[resolver], experimental_preserve_all_tensors=True,
                               num_threads=1)
     interpreter.allocate_tensors()
     for detail in interpreter.get_input_details():
