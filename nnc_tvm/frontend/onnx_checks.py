@@ -1,0 +1,190 @@
+"""What an ONNX file must satisfy before anything is computed from it. One check per function; its docstring is the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from nnc_tvm.errors import InvalidModel, Unsupported
+from nnc_tvm.frontend.onnx_external import tensors_of
+from nnc_tvm.frontend.onnx_operators import FOREIGN_OPERATORS
+
+OLDEST_OPSET = 7  # the oldest that onnx's version converter takes along reliably
+MAX_ELEMENTS = 1 << 31
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+def label(node: onnx.NodeProto) -> str:
+    """How messages name a node: its name, or its first output where it has none."""
+    return f"node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operator set that the model imports; 0 without one."""
+    return next((o.version for o in model.opset_import if o.domain in DEFAULT_DOMAINS), 0)
+
+
+def has_nodes(model: onnx.ModelProto) -> None:
+    """A model computes something."""
+    if not model.graph.node:
+        raise InvalidModel("the graph has no nodes; export the model again")
+    if not model.graph.output:
+        raise InvalidModel("the graph has no outputs; export the model again")
+
+
+def known_opset(model: onnx.ModelProto) -> None:
+    """Operators mean what their opset says, so it must be one that is known."""
+    opset, newest = opset_of(model), onnx.defs.onnx_opset_version()
+    if opset == 0:
+        raise InvalidModel("no opset_import: the file is truncated, or its writer left the operator set out; export the model again")
+    if opset < OLDEST_OPSET:
+        raise Unsupported(f"opset {opset} is older than {OLDEST_OPSET}; export the model with opset 13 or newer")
+    if opset > newest:
+        raise Unsupported(f"opset {opset} is newer than {newest}, the newest that onnx {onnx.__version__} knows; export with opset {newest} or lower, or upgrade onnx")
+
+
+def known_operators(model: onnx.ModelProto) -> None:
+    """Every operator is ONNX's own or one of the few of others that can be imported; all unknown ones are named at once."""
+    opset, unknown = opset_of(model), []
+    for node in model.graph.node:
+        if node.domain in DEFAULT_DOMAINS:
+            known = onnx.defs.has(node.op_type, opset)
+        else:
+            known = (node.domain, node.op_type) in FOREIGN_OPERATORS
+        if not known:
+            unknown.append(f"{node.domain + '.' if node.domain else ''}{node.op_type} (node '{node.name or next(iter(node.output), '?')}')")
+    if unknown:
+        raise Unsupported(f"unknown operators: {listed(unknown)}; export the model with the operators of ONNX opset {opset} alone")
+
+
+def distinct_outputs(model: onnx.ModelProto) -> None:
+    """Every tensor is written once."""
+    seen = {i.name for i in model.graph.input} | {i.name for i in model.graph.initializer}
+    duplicates = [i.name for i in model.graph.input if sum(j.name == i.name for j in model.graph.input) > 1]
+    if duplicates:
+        raise InvalidModel(f"the input '{duplicates[0]}' is declared twice")
+    for node in model.graph.node:
+        for name in filter(None, node.output):
+            if name in seen:
+                raise InvalidModel(f"{label(node)} writes '{name}', which the graph already has; give every output its own name")
+            seen.add(name)
+
+
+def defined_inputs(model: onnx.ModelProto) -> None:
+    """Every tensor is written before it is read: nodes are in order, without cycles, and refer to nothing that is missing."""
+    known = {i.name for i in model.graph.input} | {i.name for i in model.graph.initializer} | {i.values.name for i in model.graph.sparse_initializer}
+    made = {name for node in model.graph.node for name in node.output}
+    for node in model.graph.node:
+        for name in filter(None, node.input):
+            if name not in known:
+                why = "a later node makes: a cycle, or nodes out of order" if name in made else "nothing makes: no input, initializer or node has that name"
+                raise InvalidModel(f"{label(node)} reads '{name}', which {why}")
+        known.update(node.output)
+    for output in model.graph.output:
+        if output.name not in known:
+            raise InvalidModel(f"the output '{output.name}' is made by no node")
+
+
+def sane_dimensions(model: onnx.ModelProto) -> None:
+    """Extents are positive and tensors small enough to count their elements in 32 bits."""
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        check_shape(value.name, [d.dim_value for d in value.type.tensor_type.shape.dim if d.HasField("dim_value")])
+    for tensor in model.graph.initializer:
+        if any(d < 0 for d in tensor.dims):
+            raise InvalidModel(f"the initializer '{tensor.name}' has the shape {list(tensor.dims)}: negative")
+        check_elements(tensor.name, tensor.dims)
+
+
+def check_shape(name: str, dims: Iterable[int]) -> None:
+    """Raises InvalidModel for extents <= 0 and for tensors of 2^31 elements or more."""
+    dims = list(dims)
+    if any(d <= 0 for d in dims):
+        raise InvalidModel(f"the tensor '{name}' has the shape {dims}: extents must be positive")
+    check_elements(name, dims)
+
+
+def check_elements(name: str, dims: Iterable[int]) -> None:
+    dims = list(dims)
+    if math.prod(dims) >= MAX_ELEMENTS:
+        raise InvalidModel(f"the tensor '{name}' of shape {dims} has {math.prod(dims):.3g} elements; at most 2^31 - 1 fit")
+
+
+def whole_tensors(model: onnx.ModelProto) -> None:
+    """A tensor holds as many bytes as its shape and dtype say; fewer mean a truncated file."""
+    for tensor in tensors_of(model.graph):
+        if tensor.data_type not in TensorProto.DataType.values() or tensor.data_type == TensorProto.UNDEFINED:
+            raise InvalidModel(f"the tensor '{tensor.name}' has the unknown data type {tensor.data_type}")
+        if tensor.data_type == TensorProto.STRING:
+            continue
+        try:
+            numpy_helper.to_array(tensor)
+        except (ValueError, TypeError, OverflowError) as error:
+            size = f", but {len(tensor.raw_data)} bytes" if tensor.HasField("raw_data") else ""
+            raise InvalidModel(f"the tensor '{tensor.name}' has the shape {list(tensor.dims)}{size}: the file is truncated or damaged") from error
+
+
+def finite_weights(model: onnx.ModelProto) -> None:
+    """NaN or infinite weights make every output NaN."""
+    read = {name for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") for name in node.input[1:]}
+    for tensor in model.graph.initializer:
+        if tensor.name in read and tensor.data_type == TensorProto.FLOAT and not np.isfinite(numpy_helper.to_array(tensor)).all():
+            raise InvalidModel(f"the weights '{tensor.name}' hold NaN or infinite values: the training diverged or the file is damaged")
+
+
+def valid_scales(model: onnx.ModelProto) -> None:
+    """Scales are finite and positive; anything else would make every value of the tensor NaN, infinite or zero."""
+    constants = constant_tensors(model)
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) < 2 or node.input[1] not in constants:
+            continue
+        scale = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
+        bad = scale[~(np.isfinite(scale) & (scale > 0))].reshape(-1)
+        if bad.size:
+            raise InvalidModel(f"{label(node)} has the scale {bad[0]:g} ('{node.input[1]}'); scales must be finite and positive, calibrate the model again")
+
+
+def constant_tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Initializers and the tensors of Constant nodes, by name."""
+    found = {t.name: t for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            found.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+    return found
+
+
+def official_checker(model: onnx.ModelProto) -> None:
+    """What ONNX's own checker refuses is no ONNX model: attributes, types and shapes must agree."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        raise InvalidModel(one_line(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """The gist of another library's message, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("==>")]
+    text = " ".join(lines[:3]) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def listed(items: list[str], most: int = 8) -> str:
+    """"a, b and 3 more"."""
+    return ", ".join(items) if len(items) <= most else ", ".join(items[:most]) + f" and {len(items) - most} more"
+
+
+CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (
+    known_opset, has_nodes, known_operators, distinct_outputs, defined_inputs, sane_dimensions, whole_tensors, finite_weights, valid_scales, official_checker,
+)
+
+
+def check_onnx(model: onnx.ModelProto, file_name: str) -> None:
+    """Runs every check; the first that fails names the file. Raises InvalidModel or Unsupported."""
+    for check in CHECKS:
+        try:
+            check(model)
+        except (InvalidModel, Unsupported) as error:
+            raise type(error)(f"{file_name}: {error}") from error.__cause__

@@ -1,0 +1,54 @@
+"""Weights that an ONNX model keeps in files of their own."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import onnx
+from onnx.external_data_helper import ExternalDataInfo
+
+from nnc_tvm.errors import InvalidModel
+
+
+def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a graph: initializers and attributes."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def load_external_data(model: onnx.ModelProto, path: pathlib.Path) -> list[bytes]:
+    """Brings external tensors into `model`; returns the files' contents, each file once, in order of use.
+
+    A file must lie in the model's folder or below it: a model must not be able to read other files of the machine.
+    """
+    files: dict[pathlib.Path, bytes] = {}
+    for tensor in tensors_of(model.graph):
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            continue
+        info = ExternalDataInfo(tensor)
+        file = _inside(path.parent, info.location, f"{path.name}: tensor '{tensor.name}'")
+        if file not in files:
+            if not file.is_file():
+                raise InvalidModel(f"{path.name}: tensor '{tensor.name}' is in the file '{info.location}', which is missing; put it beside the model")
+            files[file] = file.read_bytes()
+        start, length = int(info.offset or 0), int(info.length or len(files[file]) - int(info.offset or 0))
+        if start < 0 or length < 0 or start + length > len(files[file]):
+            raise InvalidModel(f"{path.name}: tensor '{tensor.name}' is bytes {start}..{start + length} of '{info.location}', which has {len(files[file])}")
+        tensor.raw_data = files[file][start : start + length]
+        tensor.data_location = onnx.TensorProto.DEFAULT
+        del tensor.external_data[:]
+    return list(files.values())
+
+
+def _inside(folder: pathlib.Path, location: str, what: str) -> pathlib.Path:
+    """The file `location` names, if it lies in `folder`."""
+    root = folder.resolve()
+    file = (root / location).resolve()
+    if not location or not file.is_relative_to(root):
+        raise InvalidModel(f"{what} is in the external file '{location}' outside the model's folder; refused, move the file beside the model")
+    return file

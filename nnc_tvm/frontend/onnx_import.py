@@ -1,0 +1,88 @@
+"""From a checked ONNX model to a Relax module: passes on the ONNX graph, then TVM's importer with our converters before its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import types
+import warnings
+from typing import Any
+
+import onnx
+import tvm
+from onnx import TensorProto
+from tvm import relax
+from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, _get_convert_map
+
+from nnc_tvm.errors import InvalidModel, Unsupported
+from nnc_tvm.frontend.model import IoTensor
+from nnc_tvm.frontend.onnx_checks import label, listed, one_line, opset_of
+from nnc_tvm.frontend.onnx_converters import CONVERTERS
+from nnc_tvm.frontend.onnx_passes import PASSES
+from nnc_tvm.frontend.onnx_shape_checks import SHAPE_CHECKS
+from nnc_tvm.frontend.relax_module import finish
+
+INPUT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL})
+
+
+class Importer(ONNXGraphImporter):
+    """TVM's importer, node by node: bindings carry the names of the ONNX tensors, and an error names the node."""
+
+    def _construct_nodes(self, graph: onnx.GraphProto) -> None:
+        for node in graph.node:
+            try:
+                super()._construct_nodes(types.SimpleNamespace(node=[node]))
+            except (InvalidModel, Unsupported) as error:
+                raise type(error)(f"{label(node)}: {error}") from error
+            except Exception as error:  # TVM raises whatever its checks are written with
+                raise Unsupported(f"{label(node)}: cannot be imported: {one_line(error)}") from error
+            for name in node.output:
+                if isinstance(self._nodes.get(name), tvm.ir.Call):
+                    self._nodes[name] = self.bb.emit(self._nodes[name], name_hint=name)
+
+    def _convert_operator(self, op_name: str, inputs: list[Any], attrs: dict[str, Any], opset: int) -> Any:
+        converter = CONVERTERS.get(op_name)
+        if converter is None:
+            return super()._convert_operator(op_name, inputs, attrs, opset)
+        node = onnx.NodeProto(op_type=op_name, output=[""] * attrs["tvm_custom"]["num_outputs"])
+        return self.bb.normalize(converter(self.bb, [i for i in list(inputs)], attrs, node))
+
+
+def check_supported(model: onnx.ModelProto) -> None:
+    """All operators without a conversion, named at once."""
+    known = _get_convert_map()
+    unknown = sorted({n.op_type for n in model.graph.node if n.op_type not in known and n.op_type not in CONVERTERS})
+    if unknown:
+        where = [label(next(n for n in model.graph.node if n.op_type == kind)) for kind in unknown]
+        raise Unsupported(f"operators that cannot be compiled: {listed(where)}; replace them or cut the model before them")
+    for node in model.graph.node:
+        if any(a.HasField("g") for a in node.attribute):
+            raise Unsupported(f"{label(node)}: control flow cannot be compiled; export the model with fixed branches and unrolled loops")
+    for value in model.graph.input:
+        if value.type.tensor_type.elem_type not in INPUT_TYPES:
+            name = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+            raise Unsupported(f"the input '{value.name}' has dtype {name}; inputs may be float32, int8, uint8, int32, int64 or bool")
+
+
+def import_onnx(model: onnx.ModelProto, file_name: str) -> tuple[tvm.IRModule, tuple[IoTensor, ...], tuple[IoTensor, ...]]:
+    """(module, inputs, outputs) of a checked model, which is changed. Raises InvalidModel or Unsupported naming the file and the node."""
+    try:
+        for step in (*PASSES, *SHAPE_CHECKS, check_supported):
+            step(model)
+        importer = Importer({}, "float32", keep_params_in_input=False, sanitize=False)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the importer prints a line when it raises
+            warnings.simplefilter("ignore")
+            module = finish(importer.from_onnx(model.graph, opset_of(model)))
+    except (InvalidModel, Unsupported) as error:
+        raise type(error)(f"{file_name}: {error}") from error
+    except Exception as error:
+        raise Unsupported(f"{file_name}: cannot be imported: {one_line(error)}") from error
+    main = module["main"]
+    inputs = tuple(IoTensor(v.name, *_shape_and_dtype(p.ty)) for v, p in zip(model.graph.input, main.params, strict=True))
+    results = main.ret_ty.fields if isinstance(main.ret_ty, relax.TupleType) else [main.ret_ty]
+    outputs = tuple(IoTensor(v.name, *_shape_and_dtype(t)) for v, t in zip(model.graph.output, results, strict=True))
+    return module, inputs, outputs
+
+
+def _shape_and_dtype(kind: Any) -> tuple[tuple[int, ...], str]:
+    return tuple(int(d) for d in kind.shape), str(kind.dtype)

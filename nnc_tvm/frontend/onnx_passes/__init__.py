@@ -1,0 +1,19 @@
+"""What is done to an ONNX model before it is imported: one pass per file, ModelProto in, changed in place. PASSES is their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+
+from nnc_tvm.frontend.onnx_passes.fix_batch import fix_batch
+from nnc_tvm.frontend.onnx_passes.fold_batch_norm import fold_batch_norm
+from nnc_tvm.frontend.onnx_passes.fold_constants import fold_constants
+from nnc_tvm.frontend.onnx_passes.remove_dead import remove_dead
+from nnc_tvm.frontend.onnx_passes.remove_identity import remove_identity
+from nnc_tvm.frontend.onnx_passes.resolve_auto_pad import resolve_auto_pad
+from nnc_tvm.frontend.onnx_passes.upgrade_opset import upgrade_opset
+
+PASSES: tuple[Callable[[onnx.ModelProto], None], ...] = (
+    upgrade_opset, fix_batch, remove_identity, fold_constants, remove_identity, fold_batch_norm, resolve_auto_pad, remove_dead,
+)

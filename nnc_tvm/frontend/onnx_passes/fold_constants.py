@@ -1,0 +1,70 @@
+"""Nodes whose inputs are all constant are computed now: Constant nodes, shape arithmetic, quantization of constant weights.
+
+DequantizeLinear stays: integer weights must reach the integer kernels as integers.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from nnc_tvm.errors import InvalidModel
+from nnc_tvm.frontend.onnx_checks import label, one_line
+from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, replace_nodes, static_shapes
+
+KEPT = frozenset({"DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
+
+
+def fold_constants(model: onnx.ModelProto) -> None:
+    """Folds until nothing changes: a shape that becomes known makes more constants."""
+    while _fold_once(model):
+        infer_shapes(model)
+
+
+def _fold_once(model: onnx.ModelProto) -> bool:
+    graph = model.graph
+    shapes = static_shapes(model)
+    known = {t.name: t for t in graph.initializer}
+    outputs = {o.name for o in graph.output}
+    kept: list[onnx.NodeProto] = []
+    folded: dict[str, np.ndarray] = {}
+    for node in graph.node:
+        values = _evaluate(node, known, shapes, model)
+        if values is None or outputs & set(node.output):
+            kept.append(node)
+            continue
+        for name, value in values.items():
+            folded[name] = value
+            known[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+    if not folded:
+        return False
+    replace_nodes(graph, kept)
+    graph.initializer.extend(known[name] for name in folded)
+    return True
+
+
+def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: dict[str, tuple[int, ...]], model: onnx.ModelProto) -> dict[str, np.ndarray] | None:
+    """The node's outputs where they are constant, else None."""
+    if node.op_type == "Shape" and node.input[0] in shapes:
+        a = attributes(node)
+        return {node.output[0]: np.array(shapes[node.input[0]][a.get("start", 0) : a.get("end")], np.int64)}
+    if node.op_type == "Size" and node.input[0] in shapes:
+        return {node.output[0]: np.array(int(np.prod(shapes[node.input[0]])), np.int64)}
+    inputs = [name for name in node.input if name]
+    if node.op_type in KEPT or any(name not in known for name in inputs) or any(a.HasField("g") for a in node.attribute):
+        return None
+    function = onnx.helper.make_graph([node], "constant", [], [onnx.ValueInfoProto(name=name) for name in node.output if name], [known[n] for n in dict.fromkeys(inputs)])
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            results = ReferenceEvaluator(onnx.helper.make_model(function, opset_imports=model.opset_import)).run(None, {})
+    except NotImplementedError:
+        return None
+    except Exception as error:  # the evaluator raises whatever NumPy raises
+        raise InvalidModel(f"{label(node)}: cannot be computed from its constant inputs: {one_line(error)}") from error
+    values = dict(zip([name for name in node.output if name], results, strict=True))
+    return {name: np.asarray(value) for name, value in values.items()} if all(isinstance(v, np.ndarray | np.generic) for v in values.values()) else None

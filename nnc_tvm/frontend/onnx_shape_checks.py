@@ -1,0 +1,52 @@
+"""What the shapes of an ONNX model must satisfy, once they are inferred. One check per function; its docstring is the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+
+from nnc_tvm.errors import InvalidModel
+from nnc_tvm.frontend.onnx_checks import check_shape, label
+from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, static_shapes
+
+
+def inferred_dimensions(model: onnx.ModelProto) -> None:
+    """Intermediate tensors have positive extents and fewer than 2^31 elements too."""
+    infer_shapes(model)
+    for name, shape in static_shapes(model).items():
+        if not any(t.name == name for t in model.graph.initializer):
+            check_shape(name, shape)
+
+
+def convolution_shapes(model: onnx.ModelProto) -> None:
+    """A convolution's weights, its kernel_shape and its input must agree."""
+    shapes = static_shapes(model)
+    for node in model.graph.node:
+        if node.op_type != "Conv" or node.input[0] not in shapes or node.input[1] not in shapes:
+            continue
+        x, w, values = shapes[node.input[0]], shapes[node.input[1]], attributes(node)
+        group = values.get("group", 1)
+        if len(x) != len(w):
+            raise InvalidModel(f"{label(node)}: the input '{node.input[0]}' {list(x)} and the weights '{node.input[1]}' {list(w)} differ in rank")
+        if "kernel_shape" in values and list(values["kernel_shape"]) != list(w[2:]):
+            raise InvalidModel(f"{label(node)}: kernel_shape {list(values['kernel_shape'])} contradicts the weights '{node.input[1]}' of shape {list(w)}")
+        if x[1] != w[1] * group or w[0] % group:
+            raise InvalidModel(f"{label(node)}: the input has {x[1]} channels, the weights '{node.input[1]}' {list(w)} in {group} group(s) need {w[1] * group}")
+
+
+def quantization_shapes(model: onnx.ModelProto) -> None:
+    """A scale is one value, or one per channel of the quantized axis; the zero point has its shape."""
+    shapes = static_shapes(model)
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or any(n and n not in shapes for n in node.input):
+            continue
+        x, scale = shapes[node.input[0]], shapes[node.input[1]]
+        axis = attributes(node).get("axis", 1)
+        if len(scale) == 1 and scale[0] != 1 and not (-len(x) <= axis < len(x) and x[axis] == scale[0]):
+            raise InvalidModel(f"{label(node)}: {scale[0]} scales for the axis {axis} of '{node.input[0]}' with shape {list(x)}; give one per channel, or one")
+        if len(node.input) > 2 and node.input[2] and shapes[node.input[2]] != scale and (scale, shapes[node.input[2]]) not in (((), (1,)), ((1,), ())):
+            raise InvalidModel(f"{label(node)}: the zero point has the shape {list(shapes[node.input[2]])}, the scale {list(scale)}; they must be alike")
+
+
+SHAPE_CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (inferred_dimensions, convolution_shapes, quantization_shapes)
