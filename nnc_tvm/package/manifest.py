@@ -31,7 +31,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Model:
-    """The source: file name without folders, SHA-256 of its bytes, its size and format."""
+    """The source: its name without folders, SHA-256 of its bytes, its size and format."""
 
     name: str
     sha256: str

@@ -22,7 +22,7 @@ class SourceTensor(Protocol):
 
 
 class Source(Protocol):
-    """name: file name; sha256 and file_bytes: of the file; format: "tflite", "onnx", ..."""
+    """name: of the file or model; sha256 and file_bytes: of the file; format: "tflite", "onnx", ..."""
 
     @property
     def name(self) -> str: ...

@@ -92,7 +92,7 @@ def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str])
             kernels.append(Kernel(symbol, stage.kernel, len(step.arguments)))
         packed = sum(constant.nbytes for stage in layer.stages for constant in stage.constants)
         inputs = tuple(TensorInfo(t.shape, t.dtype) for t in operator.inputs)
-        rows.append(LayerInfo(layer.layer.name, snake_case(type(operator).__name__), "dense" if operator.weight_bytes else "", inputs,
+        rows.append(LayerInfo(layer.layer.name, snake_case(type(operator).__name__), "dense" if operator.macs and operator.weight_bytes else "", inputs,
                               TensorInfo(operator.output.shape, operator.output.dtype), operator.macs, packed, " + ".join(k.description for k in kernels),
                               tuple(kernels), layer.layer.note))
     return tuple(rows)

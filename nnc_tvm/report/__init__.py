@@ -1,0 +1,1 @@
+"""Text for people: tables of a package's layers and costs."""

@@ -1,0 +1,6 @@
+"""Running packages: natively, or under qemu-user where the CPU is foreign."""
+
+from nnc_tvm.run.benchmark import bench_package
+from nnc_tvm.run.execute import run_package
+
+__all__ = ["bench_package", "run_package"]

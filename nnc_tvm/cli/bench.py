@@ -1,0 +1,40 @@
+"""nnc-tvm bench"""
+
+from __future__ import annotations
+
+import pathlib
+
+import click
+
+from nnc_tvm.cli.common import json_option, package_argument, print_json, progress, tell
+
+
+@click.command()
+@package_argument
+@click.option("--layers", is_flag=True, help="Measure every layer too (where the CPU is this machine's).")
+@json_option
+def command(package: pathlib.Path, layers: bool, as_json: bool) -> None:
+    """Measure one inference of PACKAGE on one thread: milliseconds here, or guest instructions under qemu; and its bytes.
+
+    \b
+    nnc-tvm bench kws
+    nnc-tvm bench kws --json | python -m json.tool
+    """
+    from nnc_tvm.report.package import layer_table
+    from nnc_tvm.report.table import kib, thousands
+    from nnc_tvm.run.benchmark import bench_package
+    from nnc_tvm.run.runner import open_package
+
+    result = bench_package(package, layers, progress)
+    if as_json:
+        print_json(result)
+        return
+    manifest = open_package(package)
+    times = [row["ms"] for row in result["layers"] if "ms" in row]
+    if times:
+        tell(layer_table(manifest, times))
+    if result["median_ms"] is not None:
+        tell(f"time          {result['median_ms']:.4f} ms (median; least {result['min_ms']:.4f} ms)")
+    if result["guest_instructions"] is not None:
+        tell(f"instructions  {thousands(result['guest_instructions'])} on {manifest.target.mcpu}, counted under {' '.join(manifest.target.emulator)}")
+    tell(f"arena         {kib(result['arena_bytes'])}\nweights       {kib(result['weights_bytes'])}\ncode          {kib(result['code_bytes'])}")

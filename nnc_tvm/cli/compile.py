@@ -1,0 +1,50 @@
+"""nnc-tvm compile"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import get_args
+
+import click
+
+from nnc_tvm.cli.common import json_option, print_json, progress, tell
+from nnc_tvm.compiler import RequantizeOption, compile_model
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.option("--target", "kind", required=True, metavar="KIND", help="arm_cpu or x86_cpu; `nnc-tvm targets` lists them.")
+@click.option("--mcpu", metavar="CPU", help="LLVM's name of the CPU: cortex-a53, cortex-a76, neoverse-v1, ...  [default: the target's]")
+@click.option("-o", "--output", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="Folder of the package.  [default: NAME-KIND]")
+@click.option("--name", metavar="NAME", help="Prefix of the C symbols.  [default: from the file's name]")
+@click.option("--requantize", type=click.Choice(get_args(RequantizeOption)), default="auto", show_default=True,
+              help="fixed: bit-exact with LiteRT's reference kernels. float: ONNX's meaning. auto: the source format's own.")
+@json_option
+def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
+            as_json: bool) -> None:
+    """Compile MODEL (.tflite or .onnx, INT8) into a C package.
+
+    The package is a folder with a header, readable C, a library of kernels, Make and CMake files, an example and manifest.json.
+    An older package in the same folder is replaced once the new one is complete.
+
+    \b
+    nnc-tvm compile kws.tflite --target arm_cpu --mcpu cortex-a76 -o kws
+    make -C kws run
+    """
+    from nnc_tvm.package.folder import check_output
+    from nnc_tvm.package.identifiers import check_package_name, package_name
+    from nnc_tvm.package.tvm_pair import check_tvm_pair
+    from nnc_tvm.report.package import summary
+
+    check_tvm_pair()
+    name = check_package_name(name or package_name(model.stem))
+    output = output or pathlib.Path(f"{name}-{kind}")
+    check_output(output)
+    from nnc_tvm.targets.registry import get_target
+
+    manifest = compile_model(model, get_target(kind, mcpu), output, name, requantize, progress)
+    if as_json:
+        print_json(dataclasses.asdict(manifest))
+    else:
+        tell(f"{summary(manifest)}\n{output}: `make -C {output} run` builds and runs the example; `nnc-tvm inspect {output}` shows the layers")

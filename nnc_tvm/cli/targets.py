@@ -1,0 +1,44 @@
+"""nnc-tvm targets"""
+
+from __future__ import annotations
+
+import shutil
+
+import click
+
+from nnc_tvm.cli.common import json_option, print_json, progress
+
+
+@click.command()
+@json_option
+def command(as_json: bool) -> None:
+    """List the targets: the CPU they are compiled for by default, the tools they need, and whether those are here.
+
+    --mcpu of `nnc-tvm compile` chooses another CPU and with it the instructions that kernels use.
+    """
+    from nnc_tvm.package.toolchain import resolve
+    from nnc_tvm.package.tvm_pair import check_tvm_pair
+    from nnc_tvm.report.table import table
+
+    check_tvm_pair()
+    progress("asking LLVM about CPUs")
+    from nnc_tvm.targets.registry import TARGETS, get_target
+
+    rows = []
+    for kind in TARGETS:
+        target = get_target(kind)
+        chain = target.toolchain
+        tools = resolve(target.triple, chain.prefix, chain.emulator, chain.packages, chain.flags)
+        programs = [f"{tools.prefix}gcc", *tools.emulator[:1]]
+        missing = [program for program in programs if shutil.which(program) is None]
+        rows.append({
+            "target": kind, "default_mcpu": target.mcpu, "triple": target.triple, "vector_bits": target.vector_bytes * 8, "runs": "here" if tools.native else
+            f"under {tools.emulator[0]}", "tools": programs, "missing": missing, "debian_packages": list(tools.debian_packages),
+            "features": sorted(target.features),
+        })
+    if as_json:
+        print_json({"targets": rows})
+        return
+    cells = [[r["target"], r["default_mcpu"], r["triple"], str(r["vector_bits"]), r["runs"],
+              f"apt-get install {' '.join(r['debian_packages'])}" if r["missing"] else "ready"] for r in rows]
+    click.echo(table(["target", "default --mcpu", "triple", "vector bits", "runs", "tools"], cells))

@@ -1,0 +1,44 @@
+"""What a package is and costs, as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nnc_tvm.package.manifest import Manifest, Tensor
+from nnc_tvm.report.table import kib, shorten, table, thousands
+
+NAME_WIDTH = 40
+
+
+def summary(manifest: Manifest) -> str:
+    """A few lines: the model, the target, inputs, outputs and bytes."""
+    macs = sum(layer.macs for layer in manifest.layers)
+    target = manifest.target
+    bound = manifest.arena_lower_bound_bytes
+    lines = [
+        f"{manifest.name}: {manifest.model.format} model {manifest.model.name} for {target.kind} {target.mcpu}, requantization {manifest.requantize}",
+        *(f"  input   {_tensor(t)}" for t in manifest.inputs), *(f"  output  {_tensor(t)}" for t in manifest.outputs),
+        f"  layers  {len(manifest.layers)}, {thousands(macs)} MACs",
+        f"  arena   {kib(manifest.arena_bytes)} (at least {kib(bound)} are live at once)",
+        f"  weights {kib(manifest.weights_bytes)} (the model file: {kib(manifest.model.file_bytes)})", f"  code    {kib(manifest.code_bytes)}",
+    ]
+    return "\n".join(lines)
+
+
+def _tensor(tensor: Tensor) -> str:
+    quantization = f", real = {tensor.scale:.6g} * (q {-(tensor.zero_point or 0):+d})" if tensor.scale is not None else ""
+    return f"'{tensor.name}' {tensor.dtype} {tensor.shape}{quantization}"
+
+
+def layer_table(manifest: Manifest, milliseconds: Sequence[float] | None = None) -> str:
+    """One row a layer: operator, form, shape, MACs, bytes, kernels, notes, and times where they are given."""
+    timed = milliseconds is not None
+    total = sum(milliseconds or ()) or 1.0
+    rows = []
+    for number, layer in enumerate(manifest.layers):
+        time = [f"{milliseconds[number]:.4f}", f"{milliseconds[number] / total:.0%}"] if milliseconds is not None else []
+        shape = "x".join(map(str, layer.output.shape))
+        counts = [thousands(count) if count else "" for count in (layer.macs, layer.bytes)]
+        rows.append([str(number + 1), shorten(layer.name, NAME_WIDTH), layer.op, layer.form, f"{layer.output.dtype} {shape}", *counts, *time,
+                     layer.kernel or "the same memory", layer.why])
+    return table(["", "layer", "operator", "form", "output", "MACs", "bytes", *(["ms", "share"] if timed else []), "kernel", "note"], rows)

@@ -1,0 +1,40 @@
+"""Arrays in .npz files."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+import zipfile
+from collections.abc import Mapping
+
+import numpy as np
+
+from nnc_tvm.errors import InvalidInput
+
+
+def read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
+    """All arrays of the file. Raises InvalidInput where it is no .npz file of plain arrays."""
+    if not file.is_file():
+        raise InvalidInput(f"{file}: no such file; numpy.savez makes one")
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            if isinstance(arrays, np.ndarray):
+                raise InvalidInput(f"{file}: a single array without a name; write it with numpy.savez({file.stem}, NAME=array)")
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        raise InvalidInput(f"{file}: not an .npz file of plain arrays; numpy.savez makes one") from None
+
+
+def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes the arrays, whole or not at all."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".npz", dir=file.absolute().parent)
+    try:
+        with zipfile.ZipFile(os.fdopen(handle, "wb"), "w") as archive:  # numpy.savez takes no array called "file"
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+        os.replace(temporary, file)
+    except BaseException:
+        os.unlink(temporary)
+        raise
