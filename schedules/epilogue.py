@@ -74,11 +74,14 @@ def high_multiply(a: Expr, b: Expr) -> Expr:
 
 
 def rounding_shift(value: Expr, exponent: Expr) -> Expr:
-    """gemmlowp's RoundingDivideByPOT: value / 2^exponent, halves away from zero; exponent int32 in [0, 31]."""
-    one = const(1, "int32")
-    mask = (one << exponent) - one
-    threshold = (mask >> one) + tirx.Select(value < const(0, "int32"), one, const(0, "int32"))
-    return (value >> exponent) + tirx.Select((value & mask) > threshold, one, const(0, "int32"))
+    """gemmlowp's RoundingDivideByPOT: value / 2^exponent, halves away from zero; exponent int32 in [0, 31], |value| < 2^31 - 1.
+
+    Negative values less one, rounded with halves up. Half is added after all but the last bit are shifted out, so nothing overflows;
+    exponent 0 changes nothing. `value` is used twice only: uses multiply where these are nested, and with them TVM's time.
+    """
+    last = te.min(exponent, const(1, "int32"))
+    lowered = value + te.max(value >> const(31, "int32"), const(0, "int32") - last)
+    return ((lowered >> (exponent - last)) + last) >> last
 
 
 def multiply_by_quantized(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
