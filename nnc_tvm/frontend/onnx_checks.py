@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -12,9 +11,9 @@ from onnx import TensorProto, numpy_helper
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.onnx_external import tensors_of
 from nnc_tvm.frontend.onnx_operators import FOREIGN_OPERATORS
+from nnc_tvm.frontend.shapes import check_elements, check_shape, listed, one_line
 
 OLDEST_OPSET = 7  # the oldest that onnx's version converter takes along reliably
-MAX_ELEMENTS = 1 << 31
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
@@ -99,20 +98,6 @@ def sane_dimensions(model: onnx.ModelProto) -> None:
         check_elements(tensor.name, tensor.dims)
 
 
-def check_shape(name: str, dims: Iterable[int]) -> None:
-    """Raises InvalidModel for extents <= 0 and for tensors of 2^31 elements or more."""
-    dims = list(dims)
-    if any(d <= 0 for d in dims):
-        raise InvalidModel(f"the tensor '{name}' has the shape {dims}: extents must be positive")
-    check_elements(name, dims)
-
-
-def check_elements(name: str, dims: Iterable[int]) -> None:
-    dims = list(dims)
-    if math.prod(dims) >= MAX_ELEMENTS:
-        raise InvalidModel(f"the tensor '{name}' of shape {dims} has {math.prod(dims):.3g} elements; at most 2^31 - 1 fit")
-
-
 def whole_tensors(model: onnx.ModelProto) -> None:
     """A tensor holds as many bytes as its shape and dtype say; fewer mean a truncated file."""
     for tensor in tensors_of(model.graph):
@@ -162,18 +147,6 @@ def official_checker(model: onnx.ModelProto) -> None:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise InvalidModel(one_line(error)) from error
-
-
-def one_line(error: BaseException) -> str:
-    """The gist of another library's message, on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("==>")]
-    text = " ".join(lines[:3]) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
-
-
-def listed(items: list[str], most: int = 8) -> str:
-    """"a, b and 3 more"."""
-    return ", ".join(items) if len(items) <= most else ", ".join(items[:most]) + f" and {len(items) - most} more"
 
 
 CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (

@@ -16,11 +16,12 @@ from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, _get_conver
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.model import IoTensor
-from nnc_tvm.frontend.onnx_checks import label, listed, one_line, opset_of
+from nnc_tvm.frontend.onnx_checks import label, opset_of
 from nnc_tvm.frontend.onnx_converters import CONVERTERS
 from nnc_tvm.frontend.onnx_passes import PASSES
 from nnc_tvm.frontend.onnx_shape_checks import SHAPE_CHECKS
 from nnc_tvm.frontend.relax_module import finish
+from nnc_tvm.frontend.shapes import listed, one_line
 
 INPUT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL})
 

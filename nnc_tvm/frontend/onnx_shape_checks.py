@@ -7,8 +7,9 @@ from collections.abc import Callable
 import onnx
 
 from nnc_tvm.errors import InvalidModel
-from nnc_tvm.frontend.onnx_checks import check_shape, label
+from nnc_tvm.frontend.onnx_checks import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, static_shapes
+from nnc_tvm.frontend.shapes import check_shape
 
 
 def inferred_dimensions(model: onnx.ModelProto) -> None:

@@ -1,0 +1,37 @@
+"""Shapes and lists in the checks of both front ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from nnc_tvm.errors import InvalidModel
+
+MAX_ELEMENTS = 1 << 31
+
+
+def check_shape(name: str, dims: Iterable[int]) -> None:
+    """Raises InvalidModel for extents <= 0 and for tensors of 2^31 elements or more."""
+    dims = list(dims)
+    if any(d <= 0 for d in dims):
+        raise InvalidModel(f"the tensor '{name}' has the shape {dims}: extents must be positive")
+    check_elements(name, dims)
+
+
+def check_elements(name: str, dims: Iterable[int]) -> None:
+    """Raises InvalidModel for tensors of 2^31 elements or more."""
+    dims = list(dims)
+    if math.prod(dims) >= MAX_ELEMENTS:
+        raise InvalidModel(f"the tensor '{name}' of shape {dims} has {math.prod(dims):.3g} elements; at most 2^31 - 1 fit")
+
+
+def one_line(error: BaseException) -> str:
+    """The gist of another library's message, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("==>")]
+    text = " ".join(lines[:3]) or type(error).__name__
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def listed(items: list[str], most: int = 8) -> str:
+    """"a, b and 3 more"."""
+    return ", ".join(items) if len(items) <= most else ", ".join(items[:most]) + f" and {len(items) - most} more"

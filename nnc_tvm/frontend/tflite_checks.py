@@ -1,0 +1,152 @@
+"""What a TFLite file must satisfy before anything is computed from it. One check per function; its docstring is the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nnc_tvm.errors import InvalidModel, Unsupported
+from nnc_tvm.frontend.guard import ModelFile
+from nnc_tvm.frontend.shapes import MAX_ELEMENTS, listed
+from nnc_tvm.frontend.tflite_file import Operator, Tensor, TfliteModel, parse_tflite
+
+RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1), "int64": (-(2**31), 2**31 - 1)}
+CONTRACTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
+
+
+def has_operators(model: TfliteModel) -> None:
+    """A model computes something."""
+    if not model.operators:
+        raise InvalidModel("the graph has no operators; convert the model again")
+    if not model.outputs or any(i < 0 for i in (*model.inputs, *model.outputs)):
+        raise InvalidModel("the graph has no outputs, or absent tensors among its inputs or outputs; convert the model again")
+
+
+def one_subgraph(model: TfliteModel) -> None:
+    """More subgraphs mean control flow, or several functions in one file."""
+    if model.subgraphs > 1:
+        raise Unsupported(f"{model.subgraphs} subgraphs; control flow and several signatures in one file cannot be compiled, convert one function alone")
+
+
+def known_operators(model: TfliteModel) -> None:
+    """Custom operators have no definition that could be compiled; all are named at once."""
+    unknown = [model.label(op) for op in model.operators if op.code == "CUSTOM" or op.code.startswith("operator code")]
+    if unknown:
+        raise Unsupported(f"custom or unknown operators: {listed(unknown)}; convert the model with TFLite's builtin operators alone")
+
+
+def sane_shapes(model: TfliteModel) -> None:
+    """Extents are positive and tensors small enough to count their elements in 32 bits."""
+    used = {i for op in model.operators for i in (*op.inputs, *op.outputs) if i >= 0} | {*model.inputs, *model.outputs}
+    for tensor in (model.tensors[i] for i in sorted(used)):
+        if any(d < 0 or (d == 0 and tensor.data is not None) for d in tensor.shape):
+            raise InvalidModel(f"the tensor '{tensor.name}' has the shape {list(tensor.shape)}: extents must be positive")
+        if np.prod(tensor.shape, dtype=np.float64) >= MAX_ELEMENTS:
+            raise InvalidModel(f"the tensor '{tensor.name}' of shape {list(tensor.shape)} has too many elements; at most 2^31 - 1 fit")
+    for tensor in (model.tensors[i] for i in model.inputs):
+        if any(d == 0 for d in tensor.shape):
+            raise InvalidModel(f"the input '{tensor.name}' has the shape {list(tensor.shape)}: extents must be positive")
+
+
+def static_shapes(model: TfliteModel) -> None:
+    """Only the batch may be dynamic, and becomes 1: arenas are planned offline."""
+    for tensor in (model.tensors[i] for i in model.inputs):
+        if any(d < 0 for d in tensor.signature[1:]):
+            raise Unsupported(f"the input '{tensor.name}' has the dynamic shape {list(tensor.signature)}; only the batch may be dynamic, convert the model with a fixed input size")
+
+
+def valid_scales(model: TfliteModel) -> None:
+    """Scales are finite and positive, zero points within the dtype; anything else makes every value of the tensor meaningless."""
+    for tensor in model.tensors:
+        q = tensor.quantization
+        if q is None:
+            continue
+        if tensor.dtype not in RANGES:
+            raise InvalidModel(f"the tensor '{tensor.name}' has a scale but dtype {tensor.dtype}")
+        bad = q.scale.reshape(-1)[~(np.isfinite(q.scale) & (q.scale > 0)).reshape(-1)]
+        if bad.size:
+            raise InvalidModel(f"the tensor '{tensor.name}' has the scale {bad[0]:g}; scales must be finite and positive, quantize the model again")
+        low, high = RANGES[tensor.dtype]
+        if np.any(q.zero_point < low) or np.any(q.zero_point > high):
+            raise InvalidModel(f"the tensor '{tensor.name}' has the zero point {int(q.zero_point.reshape(-1)[0])}, outside {tensor.dtype}'s {low}..{high}")
+        if not q.per_tensor and not (0 <= q.axis < len(tensor.shape) and tensor.shape[q.axis] == q.scale.size):
+            raise InvalidModel(f"the tensor '{tensor.name}' of shape {list(tensor.shape)} has {q.scale.size} scales on axis {q.axis}; give one per channel, or one")
+
+
+def defined_inputs(model: TfliteModel) -> None:
+    """Every tensor is written once, before it is read."""
+    written = set(model.inputs)
+    for op in model.operators:
+        for i in op.inputs:
+            tensor = model.tensors[i] if i >= 0 else None
+            if tensor is not None and i not in written and tensor.data is None and not tensor.variable and not tensor.sparse and 0 not in tensor.shape:
+                raise InvalidModel(f"{model.label(op)} reads the tensor '{tensor.name}', which nothing has written: operators out of order, or a damaged file")
+        for i in op.outputs:
+            if i < 0 or i in written or model.tensors[i].data is not None:
+                raise InvalidModel(f"{model.label(op)} writes the tensor '{model.tensors[i].name}', which already has a value")
+            written.add(i)
+    for i in model.outputs:
+        if i not in written and model.tensors[i].data is None:
+            raise InvalidModel(f"the output '{model.tensors[i].name}' is made by no operator")
+
+
+def dense_weights(model: TfliteModel) -> None:
+    """Sparse tensors (DENSIFY) are not read."""
+    for tensor in model.tensors:
+        if tensor.sparse:
+            raise Unsupported(f"the tensor '{tensor.name}' is stored sparse; convert the model without the sparsity optimization, zeros in dense weights are found anyway")
+
+
+def integer_arithmetic(model: TfliteModel) -> None:
+    """Quantized models are int8 or uint8 throughout: not 16-bit activations, not dynamic-range (int8 weights under float activations)."""
+    for op in model.operators:
+        for i in (*op.inputs, *op.outputs):
+            if i >= 0 and model.tensors[i].dtype == "int16" and model.tensors[i].quantization is not None:
+                raise Unsupported(f"{model.label(op)}: 16-bit activations ('{model.tensors[i].name}'); quantize the model to int8")
+        if op.code in CONTRACTIONS and model.tensors[op.inputs[0]].dtype == "float32" and len(op.inputs) > 1 and model.tensors[op.inputs[1]].dtype in ("int8", "uint8"):
+            raise Unsupported(f"{model.label(op)}: float activations with {model.tensors[op.inputs[1]].dtype} weights (dynamic-range quantization); "
+                              "convert the model with full integer quantization (a representative dataset)")
+
+
+def contraction_shapes(model: TfliteModel) -> None:
+    """The weights of convolutions and dense layers fit their inputs."""
+    for op in model.operators:
+        if op.code in CONTRACTIONS:
+            present = [i for i in op.inputs[:2] if i >= 0]
+            if len(present) < 2 or not op.outputs:
+                raise InvalidModel(f"{model.label(op)} needs an input, weights and an output")
+            x, w = (model.tensors[i] for i in present)
+            if not FITS[op.code](x, w, op):
+                raise InvalidModel(f"{model.label(op)}: the weights '{w.name}' {list(w.shape)} do not fit the input '{x.name}' {list(x.shape)}")
+
+
+def _conv_fits(x: Tensor, w: Tensor, op: Operator) -> bool:
+    if len(x.shape) != 4 or len(w.shape) != 4 or w.shape[3] == 0 or x.shape[3] % w.shape[3]:
+        return False
+    return w.shape[0] % (x.shape[3] // w.shape[3]) == 0
+
+
+def _depthwise_fits(x: Tensor, w: Tensor, op: Operator) -> bool:
+    return len(x.shape) == 4 and len(w.shape) == 4 and w.shape[0] == 1 and w.shape[3] % x.shape[3] == 0
+
+
+def _dense_fits(x: Tensor, w: Tensor, op: Operator) -> bool:
+    return len(w.shape) == 2 and w.shape[1] > 0 and int(np.prod(x.shape)) % w.shape[1] == 0
+
+
+FITS: dict[str, Callable[[Tensor, Tensor, Operator], bool]] = {"CONV_2D": _conv_fits, "DEPTHWISE_CONV_2D": _depthwise_fits, "FULLY_CONNECTED": _dense_fits}
+CHECKS: tuple[Callable[[TfliteModel], None], ...] = (
+    has_operators, one_subgraph, known_operators, sane_shapes, static_shapes, dense_weights, valid_scales, defined_inputs, integer_arithmetic, contraction_shapes,
+)
+
+
+def check_tflite(file: ModelFile) -> TfliteModel:
+    """Parses the file and runs every check; the first that fails names the file. Raises InvalidModel or Unsupported."""
+    try:
+        model = parse_tflite(file)
+        for check in CHECKS:
+            check(model)
+    except (InvalidModel, Unsupported) as error:
+        raise type(error)(f"{file.path.name}: {error}") from error.__cause__
+    return model

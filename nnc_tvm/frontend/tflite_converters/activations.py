@@ -1,0 +1,84 @@
+"""Unary functions, and the activations that other operators have fused in."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tflite
+from tvm import relax
+
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.frontend.tflite_converters.operands import Converter, Operands
+
+Expr = Any
+FUSED: dict[int, Callable[[Expr], Expr]] = {
+    tflite.ActivationFunctionType.NONE: lambda x: x,
+    tflite.ActivationFunctionType.RELU: relax.op.nn.relu,
+    tflite.ActivationFunctionType.RELU_N1_TO_1: functools.partial(relax.op.clip, min=-1, max=1),
+    tflite.ActivationFunctionType.RELU6: functools.partial(relax.op.clip, min=0, max=6),
+    tflite.ActivationFunctionType.TANH: relax.op.tanh,
+}
+
+
+def activate(o: Operands, real: Expr, function: int) -> Expr:
+    """The fused activation `function` (an ActivationFunctionType) of `real`."""
+    if function not in FUSED:
+        names = {v: k for k, v in vars(tflite.ActivationFunctionType).items() if isinstance(v, int)}
+        raise Unsupported(f"the fused activation {names.get(function, function)}")
+    return o.emit(FUSED[function](o.emit(real)))
+
+
+def unary(function: Callable[[Expr], Expr]) -> Converter:
+    """A function of one operand."""
+    return lambda o: o.result(function(o.real(0)))
+
+
+def hard_swish(x: Expr) -> Expr:
+    """x * clip(x + 3, 0, 6) / 6 (Howard et al., "Searching for MobileNetV3")."""
+    return relax.op.multiply(x, relax.op.divide(relax.op.clip(relax.op.add(x, relax.const(np.float32(3))), 0, 6), relax.const(np.float32(6))))
+
+
+def elu(x: Expr) -> Expr:
+    """x above 0, exp(x) - 1 below; the exponential never sees a positive x, so it cannot overflow."""
+    below = relax.op.subtract(relax.op.exp(relax.op.minimum(x, relax.const(np.float32(0)))), relax.const(np.float32(1)))
+    return relax.op.add(relax.op.nn.relu(x), below)
+
+
+def leaky_relu(o: Operands) -> Expr:
+    return o.result(relax.op.nn.leakyrelu(o.real(0), float(o.options(tflite.LeakyReluOptions).Alpha())))
+
+
+def gelu(o: Operands) -> Expr:
+    function = relax.op.nn.gelu_tanh if o.options(tflite.GeluOptions).Approximate() else relax.op.nn.gelu
+    return o.result(function(o.real(0)))
+
+
+def prelu(o: Operands) -> Expr:
+    """relu(x) - alpha * relu(-x), alpha broadcast as NumPy does."""
+    x = o.real(0)
+    below = o.emit(relax.op.minimum(x, relax.const(np.float32(0))))
+    return o.result(relax.op.add(o.emit(relax.op.nn.relu(x)), o.emit(relax.op.multiply(below, o.real(1)))))
+
+
+CONVERTERS: dict[str, Converter] = {
+    "ELU": unary(elu),
+    "GELU": gelu,
+    "HARD_SWISH": unary(hard_swish),
+    "LEAKY_RELU": leaky_relu,
+    "LOGISTIC": unary(relax.op.sigmoid),
+    "PRELU": prelu,
+    "RELU": unary(relax.op.nn.relu),
+    "RELU6": unary(functools.partial(relax.op.clip, min=0, max=6)),
+    "RELU_0_TO_1": unary(functools.partial(relax.op.clip, min=0, max=1)),
+    "RELU_N1_TO_1": unary(functools.partial(relax.op.clip, min=-1, max=1)),
+    "TANH": unary(relax.op.tanh),
+    "ABS": unary(relax.op.abs),
+    "EXP": unary(relax.op.exp),
+    "NEG": unary(relax.op.negative),
+    "SQRT": unary(relax.op.sqrt),
+    "RSQRT": unary(relax.op.rsqrt),
+    "SQUARE": unary(relax.op.square),
+}
