@@ -50,7 +50,7 @@ tools:
 
 # Debian packages: installed as root, named otherwise
 install = { test "$$(id -u)" = 0 && command -v apt-get > /dev/null || { echo "please install: $(1)" >&2; exit 1; }; \
-  echo "installing $(1)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) > /dev/null; }
+  echo "installing $(1)"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends $(1) > /dev/null; }
 
 clean:
 	@rm -rf $(VENV) build packages .pytest_cache .mypy_cache .ruff_cache *.egg-info
