@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 def cpu_rules() -> tuple[Rule, ...]:
     """Imported on demand: rules load TVM."""
     from nnc_tvm.schedules.intrin import avx2, neon  # noqa: F401 - registers the intrinsics
-    from nnc_tvm.schedules.rules import contraction
+    from nnc_tvm.schedules.rules import contraction, depthwise, elementwise, movement, pool, resize, softmax, table
 
-    return (contraction.stages,)
+    return (
+        contraction.stages, depthwise.stages, elementwise.stages, table.stages, pool.max_pool_stages, pool.average_pool_stages, pool.mean_stages,
+        softmax.stages, movement.stages, resize.stages,
+    )

@@ -1,0 +1,47 @@
+"""Loop transformations that several rules share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import s_tir, te, tirx
+
+from nnc_tvm.schedules.epilogue import apply_epilogue, epilogue_constants
+from nnc_tvm.schedules.quantization import Epilogue
+
+
+def vectorize(sch: s_tir.Schedule, loop: Any, lanes: int, unroll: int = 1) -> Any:
+    """Splits `loop` into vectors of `lanes` elements (a power of two) and a scalar rest; returns the loop over vectors.
+
+    A short loop gets the widest vector it fills. The rest is cut off by loop partitioning: a predicate inside the vector loop would
+    make all of it scalar. unroll: vectors per iteration, where they divide.
+    """
+    extent = int(sch.get(loop).extent)
+    while lanes > extent:
+        lanes //= 2
+    if lanes <= 1:
+        return loop
+    outer, inner = sch.split(loop, [None, lanes])
+    sch.vectorize(inner)
+    if extent % lanes:
+        sch.annotate(outer, "pragma_loop_partition_hint", 1)
+    elif unroll > 1 and extent // lanes % unroll == 0:
+        outer, vectors = sch.split(outer, [None, unroll])
+        sch.unroll(vectors)
+    return outer
+
+
+def fuse_outer(sch: s_tir.Schedule, loops: list[Any]) -> None:
+    """One loop over everything around the vectors; nothing where there is none."""
+    if len(loops) > 1:
+        sch.fuse(*loops)
+
+
+def inline_epilogue(epilogue: Epilogue, acc: Any) -> Any:
+    """The output element for an accumulator under a per-tensor epilogue, whose parameters become immediates."""
+    return apply_epilogue(epilogue, acc, [tirx.const(values.reshape(-1)[0].item(), str(values.dtype)) for _, values in epilogue_constants(epilogue, 1)])
+
+
+def placeholders(operator: Any) -> list[Any]:
+    """One placeholder per input of the operator, in its shape."""
+    return [te.placeholder(t.shape, t.dtype, name=f"x{i}") for i, t in enumerate(operator.inputs)]

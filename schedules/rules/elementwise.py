@@ -1,0 +1,112 @@
+"""Operators whose output element needs one element of each input: arithmetic, rescaling, conversion.
+
+Axes that all tensors walk evenly are merged, so that tensors of one shape are one long row, and a per-channel operand leaves (pixels,
+channels); the innermost axis is vectorized.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+from tvm import s_tir, te, tirx
+
+from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
+from nnc_tvm.schedules.epilogue import high_multiply, rounding_shift
+from nnc_tvm.schedules.loops import fuse_outer, inline_epilogue, vectorize
+from nnc_tvm.schedules.operators import Dequantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale
+from nnc_tvm.schedules.rule import Choose, Stage
+
+Expr = Any
+
+
+@singledispatch
+def element(operator: Operator, *values: Expr) -> Expr:
+    """The output element for one element of each input, as the operator's docstring says."""
+    raise TypeError(type(operator))
+
+
+def offset(value: Expr, zero_point: int) -> Expr:
+    return value.astype("int32") - tirx.const(zero_point, "int32")
+
+
+@element.register
+def _(operator: LinearCombination, *values: Expr) -> Expr:
+    total = None
+    for i, value in enumerate(values):
+        term, factor = offset(value, operator.zero_points[i]), operator.factors[i]
+        if operator.fixed:
+            shifted = term << tirx.const(operator.left_shift, "int32")
+            term = rounding_shift(high_multiply(shifted, tirx.const(abs(factor), "int32")), tirx.const(-operator.shifts[i], "int32"))
+            term = -term if factor < 0 else term
+        else:
+            term = term * tirx.const(factor, "int32")
+        total = term if total is None else total + term
+    return inline_epilogue(operator.requantize, total)
+
+
+@element.register
+def _(operator: Multiply, a: Expr, b: Expr) -> Expr:
+    za, zb = operator.zero_points
+    return inline_epilogue(operator.requantize, offset(a, za) * offset(b, zb))
+
+
+@element.register
+def _(operator: Rescale, x: Expr) -> Expr:
+    return inline_epilogue(operator.requantize, offset(x, operator.zero_point))
+
+
+@element.register
+def _(operator: Quantize, x: Expr) -> Expr:
+    low, high = (tirx.const(bound - operator.zero_point, "float32") for bound in (operator.low, operator.high))
+    quotient = x / tirx.const(operator.scale, "float32")
+    value = tirx.Select(tirx.isnan(quotient), tirx.const(0, "float32"), te.max(te.min(quotient, high), low))
+    if operator.half_away:
+        # |value| <= 255: its fraction is exact, so rounding the magnitude down and adding one from a half upwards is too
+        magnitude = tirx.abs(value)
+        whole = tirx.floor(magnitude)
+        whole = whole + tirx.Select(magnitude - whole >= tirx.const(0.5, "float32"), tirx.const(1, "float32"), tirx.const(0, "float32"))
+        value = tirx.Select(value < tirx.const(0, "float32"), -whole, whole)
+    else:
+        value = tirx.nearbyint(value)
+    return (value.astype("int32") + tirx.const(operator.zero_point, "int32")).astype(operator.output.dtype)
+
+
+@element.register
+def _(operator: Dequantize, x: Expr) -> Expr:
+    return offset(x, operator.zero_point).astype("float32") * tirx.const(operator.scale, "float32")
+
+
+@element.register
+def _(operator: FlipSign, x: Expr) -> Expr:
+    flipped = x ^ tirx.const(-128 if operator.inputs[0].dtype == "int8" else 128, operator.inputs[0].dtype)
+    return tirx.reinterpret(operator.output.dtype, flipped)
+
+
+def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+    """The rule for element-wise operators."""
+    if element.dispatch(type(operator)) is element.dispatch(object):
+        return None
+    walk = merge(operator.output.shape, tuple(broadcast_strides(t.shape, operator.output.shape) for t in (*operator.inputs, operator.output)))
+    inputs = [te.placeholder(used_shape(walk, k), t.dtype, name=f"x{k}") for k, t in enumerate(operator.inputs)]
+
+    def at(k: int, index: tuple[Expr, ...]) -> Expr:
+        return inputs[k][tuple(i if stride else 0 for i, stride in zip(index, walk.strides[k], strict=True))]
+
+    y = te.compute(walk.extents, lambda *i: element(operator, *(at(k, i) for k in range(len(inputs)))), name="y")
+    schedule = apply(s_tir.Schedule(te.create_prim_func([*inputs, y])), target, choose)
+    # broadcast operands are read again after the first writes
+    reusable = tuple(k for k, t in enumerate(operator.inputs) if t.bytes == operator.output.bytes and t.elements == operator.output.elements)
+    function = schedule.mod["main"]
+    if reusable:
+        function = function.without_attr("tirx.noalias")
+    return (Stage(function, tuple(range(len(inputs))), (), operator.output, "elementwise", reusable),)
+
+
+def apply(sch: s_tir.Schedule, target: Any, choose: Choose) -> s_tir.Schedule:
+    """Vectors over the innermost axis. Results pass through int32 or float32, hence four registers per vector of bytes."""
+    *outer, inner = sch.get_loops(sch.get_sblock("y"))
+    fuse_outer(sch, outer)
+    lanes = choose("lanes", [target.vector_bytes // 4, target.vector_bytes // 2, 16, target.vector_bytes], 16)
+    vectorize(sch, inner, lanes)
+    return sch

@@ -1,0 +1,84 @@
+"""Softmax on int8 rows, in integers (`fixed`) or by a table of exponentials (`float`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm import s_tir, te, tirx
+
+from nnc_tvm.schedules import fixed_point
+from nnc_tvm.schedules.epilogue import clamp, const, high_multiply, rounding_shift
+from nnc_tvm.schedules.gemmlowp import NEWTON_32_17, NEWTON_48_17, exp_on_negative_values
+from nnc_tvm.schedules.operators import FixedSoftmax, Operator, TableSoftmax
+from nnc_tvm.schedules.rule import Choose, Stage
+
+Expr = Any
+
+
+def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+    """The rule for TableSoftmax and FixedSoftmax. Both look exponentials up: there are only 256 differences to the row's maximum."""
+    if not isinstance(operator, TableSoftmax | FixedSoftmax):
+        return None
+    columns = operator.output.shape[-1]
+    rows = operator.output.elements // columns
+    table_values = operator.exponentials if isinstance(operator, TableSoftmax) else exponentials_q31(operator)
+    x, table = te.placeholder((rows, columns), "int8", name="x"), te.placeholder((256,), "int32", name="table")
+    r1, r2 = te.reduce_axis((0, columns), "r1"), te.reduce_axis((0, columns), "r2")
+    largest = te.compute((rows,), lambda i: te.max(x[i, r1].astype("int32"), axis=r1), name="largest")
+    fixed = isinstance(operator, FixedSoftmax)
+
+    def term(i: Expr, k: Expr) -> Expr:
+        return table[largest[i] - x[i, k].astype("int32")]
+
+    total = te.compute((rows,), lambda i: te.sum(_rounded_q19(term(i, r2)) if fixed else term(i, r2), axis=r2), name="total")
+
+    scale = te.compute((rows,), lambda i: reciprocal(total[i]), name="scale") if fixed else None
+
+    def finish(i: Expr, k: Expr) -> Expr:
+        if isinstance(operator, FixedSoftmax):
+            value = rounding_shift(high_multiply(term(i, k), scale[i]), const(12 + 31 - 8, "int32") - leading_zeros(total[i])) - const(128, "int32")
+            return clamp(value, -128, 127, "int32").astype("int8")
+        ratio = term(i, k).astype("float32") / total[i].astype("float32") * const(operator.scale, "float32")
+        bounded = clamp(ratio, -128 - operator.zero_point, 127 - operator.zero_point, "float32")
+        return (tirx.nearbyint(bounded).astype("int32") + const(operator.zero_point, "int32")).astype("int8")
+
+    y = te.compute((rows, columns), finish, name="y")
+    sch = s_tir.Schedule(te.create_prim_func([x, table, y]))
+    row = sch.get_loops(sch.get_sblock("y"))[0]
+    for name in ("scale", "total", "largest") if fixed else ("total", "largest"):
+        sch.compute_at(sch.get_sblock(name), row)
+        sch.set_scope(sch.get_sblock(name), 0, "local")
+    return (Stage(sch.mod["main"], (0,), (table_values,), operator.output, "softmax", may_overwrite=()),)
+
+
+def _rounded_q19(value: Expr) -> Expr:
+    """Q0.31 to Q12.19, halves away from zero (values are not negative)."""
+    return (value + const(1 << 11, "int32")) >> const(12, "int32")
+
+
+def exponentials_q31(operator: FixedSoftmax) -> np.ndarray:
+    """int32 (256,): exp(-d * beta * input scale) in Q0.31 for each difference d to the maximum, 0 where LiteRT leaves the term out."""
+    difference = -np.arange(256, dtype=np.int64)
+    counts = difference >= operator.diff_min
+    scaled = fixed_point.high_multiply(np.where(counts, difference, 0) << operator.shift, operator.multiplier)
+    return np.where(counts, exp_on_negative_values(scaled, 5), 0).astype(np.int32)
+
+
+def leading_zeros(value: Expr) -> Expr:
+    return tirx.call_llvm_pure_intrin("int32", "llvm.ctlz", value, const(False, "bool"))
+
+
+def reciprocal(total: Expr) -> Expr:
+    """1 / total in Q0.31 without its power of two, by Newton's iteration as gemmlowp's GetReciprocal; int32 for Q12.19 total > 0."""
+    shifted = (total.astype("int64") << leading_zeros(total).astype("int64")) - const(1 << 31, "int64")
+    half = ((shifted + const(1 << 31, "int64")) >> const(1, "int64")).astype("int32")
+    x = const(NEWTON_48_17, "int32") + high_multiply(half, const(NEWTON_32_17, "int32"))
+    for _ in range(3):
+        error = const(1 << 29, "int32") - high_multiply(half, x)
+        x = x + saturated_double(saturated_double(high_multiply(x, error)))
+    return saturated_double(x)
+
+
+def saturated_double(x: Expr) -> Expr:
+    return clamp(x.astype("int64") * const(2, "int64"), -(1 << 31), (1 << 31) - 1, "int64").astype("int32")
