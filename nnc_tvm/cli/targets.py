@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 import click
 
@@ -24,7 +25,7 @@ def command(as_json: bool) -> None:
     progress("asking LLVM about CPUs")
     from nnc_tvm.targets.registry import TARGETS, get_target
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for kind in TARGETS:
         target = get_target(kind)
         chain = target.toolchain

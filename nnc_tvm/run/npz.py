@@ -18,9 +18,10 @@ def read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
     if not file.is_file():
         raise InvalidInput(f"{file}: no such file; numpy.savez makes one")
     try:
-        with np.load(file, allow_pickle=False) as arrays:
-            if isinstance(arrays, np.ndarray):
-                raise InvalidInput(f"{file}: a single array without a name; write it with numpy.savez({file.stem}, NAME=array)")
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise InvalidInput(f"{file}: a single array without a name; write it with numpy.savez(FILE, NAME=array)")
+        with loaded as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, EOFError, zipfile.BadZipFile):
         raise InvalidInput(f"{file}: not an .npz file of plain arrays; numpy.savez makes one") from None

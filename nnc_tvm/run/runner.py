@@ -54,8 +54,8 @@ def build_runner(folder: pathlib.Path, work: pathlib.Path, extra: Sequence[str |
     target = manifest.target
     tools = resolve(target.triple, target.toolchain_prefix, target.emulator, target.debian_packages, target.compiler_flags)
     (work / "runner.c").write_text(runner_source(manifest))
-    sources = ["runner.c", folder / "src" / f"{manifest.name}.c", *extra]
-    libraries = [folder / "lib" / f"{manifest.name}.a", *(["-lm"] if manifest.libm else []), *tools.link_flags]
+    sources: list[str | pathlib.Path] = ["runner.c", folder / "src" / f"{manifest.name}.c", *extra]
+    libraries: list[str | pathlib.Path] = [folder / "lib" / f"{manifest.name}.a", *(["-lm"] if manifest.libm else []), *tools.link_flags]
     tools.compile(f"-I{folder / 'include'}", *sources, *libraries, "-o", "runner", folder=work)
     return Runner(manifest, tools, work, work / "runner")
 

@@ -1,0 +1,72 @@
+"""Packages on many samples, natively and emulated, against NumPy."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+
+from nnc_tvm.errors import InvalidInput, MissingTool
+from nnc_tvm.run import bench_package, run_package
+from nnc_tvm.run.npz import read_npz, write_npz
+from tests.package.synthetic import expected, network
+
+PACKAGES = ["x86_package", pytest.param("arm_package", marks=pytest.mark.qemu)]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_samples(package: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(package)
+    x = np.random.default_rng(5).integers(-128, 128, (50, 3, 4)).astype(np.int8)
+    outputs = run_package(folder, {"x/y:0": x})
+    assert [(n, a.shape, a.dtype) for n, a in outputs.items()] == [
+        ("probabilities", (50, 12), np.int8), ("again", (50, 3, 4), np.int8), ("x/y:0", (50, 3, 4), np.int8)]
+    scheduled, _ = network()
+    for i in range(len(x)):
+        for want, got in zip(expected(scheduled, x[i : i + 1]), outputs.values(), strict=True):
+            np.testing.assert_array_equal(got[i], want[0])
+
+
+def test_bench_natively(x86_package: pathlib.Path) -> None:
+    result = bench_package(x86_package, layers=True)
+    assert 0 < result["min_ms"] <= result["median_ms"] < 10 and result["guest_instructions"] is None
+    assert [("ms" in row, row["op"]) for row in result["layers"]] == [(True, op) for op in ("table", "table", "reshape", "dense", "dense", "reshape")]
+    assert result["layers"][2]["ms"] == 0 < result["layers"][3]["ms"]
+
+
+@pytest.mark.qemu
+def test_bench_counts_the_same_instructions_every_time(arm_package: pathlib.Path) -> None:
+    result = bench_package(arm_package)
+    assert result["median_ms"] is None and 100 < result["guest_instructions"] < 10_000
+    assert bench_package(arm_package)["guest_instructions"] == result["guest_instructions"]
+
+
+def test_a_package_with_a_part_missing(x86_package: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    shutil.copytree(x86_package, tmp_path / "p")
+    (tmp_path / "p/lib/net.a").unlink()
+    with pytest.raises(InvalidInput, match=r"lib/net\.a is missing"):
+        run_package(tmp_path / "p", {})
+
+
+def test_a_missing_compiler(x86_package: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(MissingTool, match="gcc is not installed"):
+        run_package(x86_package, {"x/y:0": np.zeros((1, 3, 4), np.int8)})
+
+
+def test_npz(tmp_path: pathlib.Path) -> None:
+    arrays = {"file": np.arange(3), "a/b:0": np.zeros((2, 0), np.int8), "s": np.float32(2)}
+    write_npz(tmp_path / "x.npz", arrays)
+    assert [p.name for p in tmp_path.iterdir()] == ["x.npz"]
+    back = read_npz(tmp_path / "x.npz")
+    assert list(back) == list(arrays) and all(np.array_equal(back[n], arrays[n]) and back[n].dtype == arrays[n].dtype for n in arrays)
+    with pytest.raises(InvalidInput, match="no such file"):
+        read_npz(tmp_path / "y.npz")
+    (tmp_path / "y.npz").write_text("text")
+    with pytest.raises(InvalidInput, match="not an .npz file"):
+        read_npz(tmp_path / "y.npz")
+    np.save(tmp_path / "z.npy", np.zeros(3))
+    with pytest.raises(InvalidInput, match="without a name"):
+        read_npz(tmp_path / "z.npy")
