@@ -48,10 +48,11 @@ def best(candidates: tuple[DotProduct, ...], features: frozenset[str]) -> DotPro
 
 
 def split_weights(weight: np.ndarray, isa: DotProduct) -> list[np.ndarray]:
-    """Integer weights as one or two arrays that the instruction takes exactly and that add up to `weight`."""
-    if weight.dtype == np.float32 or (weight.min(initial=0) >= isa.weight_low and weight.max(initial=0) <= isa.weight_high):
+    """Integer weights as the fewest arrays that the instruction takes exactly and that add up to `weight`."""
+    if weight.dtype == np.float32:
         return [weight]
-    half = weight // 2
-    return [half, weight - half]
-
-
+    parts, rest = [], weight
+    while not parts or rest.any():
+        parts.append(np.clip(rest, isa.weight_low, isa.weight_high))
+        rest = rest - parts[-1]
+    return parts

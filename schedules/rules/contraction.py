@@ -24,6 +24,7 @@ from nnc_tvm.schedules.operators import Conv2d, Dense, Operator, TensorType
 from nnc_tvm.schedules.operators.patches import padded_copy
 from nnc_tvm.schedules.quantization import Epilogue
 from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.vectorize import vectorize_tile
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,25 +176,14 @@ def apply(sch: s_tir.Schedule, isa: DotProduct, pixels: int, vectors: int, choos
     outer = [b, g, o0, i, j0] if weights_outer else [b, i, j0, g, o0]
     sch.reorder(*outer, rh, rj, rr, j1, o1, o2, rd)
     sch.reverse_compute_at(epilogue, outer[-1])
+    if not isa.intrinsic:  # depth 1: the reduction over it is a loop of one step
+        sch.reorder(rd, o2)
+        sch.vectorize(o2)
     init = sch.decompose_reduction(accumulate, rh)
     if isa.intrinsic:
         sch.tensorize(o2, isa.intrinsic)
-    else:
-        sch.vectorize(o2)
     sch.unroll(j1)
     sch.unroll(o1)
     vectorize_tile(sch, init, isa.lanes)
     vectorize_tile(sch, epilogue, 8)
     return sch
-
-
-def vectorize_tile(sch: s_tir.Schedule, block: Any, lanes: int) -> None:
-    """Vectorizes the innermost loop of a tile's block by what divides it, and unrolls the two loops around it."""
-    loops = sch.get_loops(block)
-    extent = int(sch.get(loops[-1]).extent)
-    width = next((v for v in (lanes, lanes // 2) if v > 1 and extent % v == 0), 1)
-    if width == 1:
-        return
-    outer, inner = sch.split(loops[-1], [None, width])
-    sch.vectorize(inner)
-    sch.unroll(outer)
