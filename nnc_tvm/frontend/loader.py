@@ -1,42 +1,54 @@
-"""load(): guard, checks, import."""
+"""load(): guard, checks, import. The map of this folder."""
 
 from __future__ import annotations
 
 import hashlib
 import pathlib
 
-from nnc_tvm.frontend.guard import read_model_file
+from nnc_tvm.errors import InvalidModel, Unsupported
+from nnc_tvm.frontend.guard import ModelFile, read_model_file
 from nnc_tvm.frontend.model import SourceModel
+from nnc_tvm.frontend.shapes import one_line
 
 
 def load(path: str | pathlib.Path) -> SourceModel:
     """The model file `path` as a QDQ module.
 
     Raises InvalidModel for files that are broken or contradict themselves and Unsupported for what nnc-tvm does not import; nothing
-    else, whatever the file holds. Broken files are refused before TVM is loaded.
+    else, whatever the file holds, and always in one line. Broken files are refused before TVM is loaded.
     """
     file = read_model_file(pathlib.Path(path))
-    if file.format == "tflite":
-        from nnc_tvm.frontend.tflite_checks import check_tflite
+    try:
+        return LOADERS[file.format](file)
+    except (InvalidModel, Unsupported) as error:
+        raise type(error)(f"{file.path.name}: {one_line(error, 380)}") from error.__cause__
 
-        model = check_tflite(file)
-        from nnc_tvm.frontend.tflite_import import import_tflite
 
-        module, inputs, outputs = import_tflite(model, file.path.name)
-        external: list[bytes] = []
-    else:
-        from nnc_tvm.frontend.onnx_checks import check_onnx
-        from nnc_tvm.frontend.onnx_external import load_external_data
-        from nnc_tvm.frontend.onnx_file import parse_onnx
+def load_tflite(file: ModelFile) -> SourceModel:
+    from nnc_tvm.frontend.tflite_checks import check_tflite
+    from nnc_tvm.frontend.tflite_file import parse_tflite
 
-        proto = parse_onnx(file)
-        external = load_external_data(proto, file.path)
-        check_onnx(proto, file.path.name)
-        from nnc_tvm.frontend.onnx_import import import_onnx
+    model = parse_tflite(file)
+    check_tflite(model)
+    from nnc_tvm.frontend.tflite_import import import_tflite
 
-        module, inputs, outputs = import_onnx(proto, file.path.name)
-    digest = hashlib.sha256(file.data)
-    for data in external:
-        digest.update(data)
-    size = len(file.data) + sum(len(data) for data in external)
-    return SourceModel(module, file.path.stem, digest.hexdigest(), size, file.format, "fixed" if file.format == "tflite" else "float", inputs, outputs)
+    module, inputs, outputs = import_tflite(model)
+    return SourceModel(module, file.path.stem, hashlib.sha256(file.data).hexdigest(), len(file.data), "tflite", "fixed", inputs, outputs)
+
+
+def load_onnx(file: ModelFile) -> SourceModel:
+    from nnc_tvm.frontend.onnx_checks import check_onnx
+    from nnc_tvm.frontend.onnx_external import load_external_data
+    from nnc_tvm.frontend.onnx_file import parse_onnx
+
+    proto = parse_onnx(file)
+    contents = [file.data, *load_external_data(proto, file.path)]
+    check_onnx(proto)
+    from nnc_tvm.frontend.onnx_import import import_onnx
+
+    module, inputs, outputs = import_onnx(proto)
+    digest = hashlib.sha256(b"".join(contents)).hexdigest()
+    return SourceModel(module, file.path.stem, digest, sum(len(c) for c in contents), "onnx", "float", inputs, outputs)
+
+
+LOADERS = {"tflite": load_tflite, "onnx": load_onnx}

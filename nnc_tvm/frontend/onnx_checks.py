@@ -35,6 +35,16 @@ def has_nodes(model: onnx.ModelProto) -> None:
         raise InvalidModel("the graph has no outputs; export the model again")
 
 
+def readable_names(model: onnx.ModelProto) -> None:
+    """Names are UTF-8 text; protobuf hands anything else over as bytes."""
+    graph = model.graph
+    names = [n for node in graph.node for n in (node.op_type, node.domain, node.name, *node.input, *node.output)]
+    names += [v.name for v in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)] + [o.domain for o in model.opset_import]
+    bad = next((n for n in names if not isinstance(n, str)), None)
+    if bad is not None:
+        raise InvalidModel(f"the name {bad!r} is not UTF-8 text: the file is damaged")
+
+
 def known_opset(model: onnx.ModelProto) -> None:
     """Operators mean what their opset says, so it must be one that is known."""
     opset, newest = opset_of(model), onnx.defs.onnx_opset_version()
@@ -43,18 +53,15 @@ def known_opset(model: onnx.ModelProto) -> None:
     if opset < OLDEST_OPSET:
         raise Unsupported(f"opset {opset} is older than {OLDEST_OPSET}; export the model with opset 13 or newer")
     if opset > newest:
-        raise Unsupported(f"opset {opset} is newer than {newest}, the newest that onnx {onnx.__version__} knows; export with opset {newest} or lower, or upgrade onnx")
+        raise Unsupported(f"opset {opset} is newer than {newest}, the newest that onnx {onnx.__version__} knows; export with opset {newest}, or upgrade onnx")
 
 
 def known_operators(model: onnx.ModelProto) -> None:
     """Every operator is ONNX's own or one of the few of others that can be imported; all unknown ones are named at once."""
     opset, unknown = opset_of(model), []
     for node in model.graph.node:
-        if node.domain in DEFAULT_DOMAINS:
-            known = onnx.defs.has(node.op_type, opset)
-        else:
-            known = (node.domain, node.op_type) in FOREIGN_OPERATORS
-        if not known:
+        official = node.domain in DEFAULT_DOMAINS and onnx.defs.has(node.op_type, opset)
+        if not official and (node.domain, node.op_type) not in FOREIGN_OPERATORS:
             unknown.append(f"{node.domain + '.' if node.domain else ''}{node.op_type} (node '{node.name or next(iter(node.output), '?')}')")
     if unknown:
         raise Unsupported(f"unknown operators: {listed(unknown)}; export the model with the operators of ONNX opset {opset} alone")
@@ -137,27 +144,35 @@ def constant_tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
     found = {t.name: t for t in model.graph.initializer}
     for node in model.graph.node:
         if node.op_type == "Constant":
-            found.update({node.output[0]: a.t for a in node.attribute if a.name == "value"})
+            found.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
     return found
 
 
 def official_checker(model: onnx.ModelProto) -> None:
     """What ONNX's own checker refuses is no ONNX model: attributes, types and shapes must agree."""
     try:
-        onnx.checker.check_model(model, full_check=True)
+        # the checker wants shapes that exporters may leave to inference
+        complete = onnx.shape_inference.infer_shapes(model)
+        shaped = [o for o in complete.graph.output if o.type.tensor_type.HasField("shape")]
+        del complete.graph.output[:]
+        complete.graph.output.extend(shaped)
+        onnx.checker.check_model(complete, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise InvalidModel(one_line(error)) from error
 
 
 CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    known_opset, has_nodes, known_operators, distinct_outputs, defined_inputs, sane_dimensions, whole_tensors, finite_weights, valid_scales, official_checker,
+    readable_names, known_opset, has_nodes, known_operators, distinct_outputs, defined_inputs, sane_dimensions, whole_tensors, finite_weights, valid_scales,
+    official_checker,
 )
 
 
-def check_onnx(model: onnx.ModelProto, file_name: str) -> None:
-    """Runs every check; the first that fails names the file. Raises InvalidModel or Unsupported."""
+def check_onnx(model: onnx.ModelProto) -> None:
+    """Runs every check. Raises InvalidModel or Unsupported by the first that fails."""
     for check in CHECKS:
         try:
             check(model)
-        except (InvalidModel, Unsupported) as error:
-            raise type(error)(f"{file_name}: {error}") from error.__cause__
+        except (InvalidModel, Unsupported):
+            raise
+        except Exception as error:  # a damaged protobuf can hold anything
+            raise InvalidModel(f"the file is damaged: {one_line(error)}") from error

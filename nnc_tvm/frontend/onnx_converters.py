@@ -14,7 +14,7 @@ import onnx
 import tvm
 from tvm import relax
 
-from nnc_tvm.errors import Unsupported
+from nnc_tvm.errors import InvalidModel, Unsupported
 
 Expr = Any
 Converter = Callable[[relax.BlockBuilder, Sequence[Expr], Mapping[str, Any], onnx.NodeProto], Expr]
@@ -182,7 +182,7 @@ def gemm(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str
     if c is None or beta == 0.0:
         return y
     if beta != 1.0:
-        c = relax.const(array_of(c, "C") * np.float32(beta)) if isinstance(c, tvm.ir.GenericConst) else bb.normalize(relax.op.multiply(c, relax.const(np.float32(beta))))
+        c = bb.normalize(relax.op.multiply(c, relax.const(np.float32(beta))))
     return relax.op.add(y, c)
 
 
@@ -194,12 +194,31 @@ def flatten(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[
     return relax.op.reshape(inputs[0], [math.prod(shape[:axis]), math.prod(shape[axis:])])
 
 
+def gather(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """The entries `indices` along `axis`; evenly spaced constant ones are a slice. Negative indices count from the end."""
+    x, shape = inputs[0], shape_of(inputs[0])
+    axis = attributes.get("axis", 0) % len(shape)
+    indices = array_of(inputs[1], "the indices of a gather").astype(np.int64)
+    if np.any(indices < -shape[axis]) or np.any(indices >= shape[axis]):
+        raise InvalidModel(f"indices from {indices.min()} to {indices.max()} on axis {axis} with {shape[axis]} entries")
+    indices = indices % shape[axis]
+    flat = indices.reshape(-1)
+    result = [*shape[:axis], *indices.shape, *shape[axis + 1 :]]
+    steps = set(np.diff(flat).tolist()) or {1}
+    if flat.size and len(steps) == 1 and min(steps) > 0:
+        step = min(steps)
+        y = bb.normalize(relax.op.strided_slice(x, axes=[axis], begin=[int(flat[0])], end=[int(flat[-1]) + 1], strides=[step]))
+        return relax.op.reshape(y, result) if shape_of(y) != result else y
+    return relax.op.reshape(bb.normalize(relax.op.take(x, relax.const(flat), axis=axis)), result)
+
+
 CONVERTERS: dict[str, Converter] = {
     "AveragePool": _pool(average=True),
     "BatchNormalization": batch_normalization,
     "Clip": clip,
     "Conv": conv,
     "Flatten": flatten,
+    "Gather": gather,
     "Gemm": gemm,
     "GlobalMaxPool": global_max_pool,
     "MaxPool": _pool(average=False),

@@ -31,14 +31,14 @@ def load_external_data(model: onnx.ModelProto, path: pathlib.Path) -> list[bytes
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         info = ExternalDataInfo(tensor)
-        file = _inside(path.parent, info.location, f"{path.name}: tensor '{tensor.name}'")
+        file = _inside(path.parent, info.location, f"tensor '{tensor.name}'")
         if file not in files:
             if not file.is_file():
-                raise InvalidModel(f"{path.name}: tensor '{tensor.name}' is in the file '{info.location}', which is missing; put it beside the model")
+                raise InvalidModel(f"tensor '{tensor.name}' is in the file '{info.location}', which is missing; put it beside the model")
             files[file] = file.read_bytes()
         start, length = int(info.offset or 0), int(info.length or len(files[file]) - int(info.offset or 0))
         if start < 0 or length < 0 or start + length > len(files[file]):
-            raise InvalidModel(f"{path.name}: tensor '{tensor.name}' is bytes {start}..{start + length} of '{info.location}', which has {len(files[file])}")
+            raise InvalidModel(f"tensor '{tensor.name}' is bytes {start}..{start + length} of '{info.location}', which has {len(files[file])}")
         tensor.raw_data = files[file][start : start + length]
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]

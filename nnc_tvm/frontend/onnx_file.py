@@ -14,7 +14,7 @@ def parse_onnx(file: ModelFile) -> onnx.ModelProto:
     try:
         model = onnx.ModelProto.FromString(file.data)
     except DecodeError as error:
-        raise InvalidModel(f"{file.path.name}: not an ONNX model, or a truncated one: {len(file.data)} bytes that do not parse as a protobuf") from error
+        raise InvalidModel(f"not an ONNX model, or a truncated one: {len(file.data)} bytes that do not parse as a protobuf") from error
     if not model.HasField("graph"):
-        raise InvalidModel(f"{file.path.name}: holds no graph: not an ONNX model, or a truncated one")
+        raise InvalidModel("holds no graph: not an ONNX model, or a truncated one")
     return model

@@ -65,8 +65,8 @@ def check_supported(model: onnx.ModelProto) -> None:
             raise Unsupported(f"the input '{value.name}' has dtype {name}; inputs may be float32, int8, uint8, int32, int64 or bool")
 
 
-def import_onnx(model: onnx.ModelProto, file_name: str) -> tuple[tvm.IRModule, tuple[IoTensor, ...], tuple[IoTensor, ...]]:
-    """(module, inputs, outputs) of a checked model, which is changed. Raises InvalidModel or Unsupported naming the file and the node."""
+def import_onnx(model: onnx.ModelProto) -> tuple[tvm.IRModule, tuple[IoTensor, ...], tuple[IoTensor, ...]]:
+    """(module, inputs, outputs) of a checked model, which is changed. Raises InvalidModel or Unsupported naming the node."""
     try:
         for step in (*PASSES, *SHAPE_CHECKS, check_supported):
             step(model)
@@ -74,10 +74,10 @@ def import_onnx(model: onnx.ModelProto, file_name: str) -> tuple[tvm.IRModule, t
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the importer prints a line when it raises
             warnings.simplefilter("ignore")
             module = finish(importer.from_onnx(model.graph, opset_of(model)))
-    except (InvalidModel, Unsupported) as error:
-        raise type(error)(f"{file_name}: {error}") from error
-    except Exception as error:
-        raise Unsupported(f"{file_name}: cannot be imported: {one_line(error)}") from error
+    except (InvalidModel, Unsupported):
+        raise
+    except Exception as error:  # TVM and onnx raise whatever their checks are written with
+        raise Unsupported(f"the model cannot be imported: {one_line(error)}") from error
     main = module["main"]
     inputs = tuple(IoTensor(v.name, *_shape_and_dtype(p.ty)) for v, p in zip(model.graph.input, main.params, strict=True))
     results = main.ret_ty.fields if isinstance(main.ret_ty, relax.TupleType) else [main.ret_ty]

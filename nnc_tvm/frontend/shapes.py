@@ -25,11 +25,11 @@ def check_elements(name: str, dims: Iterable[int]) -> None:
         raise InvalidModel(f"the tensor '{name}' of shape {dims} has {math.prod(dims):.3g} elements; at most 2^31 - 1 fit")
 
 
-def one_line(error: BaseException) -> str:
-    """The gist of another library's message, on one line."""
+def one_line(error: BaseException, most: int = 300) -> str:
+    """The gist of a message, on one line of at most `most` characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("==>")]
     text = " ".join(lines[:3]) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + "..."
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def listed(items: list[str], most: int = 8) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from nnc_tvm.errors import InvalidModel, Unsupported
-from nnc_tvm.frontend.guard import ModelFile
 from nnc_tvm.frontend.shapes import MAX_ELEMENTS, listed
-from nnc_tvm.frontend.tflite_file import Operator, Tensor, TfliteModel, parse_tflite
+from nnc_tvm.frontend.tflite_file import Operator, Tensor, TfliteModel
 
 RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1), "int64": (-(2**31), 2**31 - 1)}
 CONTRACTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
@@ -53,7 +52,8 @@ def static_shapes(model: TfliteModel) -> None:
     """Only the batch may be dynamic, and becomes 1: arenas are planned offline."""
     for tensor in (model.tensors[i] for i in model.inputs):
         if any(d < 0 for d in tensor.signature[1:]):
-            raise Unsupported(f"the input '{tensor.name}' has the dynamic shape {list(tensor.signature)}; only the batch may be dynamic, convert the model with a fixed input size")
+            raise Unsupported(f"the input '{tensor.name}' has the dynamic shape {list(tensor.signature)}; "
+                              "only the batch may be dynamic, convert the model with a fixed input size")
 
 
 def valid_scales(model: TfliteModel) -> None:
@@ -71,7 +71,7 @@ def valid_scales(model: TfliteModel) -> None:
         if np.any(q.zero_point < low) or np.any(q.zero_point > high):
             raise InvalidModel(f"the tensor '{tensor.name}' has the zero point {int(q.zero_point.reshape(-1)[0])}, outside {tensor.dtype}'s {low}..{high}")
         if not q.per_tensor and not (0 <= q.axis < len(tensor.shape) and tensor.shape[q.axis] == q.scale.size):
-            raise InvalidModel(f"the tensor '{tensor.name}' of shape {list(tensor.shape)} has {q.scale.size} scales on axis {q.axis}; give one per channel, or one")
+            raise InvalidModel(f"the tensor '{tensor.name}' of shape {list(tensor.shape)} has {q.scale.size} scales on axis {q.axis}; give one per channel")
 
 
 def defined_inputs(model: TfliteModel) -> None:
@@ -95,17 +95,18 @@ def dense_weights(model: TfliteModel) -> None:
     """Sparse tensors (DENSIFY) are not read."""
     for tensor in model.tensors:
         if tensor.sparse:
-            raise Unsupported(f"the tensor '{tensor.name}' is stored sparse; convert the model without the sparsity optimization, zeros in dense weights are found anyway")
+            raise Unsupported(f"the tensor '{tensor.name}' is stored sparse; convert the model without the sparsity optimization")
 
 
 def integer_arithmetic(model: TfliteModel) -> None:
     """Quantized models are int8 or uint8 throughout: not 16-bit activations, not dynamic-range (int8 weights under float activations)."""
     for op in model.operators:
-        for i in (*op.inputs, *op.outputs):
-            if i >= 0 and model.tensors[i].dtype == "int16" and model.tensors[i].quantization is not None:
-                raise Unsupported(f"{model.label(op)}: 16-bit activations ('{model.tensors[i].name}'); quantize the model to int8")
-        if op.code in CONTRACTIONS and model.tensors[op.inputs[0]].dtype == "float32" and len(op.inputs) > 1 and model.tensors[op.inputs[1]].dtype in ("int8", "uint8"):
-            raise Unsupported(f"{model.label(op)}: float activations with {model.tensors[op.inputs[1]].dtype} weights (dynamic-range quantization); "
+        tensors = [model.tensors[i] for i in (*op.inputs, *op.outputs) if i >= 0]
+        wide = next((t for t in tensors if t.dtype == "int16" and t.quantization is not None), None)
+        if wide is not None:
+            raise Unsupported(f"{model.label(op)}: 16-bit activations ('{wide.name}'); quantize the model to int8")
+        if op.code in CONTRACTIONS and tensors[0].dtype == "float32" and tensors[1].dtype in ("int8", "uint8"):
+            raise Unsupported(f"{model.label(op)}: float activations with {tensors[1].dtype} weights (dynamic-range quantization); "
                               "convert the model with full integer quantization (a representative dataset)")
 
 
@@ -137,16 +138,12 @@ def _dense_fits(x: Tensor, w: Tensor, op: Operator) -> bool:
 
 FITS: dict[str, Callable[[Tensor, Tensor, Operator], bool]] = {"CONV_2D": _conv_fits, "DEPTHWISE_CONV_2D": _depthwise_fits, "FULLY_CONNECTED": _dense_fits}
 CHECKS: tuple[Callable[[TfliteModel], None], ...] = (
-    has_operators, one_subgraph, known_operators, sane_shapes, static_shapes, dense_weights, valid_scales, defined_inputs, integer_arithmetic, contraction_shapes,
+    has_operators, one_subgraph, known_operators, sane_shapes, static_shapes, dense_weights, valid_scales, defined_inputs, contraction_shapes,
+    integer_arithmetic,
 )
 
 
-def check_tflite(file: ModelFile) -> TfliteModel:
-    """Parses the file and runs every check; the first that fails names the file. Raises InvalidModel or Unsupported."""
-    try:
-        model = parse_tflite(file)
-        for check in CHECKS:
-            check(model)
-    except (InvalidModel, Unsupported) as error:
-        raise type(error)(f"{file.path.name}: {error}") from error.__cause__
-    return model
+def check_tflite(model: TfliteModel) -> None:
+    """Runs every check. Raises InvalidModel or Unsupported by the first that fails."""
+    for check in CHECKS:
+        check(model)

@@ -110,8 +110,8 @@ def check_supported(model: TfliteModel, importer: Importer) -> None:
         raise Unsupported(f"quantized operators that cannot be compiled: {listed(unquantized)}; leave them float when quantizing, or cut the model before them")
 
 
-def import_tflite(model: TfliteModel, file_name: str) -> tuple[tvm.IRModule, tuple[IoTensor, ...], tuple[IoTensor, ...]]:
-    """(module, inputs, outputs) of a checked model. Raises InvalidModel or Unsupported naming the file and the operator."""
+def import_tflite(model: TfliteModel) -> tuple[tvm.IRModule, tuple[IoTensor, ...], tuple[IoTensor, ...]]:
+    """(module, inputs, outputs) of a checked model. Raises InvalidModel or Unsupported naming the operator."""
     bb = relax.BlockBuilder()
     parameters = {i: relax.Var(model.tensors[i].name, relax.TensorType(model.tensors[i].shape, model.tensors[i].dtype)) for i in model.inputs}
     try:
@@ -125,10 +125,10 @@ def import_tflite(model: TfliteModel, file_name: str) -> tuple[tvm.IRModule, tup
                 output = bb.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
             bb.emit_func_output(output)
         module = finish(bb.finalize())
-    except (InvalidModel, Unsupported) as error:
-        raise type(error)(f"{file_name}: {error}") from error
-    except Exception as error:
-        raise Unsupported(f"{file_name}: cannot be imported: {one_line(error)}") from error
+    except (InvalidModel, Unsupported):
+        raise
+    except Exception as error:  # TVM raises whatever its checks are written with
+        raise Unsupported(f"the model cannot be imported: {one_line(error)}") from error
     return module, tuple(_io(model.tensors[i]) for i in model.inputs), tuple(_io(model.tensors[i]) for i in model.outputs)
 
 

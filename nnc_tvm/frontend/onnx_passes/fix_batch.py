@@ -24,7 +24,8 @@ def fix_batch(model: onnx.ModelProto) -> None:
                 continue
             if axis > 0:
                 what = f"'{dim.dim_param}'" if dim.dim_param else "without a value"
-                raise Unsupported(f"the input '{value.name}' has the dynamic extent {what} on axis {axis}; only the batch may be dynamic, export the model with fixed sizes")
+                raise Unsupported(f"the input '{value.name}' has the dynamic extent {what} on axis {axis}; "
+                                  "only the batch may be dynamic, export the model with fixed sizes")
             dim.dim_value = 1
     # initializers that older exporters list among the inputs are constants
     kept = [v for v in model.graph.input if v.name not in constants]

@@ -48,7 +48,8 @@ def _fold_once(model: onnx.ModelProto) -> bool:
     return True
 
 
-def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: dict[str, tuple[int, ...]], model: onnx.ModelProto) -> dict[str, np.ndarray] | None:
+def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: dict[str, tuple[int, ...]],
+              model: onnx.ModelProto) -> dict[str, np.ndarray] | None:
     """The node's outputs where they are constant, else None."""
     if node.op_type == "Shape" and node.input[0] in shapes:
         a = attributes(node)
@@ -58,7 +59,8 @@ def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: 
     inputs = [name for name in node.input if name]
     if node.op_type in KEPT or any(name not in known for name in inputs) or any(a.HasField("g") for a in node.attribute):
         return None
-    function = onnx.helper.make_graph([node], "constant", [], [onnx.ValueInfoProto(name=name) for name in node.output if name], [known[n] for n in dict.fromkeys(inputs)])
+    outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
+    function = onnx.helper.make_graph([node], "constant", [], outputs, [known[n] for n in dict.fromkeys(inputs)])
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")

@@ -25,7 +25,7 @@ def resolve_auto_pad(model: onnx.ModelProto) -> None:
         shape = shapes.get(node.input[0])
         kernel = values.get("kernel_shape") or list(shapes.get(node.input[1], ()))[2:]
         if shape is None or not kernel:
-            raise Unsupported(f"{label(node)}: auto_pad {mode} needs the shape of '{node.input[0]}', which cannot be inferred; export the model with fixed sizes")
+            raise Unsupported(f"{label(node)}: auto_pad {mode} needs the shape of '{node.input[0]}', which is unknown; export the model with fixed sizes")
         rank = len(shape) - 2
         strides, dilations = values.get("strides", [1] * rank), values.get("dilations", [1] * rank)
         before, after = [], []

@@ -71,10 +71,12 @@ def strided_slice(o: Operands) -> Expr:
     begin, end, strides = ([int(v) for v in o.constant(i, "the bounds of a strided slice")] for i in (1, 2, 3))
     starts, stops, steps = [], [], []
     for axis, item in enumerate(_slice_per_axis(a, len(begin), len(shape))):
-        spec = slice(None) if item is None else slice(None if a.BeginMask() >> item & 1 else begin[item], None if a.EndMask() >> item & 1 else end[item], strides[item])
-        if item is not None and a.ShrinkAxisMask() >> item & 1:
-            at = begin[item] % shape[axis]
-            spec = slice(at, at + 1)
+        if item is None:
+            spec = slice(None)
+        elif a.ShrinkAxisMask() >> item & 1:
+            spec = slice(begin[item] % shape[axis], begin[item] % shape[axis] + 1)
+        else:
+            spec = slice(None if a.BeginMask() >> item & 1 else begin[item], None if a.EndMask() >> item & 1 else end[item], strides[item])
         if spec.step == 0:
             raise InvalidModel("a strided slice with stride 0")
         first, last, step = spec.indices(shape[axis])

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from nnc_tvm.errors import InvalidModel
+from nnc_tvm.frontend.guard import read_model_file
+
+
+@pytest.mark.parametrize(("name", "data", "says"), [
+    ("empty.onnx", b"", "empty"),
+    ("empty.tflite", b"", "empty"),
+    ("text.tflite", b"not a model at all" * 10, "not a TFLite model"),
+    ("short.tflite", b"abc", "not a TFLite model"),
+    ("archive.bin", b"PK\x03\x04" + b"x" * 40, "zip archive"),
+    ("text.txt", b"just text", "neither a TFLite flatbuffer nor an ONNX"),
+])
+def test_refused(tmp_path: pathlib.Path, name: str, data: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InvalidModel, match=says) as error:
+        read_model_file(tmp_path / name)
+    assert name in str(error.value) and "\n" not in str(error.value)
+
+
+def test_missing_and_folder(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InvalidModel, match="no such file"):
+        read_model_file(tmp_path / "absent.onnx")
+    with pytest.raises(InvalidModel, match="folder"):
+        read_model_file(tmp_path)
+
+
+TFLITE, ONNX = b"\x1c\0\0\0TFL3", b"\x08\x0a"
+
+
+@pytest.mark.parametrize(("name", "data", "format"), [("m.tflite", TFLITE, "tflite"), ("m.bin", TFLITE, "tflite"), ("m.onnx", ONNX, "onnx"), ("m", ONNX, "onnx")])
+def test_content_decides(tmp_path: pathlib.Path, name: str, data: bytes, format: str) -> None:
+    (tmp_path / name).write_bytes(data)
+    assert read_model_file(tmp_path / name).format == format

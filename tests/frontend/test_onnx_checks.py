@@ -1,0 +1,162 @@
+"""Broken and foreign ONNX files are refused in one line that names what is wrong."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+
+from nnc_tvm.errors import InvalidModel, NncError, Unsupported
+from nnc_tvm.frontend import load
+from tests.frontend.onnx_builder import model_of, save, value
+
+IMAGE = [1, 3, 8, 8]
+WEIGHTS = np.ones((4, 3, 3, 3), np.float32)
+
+
+def node(op: str, inputs: list[str], outputs: list[str], name: str = "", **attributes: object) -> onnx.NodeProto:
+    return helper.make_node(op, inputs, outputs, name, **attributes)
+
+
+def relu(shape: list[object], opset: int = 17) -> onnx.ModelProto:
+    return model_of([node("Relu", ["x"], ["y"], "r")], {"x": shape}, ["y"], opset=opset)
+
+
+def qdq(scale: object, zero: object = np.int8(0), shape: tuple[int, ...] = (1, 3, 8, 8), axis: int = 1) -> onnx.ModelProto:
+    nodes = [node("QuantizeLinear", ["x", "s", "z"], ["q"], "quant", axis=axis), node("DequantizeLinear", ["q", "s", "z"], ["y"], axis=axis)]
+    return model_of(nodes, {"x": shape}, ["y"], {"s": np.asarray(scale, np.float32), "z": zero})
+
+
+def conv(channels: int = 3, **attributes: object) -> onnx.ModelProto:
+    return model_of([node("Conv", ["x", "w"], ["y"], "c1", **attributes)], {"x": [1, channels, 8, 8]}, ["y"], {"w": WEIGHTS})
+
+
+def no_graph() -> onnx.ModelProto:
+    return onnx.ModelProto(ir_version=10)
+
+
+def no_opset() -> onnx.ModelProto:
+    model = relu(IMAGE)
+    del model.opset_import[:]
+    return model
+
+
+def short_weights() -> onnx.ModelProto:
+    model = conv()
+    model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-4]
+    return model
+
+
+def outside() -> onnx.ModelProto:
+    model = conv()
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "../../../etc/passwd")
+    model.graph.initializer[0].ClearField("raw_data")
+    return model
+
+
+def two_unknown() -> onnx.ModelProto:
+    nodes = [helper.make_node("Wibble", ["x"], ["a"], "w1", domain="com.acme"), helper.make_node("Wobble", ["a"], ["y"], "w2", domain="com.acme")]
+    return model_of(nodes, {"x": IMAGE}, ["y"], domains=["com.acme"])
+
+
+CASES: list[tuple[str, Callable[[], onnx.ModelProto], type[NncError], tuple[str, ...]]] = [
+    ("no graph", no_graph, InvalidModel, ("no graph",)),
+    ("no nodes", lambda: model_of([], {"x": IMAGE}, ["x"]), InvalidModel, ("no nodes",)),
+    ("no opset", no_opset, InvalidModel, ("opset_import",)),
+    ("opset 999", lambda: relu(IMAGE, 999), Unsupported, ("999", "export")),
+    ("opset 5", lambda: relu(IMAGE, 5), Unsupported, ("opset 5", "export")),
+    ("cycle", lambda: model_of([node("Add", ["x", "b"], ["a"], "n1"), node("Relu", ["a"], ["b"], "n2"), node("Relu", ["b"], ["y"])], {"x": IMAGE}, ["y"]),
+     InvalidModel, ("n1", "'b'", "cycle")),
+    ("undefined input", lambda: model_of([node("Add", ["x", "ghost"], ["y"], "n1")], {"x": IMAGE}, ["y"]), InvalidModel, ("n1", "ghost")),
+    ("undefined output", lambda: model_of([node("Relu", ["x"], ["y"])], {"x": IMAGE}, ["z"]), InvalidModel, ("'z'",)),
+    ("duplicate output", lambda: model_of([node("Relu", ["x"], ["y"]), node("Neg", ["x"], ["y"], "n2")], {"x": IMAGE}, ["y"]), InvalidModel, ("n2", "'y'")),
+    ("unknown operators, all named", two_unknown, Unsupported, ("Wibble", "Wobble", "w1", "w2")),
+    ("no conversion", lambda: model_of([node("STFT", ["x", "s"], ["y"], "ft")], {"x": [1, 64, 1]}, ["y"], {"s": np.int64(8)}), Unsupported, ("STFT",)),
+    ("negative dim", lambda: relu([1, -3, 8, 8]), InvalidModel, ("'x'", "-3")),
+    ("zero dim", lambda: relu([1, 0, 8, 8]), InvalidModel, ("'x'", "0")),
+    ("huge dims", lambda: relu([1, 1 << 20, 1 << 20, 8]), InvalidModel, ("'x'", "elements")),
+    ("dynamic height", lambda: relu(["N", 3, "H", 8]), Unsupported, ("'x'", "'H'", "axis 2", "fixed")),
+    ("scale 0", lambda: qdq(0), InvalidModel, ("quant", "0", "'s'")),
+    ("scale NaN", lambda: qdq("nan"), InvalidModel, ("quant", "nan")),
+    ("scale inf", lambda: qdq("inf"), InvalidModel, ("quant", "inf")),
+    ("scale negative", lambda: qdq(-0.1), InvalidModel, ("quant", "-0.1")),
+    ("5 scales for 3 channels", lambda: qdq([0.1] * 5, np.zeros(5, np.int8)), InvalidModel, ("quant", "5")),
+    ("zero point of another shape", lambda: qdq([0.1] * 3, np.zeros(2, np.int8)), InvalidModel, ("quant",)),
+    ("kernel_shape", lambda: conv(kernel_shape=[5, 5]), InvalidModel, ("c1", "[5, 5]", "[4, 3, 3, 3]")),
+    ("channels", lambda: conv(7), InvalidModel, ("c1", "7")),
+    ("unknown attribute", lambda: model_of([node("Relu", ["x"], ["y"], "r", wibble=3)], {"x": IMAGE}, ["y"]), InvalidModel, ("wibble",)),
+    ("weights cut off", short_weights, InvalidModel, ("'w'", "bytes")),
+    ("NaN weights", lambda: model_of([node("Conv", ["x", "w"], ["y"])], {"x": IMAGE}, ["y"], {"w": WEIGHTS * np.nan}), InvalidModel, ("'w'", "NaN")),
+    ("external data outside the folder", outside, InvalidModel, ("'w'", "outside")),
+    ("window larger than the image", lambda: model_of([node("MaxPool", ["x"], ["y"], "mp", kernel_shape=[9, 9])], {"x": IMAGE}, ["y"]), InvalidModel, ()),
+    ("float64 input", lambda: _retyped(onnx.TensorProto.DOUBLE), Unsupported, ("'x'", "double")),
+]
+
+
+def _retyped(kind: int) -> onnx.ModelProto:
+    model = relu(IMAGE)
+    for v in (*model.graph.input, *model.graph.output):
+        v.type.tensor_type.elem_type = kind
+    return model
+
+
+@pytest.mark.parametrize(("build", "kind", "says"), [pytest.param(*c[1:], id=c[0]) for c in CASES])
+def test_refused(tmp_path: pathlib.Path, build: Callable[[], onnx.ModelProto], kind: type[NncError], says: tuple[str, ...]) -> None:
+    path = save(tmp_path, build())
+    with pytest.raises(kind) as error:
+        load(path)
+    message = str(error.value)
+    print(message)
+    assert message.startswith("model.onnx: ") and "\n" not in message and len(message) < 400
+    assert all(word in message for word in says), message
+
+
+def test_truncated_anywhere(tmp_path: pathlib.Path) -> None:
+    """Every proper prefix of a model is refused."""
+    model = model_of([node("Conv", ["x", "w"], ["y"], "c1"), node("Relu", ["y"], ["z"])], {"x": IMAGE}, ["z"], {"w": WEIGHTS})
+    data = model.SerializeToString()
+    for size in range(1, len(data), 7):
+        path = tmp_path / "cut.onnx"
+        path.write_bytes(data[:size])
+        with pytest.raises(InvalidModel):
+            load(path)
+
+
+def test_damaged_bytes_never_crash(tmp_path: pathlib.Path) -> None:
+    """Flipped bytes give a model or one clear line, nothing else."""
+    seed = 3
+    print("seed", seed)
+    rng = np.random.default_rng(seed)
+    data = np.frombuffer(qdq(0.1).SerializeToString(), np.uint8)
+    for _ in range(300):
+        damaged = data.copy()
+        damaged[rng.integers(0, len(data), 2)] = rng.integers(0, 256, 2)
+        path = tmp_path / "damaged.onnx"
+        path.write_bytes(damaged.tobytes())
+        try:
+            load(path)
+        except (InvalidModel, Unsupported) as error:
+            assert "\n" not in str(error)
+
+
+def test_external_data_is_read(tmp_path: pathlib.Path) -> None:
+    model = conv()
+    (tmp_path / "w.bin").write_bytes(b"pad!" + WEIGHTS.tobytes())
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "w.bin", offset=4, length=WEIGHTS.nbytes)
+    model.graph.initializer[0].ClearField("raw_data")
+    source = load(save(tmp_path, model))
+    assert source.file_bytes == (tmp_path / "model.onnx").stat().st_size + WEIGHTS.nbytes + 4
+
+
+def test_batch_becomes_one(tmp_path: pathlib.Path) -> None:
+    for first in ("N", None):
+        source = load(save(tmp_path, relu([first, 3, 8, 8])))
+        assert source.inputs[0].shape == source.outputs[0].shape == (1, 3, 8, 8)
+
+
+def test_value_info_helper_leaves_shapes_open() -> None:
+    assert not value("y", None).type.tensor_type.HasField("shape")
