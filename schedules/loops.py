@@ -37,6 +37,26 @@ def fuse_outer(sch: s_tir.Schedule, loops: list[Any]) -> None:
         sch.fuse(*loops)
 
 
+def vectorize_parts(sch: s_tir.Schedule, block: str, sizes: list[int], lanes: int) -> Any:
+    """Cuts the innermost loop of `block` into parts of `sizes` and vectorizes each; conditions that hold throughout a part disappear.
+
+    Returns the PrimFunc.
+    """
+    *outer, inner = sch.get_loops(sch.get_sblock(block))
+    fuse_outer(sch, outer)
+    sizes = [size for size in sizes if size]
+    blocks = [block]
+    if len(sizes) > 1:
+        name = sch.get(inner).loop_var.name
+        sch.loop_partition(inner, [*sizes[:-1], None])
+        # parts begin where the last one ended, and only loops from 0 can be split
+        sch = s_tir.Schedule(s_tir.transform.CanonicalizeLoop()(sch.mod))
+        blocks = [f"{block}_{name}{k}" for k in range(len(sizes))]
+    for part in blocks:
+        vectorize(sch, sch.get_loops(sch.get_sblock(part))[-1], lanes)
+    return sch.mod["main"]
+
+
 def inline_epilogue(epilogue: Epilogue, acc: Any) -> Any:
     """The output element for an accumulator under a per-tensor epilogue, whose parameters become immediates."""
     return apply_epilogue(epilogue, acc, [tirx.const(values.reshape(-1)[0].item(), str(values.dtype)) for _, values in epilogue_constants(epilogue, 1)])

@@ -1,69 +1,167 @@
-"""Depthwise convolution: channels are the vector axis, a row of pixels shares its weights."""
+"""Depthwise convolution on every CPU: channels are the vector axis, and rows of taps are summed by dot-product instructions.
+
+acc[n, i, j, c] = sum over q, kw, e of x[n, i / r * r * sh + (q * depth + e) * dh, j * sw + kw * dw, c] * w[i % r, q, kw, c, e]
+
+r output rows share the image rows they read, (r - 1) * sh + KH of them, rounded up to the instruction's depth: each output row has
+zero weights for those that it does not touch. The image is copied first where it needs a border, more rows or columns than it has,
+or other channels than its own (channel multipliers, counts that fill no vector); the kernel itself has no conditions on the image.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm import s_tir, te
+from tvm import s_tir, te, tirx
 
-from nnc_tvm.schedules.epilogue import apply_epilogue, epilogue_constants
+from nnc_tvm.schedules.epilogue import apply_epilogue, const, epilogue_constants
+from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
+from nnc_tvm.schedules.loops import vectorize, vectorize_parts
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.operators.patches import padded_copy
 from nnc_tvm.schedules.rule import Choose, Stage
-from nnc_tvm.schedules.rules.vectorize import vectorize_tile
+
+Expr = Any
+UNROLLED = 160  # vector products in the unrolled body of a tile: more only makes code larger
+
+
+@dataclass(frozen=True)
+class Tile:
+    """rows x pixels outputs at a time; `steps` column products of the instruction cover the rows they read."""
+
+    isa: TapProduct
+    rows: int
+    pixels: int
+    steps: int
+
+
+def best_instruction(operator: DepthwiseConv2d, features: frozenset[str]) -> TapProduct | None:
+    """The first instruction that the CPU has and that takes the weights; deeper ones need neighbouring rows."""
+    low, high = operator.weight.min(initial=0), operator.weight.max(initial=0)
+    for isa in FLOAT if operator.weight.dtype == np.float32 else INTEGER:
+        takes = isa.weight_dtype == "float32" or (low >= isa.weight_low and high <= isa.weight_high)
+        if isa.features <= features and takes and (isa.depth == 1 or operator.dilation[0] == 1):
+            return isa
+    return None
+
+
+def choose_tile(operator: DepthwiseConv2d, isa: TapProduct, choose: Choose) -> Tile:
+    """By default the rows with the fewest products for each output, then the pixels with the least waste."""
+    _, oh, ow, _ = operator.output.shape
+    kh, kw = operator.kernel
+
+    def steps(rows: int) -> int:
+        return math.ceil(((rows - 1) * operator.strides[0] + kh) / isa.depth)
+
+    row_candidates = [r for r in ((1, 2, 4) if isa.depth > 1 else (1,)) if r <= min(oh, isa.accumulators)]
+    # interleaving costs about as much as a product, and is shared by the rows
+    rows = choose("rows", row_candidates, min(row_candidates, key=lambda r: math.ceil(oh / r) * steps(r) * (r + 1.0)))
+    pixel_candidates = [p for p in range(1, isa.accumulators // rows + 1) if p <= ow]
+    pixels = choose("pixels", pixel_candidates, min(pixel_candidates, key=lambda p: (math.ceil(ow / p) * (p + 1.0), -p)))
+    return Tile(isa, rows, pixels, steps(rows))
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
     """The rule for DepthwiseConv2d, integer and float."""
     if not isinstance(operator, DepthwiseConv2d):
         return None
+    isa = best_instruction(operator, target.features)
+    if isa is None:
+        return None
+    tile = choose_tile(operator, isa, choose)
     n, h, w, channels = operator.inputs[0].shape
     _, oh, ow, out = operator.output.shape
-    (kh, kw), (sh, sw), (dh, dw), (top, left, _, _) = operator.kernel, operator.strides, operator.dilation, operator.padding
-    multiplier = out // channels
-    acc_dtype = "float32" if operator.weight.dtype == np.float32 else "int32"
-    x_dtype = operator.inputs[0].dtype
-    weight = operator.weight if acc_dtype == "float32" else operator.weight.astype(np.int16)
-    bias = operator.bias if acc_dtype == "float32" else operator.bias.astype(np.int64) - operator.input_zero_point * operator.weight.astype(np.int64).sum((0, 1))
-    constants = [("bias", bias.astype(acc_dtype)), *epilogue_constants(operator.epilogue, out)]
-    rows, row = (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1
+    (_, kw), (sh, sw), (dh, dw) = operator.kernel, operator.strides, operator.dilation
+    acc_dtype, x_dtype = ("float32", "float32") if isa.weight_dtype == "float32" else ("int32", "int8")
+    padded_out, padded_rows, padded_width = (math.ceil(extent / unit) * unit for extent, unit in ((out, isa.lanes), (oh, tile.rows), (ow, tile.pixels)))
+    rows = (padded_rows - tile.rows) * sh + (tile.steps * isa.depth - 1) * dh + 1
+    columns = (padded_width - 1) * sw + (kw - 1) * dw + 1
+
     made: list[Stage] = []
-    shape = (n, h, w * channels)
-    if any(operator.padding) or rows > h or row > w:
-        shape = (n, rows, row * channels)
-        copy = padded_copy((n, h, w * channels), shape, top, left * channels, operator.input_zero_point, (x_dtype, x_dtype), 16 if x_dtype == "int8" else 4)
-        made.append(Stage(copy, (0,), (), TensorType(shape, x_dtype), "pad"))
-    x = te.placeholder(shape, x_dtype, name="x")
-    weights = te.placeholder(weight.shape, str(weight.dtype), name="weights")
-    parameters = [te.placeholder(v.shape, str(v.dtype), name=name) for name, v in constants]
-    rh, rw = te.reduce_axis((0, kh), "kh"), te.reduce_axis((0, kw), "kw")
-    acc = te.compute((n, oh, ow, out), lambda b, i, j, o: te.sum(
-        x[b, i * sh + rh * dh, (j * sw + rw * dw) * channels + (o if multiplier == 1 else o // multiplier)].astype(acc_dtype) * weights[rh, rw, o].astype(acc_dtype), axis=[rh, rw]), name="accumulate")
-    y = te.compute((n, oh, ow, out), lambda b, i, j, o: apply_epilogue(operator.epilogue, acc[b, i, j, o] + parameters[0][o], [p[o] for p in parameters[1:]]), name="epilogue")
-    lanes = 16 if target.vector_bytes == 32 else 8
-    sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), out, lanes, ow, choose)
-    made.append(Stage(sch.mod["main"], (-1,) if made else (0,), (weight, *(v for _, v in constants)), operator.output, "depthwise"))
+    image = (n, h, w, channels)
+    if any(operator.padding) or rows > h or columns > w or padded_out != channels:
+        image = (n, rows, columns, padded_out)
+        made.append(Stage(image_copy(operator, image, target), (0,), (), TensorType(image, x_dtype), "pad"))
+
+    weight = pack_weights(operator, tile, padded_out)
+    bias = operator.bias if acc_dtype == "float32" else operator.bias.astype(np.int64) - operator.input_zero_point * operator.weight.astype(np.int64).sum((0, 1))
+    constants = [np.pad(values, (0, padded_out - values.size)) for values in (bias.astype(acc_dtype), *(v for _, v in epilogue_constants(operator.epilogue, out)))]
+    x = te.placeholder(image, x_dtype, name="x")
+    weights = te.placeholder(weight.shape, isa.weight_dtype, name="weights")
+    parameters = [te.placeholder(values.shape, str(values.dtype), name=f"parameter{k}") for k, values in enumerate(constants)]
+    rq, rw, re = te.reduce_axis((0, tile.steps), "q"), te.reduce_axis((0, kw), "kw"), te.reduce_axis((0, isa.depth), "e")
+
+    def product(b: Expr, i: Expr, j: Expr, c: Expr) -> Expr:
+        element = x[b, i // tile.rows * (tile.rows * sh) + (rq * isa.depth + re) * dh, j * sw + rw * dw, c]
+        return element.astype(acc_dtype) * weights[c // isa.lanes, rq, rw, i % tile.rows, c % isa.lanes, re].astype(acc_dtype)
+
+    acc = te.compute((n, padded_rows, padded_width, padded_out), lambda *i: te.sum(product(*i), axis=[rq, rw, re]), name="accumulate")
+    y = te.compute((n, oh, ow, out), lambda b, i, j, c: apply_epilogue(operator.epilogue, acc[b, i, j, c] + parameters[0][c], [p[c] for p in parameters[1:]]), name="epilogue")
+    sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, choose)
+    made.append(Stage(sch.mod["main"], (-1,) if made else (0,), (weight, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{isa.lanes}"))
     return tuple(made)
 
 
-def apply(sch: s_tir.Schedule, channels: int, lanes: int, width: int, choose: Choose) -> s_tir.Schedule:
-    """Blocks of `lanes` channels, a few pixels at a time; a tail of channels is its own scalar loop."""
+def pack_weights(operator: DepthwiseConv2d, tile: Tile, padded_out: int) -> np.ndarray:
+    """(KH, KW, O) in the order the loops read: (O / lanes, steps, KW, rows, lanes, depth), zeros where a row has no tap."""
+    isa, (kh, kw), out = tile.isa, operator.kernel, operator.weight.shape[2]
+    full = np.zeros((tile.rows, tile.steps * isa.depth, kw, padded_out), isa.weight_dtype)
+    for r in range(tile.rows):
+        full[r, r * operator.strides[0]:r * operator.strides[0] + kh, :, :out] = operator.weight
+    split = full.reshape(tile.rows, tile.steps, isa.depth, kw, padded_out // isa.lanes, isa.lanes)
+    return np.ascontiguousarray(split.transpose(4, 1, 3, 0, 5, 2))
+
+
+def image_copy(operator: DepthwiseConv2d, padded: tuple[int, int, int, int], target: Any) -> Any:
+    """PrimFunc: the image with border, and each output channel's own input channel; zero points elsewhere."""
+    n, h, w, channels = operator.inputs[0].shape
+    _, rows, columns, padded_out = padded
+    top, left = operator.padding[:2]
+    dtype, out = operator.inputs[0].dtype, operator.output.shape[3]
+    lanes = target.vector_bytes // (1 if dtype == "int8" else 4)
+    if padded_out == channels:
+        return padded_copy((n, h, w * channels), (n, rows, columns * channels), top, left * channels, operator.input_zero_point, (dtype, dtype), lanes)
+    x = te.placeholder((n, h, w, channels), dtype, name="x")
+
+    def element(b: Expr, i: Expr, j: Expr, c: Expr) -> Expr:
+        inside = tirx.all(i >= top, i < top + h, j >= left, j < left + w, c < out)
+        return tirx.if_then_else(inside, x[b, i - top, j - left, c // (out // channels)], const(operator.input_zero_point, dtype))
+
+    return vectorize_parts(s_tir.Schedule(te.create_prim_func([x, te.compute(padded, element, name="y")])), "y", [out, padded_out - out], lanes)
+
+
+def apply(sch: s_tir.Schedule, tile: Tile, kw: int, choose: Choose) -> s_tir.Schedule:
+    """Tiles of rows x pixels outputs of one vector of channels; a row of tiles shares its weights in the cache."""
+    isa = tile.isa
     accumulate, epilogue = sch.get_sblock("accumulate"), sch.get_sblock("epilogue")
-    candidates = [p for p in (1, 2, 4) if p <= width]
-    pixels = choose("pixels", candidates, max((p for p in candidates if width % p == 0), default=1))
     sch.set_scope(accumulate, 0, "local")
-    block = next((v for v in (lanes, 8, 4) if channels % v == 0), channels if channels < lanes else lanes)
-    b, i, j, o, rh, rw = sch.get_loops(accumulate)
-    o0, o1 = sch.split(o, [None, block])
-    j0, j1 = sch.split(j, [None, pixels])
-    sch.reorder(b, i, o0, j0, rh, rw, j1, o1)
-    sch.reverse_compute_at(epilogue, j0)
-    if channels % block == 0:  # before the initialization is split off: afterwards the update is no reduction block that may be vectorized
-        sch.vectorize(o1)
-        sch.unroll(j1)
-    init = sch.decompose_reduction(accumulate, rh)
-    if channels % block == 0:
-        vectorize_tile(sch, init, block)
-        vectorize_tile(sch, epilogue, block)
+    b, i, j, c, q, w, e = sch.get_loops(accumulate)
+    out = int(sch.get(sch.get_loops(epilogue)[-1]).extent)
+    i0, i1 = sch.split(i, [None, tile.rows])
+    j0, j1 = sch.split(j, [None, tile.pixels])
+    c0, c1 = sch.split(c, [None, isa.lanes])
+    outer = [b, i0, c0, j0] if choose("channels_outer", [True, False], True) else [b, i0, j0, c0]
+    sch.reorder(*outer, q, w, i1, j1, c1, e)
+    sch.reverse_compute_at(epilogue, outer[-1])
+    if out % isa.lanes:  # the last vector of channels is not full: its epilogue goes element by element
+        sch.annotate(c0, "pragma_loop_partition_hint", 1)
+    if not isa.intrinsic:
+        sch.vectorize(c1)
+    init = sch.decompose_reduction(accumulate, q)
+    if isa.intrinsic:
+        sch.tensorize(c1, isa.intrinsic)
+    products = tile.rows * tile.pixels * (1 if isa.lanes * 4 <= 32 else 2)
+    for loop, extent in ((w, kw), (q, tile.steps)):
+        products *= extent
+        if products <= UNROLLED:
+            sch.unroll(loop)
+    for loop in (i1, j1):
+        sch.unroll(loop)
+    for block in (init, epilogue):
+        *_, rows, pixels, lanes = sch.get_loops(block)
+        sch.unroll(rows)
+        sch.unroll(pixels)
+        vectorize(sch, lanes, isa.lanes)
     return sch

@@ -11,7 +11,7 @@ from tvm import s_tir, te, tirx
 from nnc_tvm.schedules.axes import Walk, broadcast_strides, merge, row_major
 from nnc_tvm.schedules.epilogue import const
 from nnc_tvm.schedules.intrin.transpose import tiled_transpose
-from nnc_tvm.schedules.loops import fuse_outer, vectorize
+from nnc_tvm.schedules.loops import fuse_outer, vectorize, vectorize_parts
 from nnc_tvm.schedules.operators import Broadcast, Concat, Operator, Pad, StridedSlice, Transpose
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -85,22 +85,6 @@ def _(operator: Transpose, target: Any) -> tuple[Any, str]:
     return function, f"transpose {tile}x{tile}"
 
 
-def by_parts(sch: s_tir.Schedule, sizes: list[int], lanes: int) -> Any:
-    """Cuts the innermost loop of y into consecutive parts, each vectorized; conditions that hold throughout a part disappear."""
-    *outer, inner = sch.get_loops(sch.get_sblock("y"))
-    fuse_outer(sch, outer)
-    sizes = [size for size in sizes if size]
-    blocks = ["y"]
-    if len(sizes) > 1:
-        name = sch.get(inner).loop_var.name
-        sch.loop_partition(inner, [*sizes[:-1], None])
-        sch = s_tir.Schedule(s_tir.transform.CanonicalizeLoop()(sch.mod))  # parts begin where the last one ended, and only loops from 0 can be split
-        blocks = [f"y_{name}{k}" for k in range(len(sizes))]
-    for block in blocks:
-        vectorize(sch, sch.get_loops(sch.get_sblock(block))[-1], lanes)
-    return sch.mod["main"]
-
-
 @kernel.register
 def _(operator: Concat, target: Any) -> tuple[Any, str]:
     rows = math.prod(operator.output.shape[:operator.axis])
@@ -115,7 +99,7 @@ def _(operator: Concat, target: Any) -> tuple[Any, str]:
         return value
 
     sch = s_tir.Schedule(te.create_prim_func([*inputs, te.compute((rows, sum(sizes)), element, name="y")]))
-    return by_parts(sch, sizes, lanes_of(operator, target)), "concat"
+    return vectorize_parts(sch, "y", sizes, lanes_of(operator, target)), "concat"
 
 
 @kernel.register
@@ -135,4 +119,4 @@ def _(operator: Pad, target: Any) -> tuple[Any, str]:
         return tirx.if_then_else(tirx.all(*inside), x[(*at, i - before)], const(operator.value, dtype))
 
     y = te.compute((*operator.output.shape[:last], before + middle + after), element, name="y")
-    return by_parts(s_tir.Schedule(te.create_prim_func([x, y])), [before, middle, after], lanes_of(operator, target)), "pad"
+    return vectorize_parts(s_tir.Schedule(te.create_prim_func([x, y])), "y", [before, middle, after], lanes_of(operator, target)), "pad"

@@ -1,0 +1,114 @@
+"""Products of a column of depthwise taps: neighbouring rows of an image are interleaved, so that one instruction sums several taps.
+
+The interleaved vectors are the same for all outputs that read the same pixels: in an unrolled tile LLVM computes each once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm.s_tir import TensorIntrin
+from tvm.script import tirx as T
+
+
+@dataclass(frozen=True)
+class TapProduct:
+    """acc[c] += sum over e < depth of x[e, c] * w[c, e], for `lanes` neighbouring channels; e runs over image rows.
+
+    intrinsic: name of the TensorIntrin, "" for plain vector code of depth 1. weight_low, weight_high: the weights it takes.
+    accumulators: outputs x lanes of a register tile that leaves room for the operands, in units of `lanes`.
+    """
+
+    name: str
+    intrinsic: str
+    features: frozenset[str]
+    weight_dtype: str
+    lanes: int
+    depth: int
+    accumulators: int
+    weight_low: int = -(2**15)
+    weight_high: int = 2**15 - 1
+
+
+def description(lanes: int, depth: int, weight_dtype: str) -> Any:
+    """The scalar meaning of an integer TapProduct."""
+
+    @T.prim_func(s_tir=True)
+    def taps(x: T.handle, w: T.handle, acc: T.handle) -> None:
+        row, column = T.int32(), T.int32()
+        X = T.match_buffer(x, (depth, 1, lanes), "int8", strides=[row, column, 1], offset_factor=1)
+        W = T.match_buffer(w, (lanes, depth), weight_dtype, offset_factor=1)
+        A = T.match_buffer(acc, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(A[0:lanes], X[0:depth, 0, 0:lanes], W[0:lanes, 0:depth])
+            T.writes(A[0:lanes])
+            for c in range(lanes):
+                for e in range(depth):
+                    with T.sblock("update"):
+                        vc, ve = T.axis.remap("SR", [c, e])
+                        A[vc] = A[vc] + T.Cast("int32", X[ve, 0, vc]) * T.Cast("int32", W[vc, ve])
+
+    return taps
+
+
+PAIRS = [8 * e + c for c in range(8) for e in (0, 1)]
+
+
+@T.prim_func(s_tir=True)
+def pmaddwd_pairs(x: T.handle, w: T.handle, acc: T.handle) -> None:
+    row, column = T.int32(), T.int32()
+    X = T.match_buffer(x, (2, 1, 8), "int8", strides=[row, column, 1], offset_factor=1)
+    W = T.match_buffer(w, (8, 2), "int16", offset_factor=1)
+    A = T.match_buffer(acc, (8,), "int32", offset_factor=1, scope="local")
+    with T.sblock("root"):
+        T.reads(A[0:8], X[0:2, 0, 0:8], W[0:8, 0:2])
+        T.writes(A[0:8])
+        A[T.ramp(0, 1, 8)] = A[T.ramp(0, 1, 8)] + T.call_llvm_pure_intrin(
+            "int32x8", "llvm.x86.avx2.pmadd.wd", T.Cast("int16x16", T.Shuffle([X.vload([0, 0, 0], "int8x8"), X.vload([1, 0, 0], "int8x8")], PAIRS)), W.vload([0, 0], "int16x16"))
+
+
+def zip_vectors(a: Any, b: Any, half: int, group: int) -> Any:
+    """zip1 (half 0) or zip2 of two int8x16 in units of `group` bytes."""
+    return T.Shuffle([a, b], [16 * which + 8 * half + group * i + k for i in range(8 // group) for which in (0, 1) for k in range(group)])
+
+
+@T.prim_func(s_tir=True)
+def sdot_columns(x: T.handle, w: T.handle, acc: T.handle) -> None:
+    row, column = T.int32(), T.int32()
+    X = T.match_buffer(x, (4, 1, 16), "int8", strides=[row, column, 1], offset_factor=1)
+    W = T.match_buffer(w, (16, 4), "int8", offset_factor=1)
+    A = T.match_buffer(acc, (16,), "int32", offset_factor=1, scope="local")
+    with T.sblock("root"):
+        T.reads(A[0:16], X[0:4, 0, 0:16], W[0:16, 0:4])
+        T.writes(A[0:16])
+        A[T.ramp(0, 1, 4)] = T.call_llvm_pure_intrin(
+            "int32x4", "llvm.aarch64.neon.sdot", A[T.ramp(0, 1, 4)], zip_vectors(
+                zip_vectors(X.vload([0, 0, 0], "int8x16"), X.vload([1, 0, 0], "int8x16"), 0, 1), zip_vectors(X.vload([2, 0, 0], "int8x16"), X.vload([3, 0, 0], "int8x16"), 0, 1), 0, 2),
+            W.vload([0, 0], "int8x16"))
+        A[T.ramp(4, 1, 4)] = T.call_llvm_pure_intrin(
+            "int32x4", "llvm.aarch64.neon.sdot", A[T.ramp(4, 1, 4)], zip_vectors(
+                zip_vectors(X.vload([0, 0, 0], "int8x16"), X.vload([1, 0, 0], "int8x16"), 0, 1), zip_vectors(X.vload([2, 0, 0], "int8x16"), X.vload([3, 0, 0], "int8x16"), 0, 1), 1, 2),
+            W.vload([4, 0], "int8x16"))
+        A[T.ramp(8, 1, 4)] = T.call_llvm_pure_intrin(
+            "int32x4", "llvm.aarch64.neon.sdot", A[T.ramp(8, 1, 4)], zip_vectors(
+                zip_vectors(X.vload([0, 0, 0], "int8x16"), X.vload([1, 0, 0], "int8x16"), 1, 1), zip_vectors(X.vload([2, 0, 0], "int8x16"), X.vload([3, 0, 0], "int8x16"), 1, 1), 0, 2),
+            W.vload([8, 0], "int8x16"))
+        A[T.ramp(12, 1, 4)] = T.call_llvm_pure_intrin(
+            "int32x4", "llvm.aarch64.neon.sdot", A[T.ramp(12, 1, 4)], zip_vectors(
+                zip_vectors(X.vload([0, 0, 0], "int8x16"), X.vload([1, 0, 0], "int8x16"), 1, 1), zip_vectors(X.vload([2, 0, 0], "int8x16"), X.vload([3, 0, 0], "int8x16"), 1, 1), 1, 2),
+            W.vload([12, 0], "int8x16"))
+
+
+TensorIntrin.register("avx2_pmaddwd_taps", description(8, 2, "int16"), pmaddwd_pairs)
+TensorIntrin.register("neon_sdot_taps", description(16, 4, "int8"), sdot_columns)
+
+AVX2_PAIRS = TapProduct("pmaddwd", "avx2_pmaddwd_taps", frozenset({"avx2"}), "int16", lanes=8, depth=2, accumulators=8)
+NEON_SDOT = TapProduct("sdot", "neon_sdot_taps", frozenset({"neon", "dotprod"}), "int8", lanes=16, depth=4, accumulators=4, weight_low=-128, weight_high=127)
+NEON_SMLAL = TapProduct("smlal", "", frozenset({"neon"}), "int16", lanes=8, depth=1, accumulators=8)
+AVX2_WIDENED = TapProduct("widened", "", frozenset({"avx2"}), "int16", lanes=8, depth=1, accumulators=8)
+AVX2_FMA = TapProduct("fma", "", frozenset({"fma"}), "float32", lanes=8, depth=1, accumulators=8)
+NEON_FMLA = TapProduct("fmla", "", frozenset({"neon"}), "float32", lanes=4, depth=1, accumulators=16)
+
+INTEGER = (AVX2_PAIRS, NEON_SDOT, NEON_SMLAL, AVX2_WIDENED)
+FLOAT = (AVX2_FMA, NEON_FMLA)
