@@ -31,9 +31,10 @@ def test_missing_and_folder(tmp_path: pathlib.Path) -> None:
 
 
 TFLITE, ONNX = b"\x1c\0\0\0TFL3", b"\x08\x0a"
+NAMED = [("m.tflite", TFLITE, "tflite"), ("m.bin", TFLITE, "tflite"), ("m.onnx", ONNX, "onnx"), ("m", ONNX, "onnx")]
 
 
-@pytest.mark.parametrize(("name", "data", "format"), [("m.tflite", TFLITE, "tflite"), ("m.bin", TFLITE, "tflite"), ("m.onnx", ONNX, "onnx"), ("m", ONNX, "onnx")])
+@pytest.mark.parametrize(("name", "data", "format"), NAMED)
 def test_content_decides(tmp_path: pathlib.Path, name: str, data: bytes, format: str) -> None:
     (tmp_path / name).write_bytes(data)
     assert read_model_file(tmp_path / name).format == format
