@@ -92,10 +92,11 @@ def multiply_by_quantized(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
 
 
 def multiply_by_quantized_once(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
-    """acc * multiplier * 2^(shift - 31) with one rounding, halves up; int32."""
+    """acc * multiplier * 2^(shift - 31) with one rounding, halves away from zero; int32."""
     total = const(31, "int64") - shift.astype("int64")
     half = const(1, "int64") << (total - const(1, "int64"))
-    return ((acc.astype("int64") * multiplier.astype("int64") + half) >> total).astype("int32")
+    below = (acc >> const(31, "int32")).astype("int64")  # -1 for negative products: their halves go down
+    return ((acc.astype("int64") * multiplier.astype("int64") + half + below) >> total).astype("int32")
 
 
 @apply_epilogue.register

@@ -47,7 +47,8 @@ def multiply_by_quantized(acc: np.ndarray, multiplier: np.ndarray | int, shift: 
     return rounding_shift(high_multiply(shifted, np.asarray(multiplier, np.int64)), np.maximum(-exponent, 0))
 
 
-def multiply_by_quantized_once(acc: np.ndarray, multiplier: np.ndarray, shift: np.ndarray) -> np.ndarray:
-    """acc * multiplier * 2^(shift - 31) rounded once, halves up; multiplier in [0, 2^31), shift in [-31, 30], acc within int32."""
+def multiply_by_quantized_once(acc: np.ndarray, multiplier: np.ndarray | int, shift: np.ndarray | int) -> np.ndarray:
+    """acc * multiplier * 2^(shift - 31) rounded once, halves away from zero; multiplier in [0, 2^31), shift in [-31, 30], acc within int32."""
     total = 31 - np.asarray(shift, np.int64)
-    return (acc.astype(np.int64) * multiplier + (np.int64(1) << (total - 1))) >> total
+    product = acc.astype(np.int64) * multiplier
+    return (product + (np.int64(1) << (total - 1)) - (product < 0)) >> total

@@ -51,7 +51,8 @@ class FixedRequantize:
     multiplier: int32 (channels,) or (1,), 0 or in [2^30, 2^31).
     shift: int32 of the same shape, in [-31, 30]; positive shifts left before the multiply (the accumulator must not overflow then).
     low, high: the clamp, within int8; activations are already in it.
-    single_rounding: one rounding, halves up, of the 64-bit product instead of two; LiteRT's FULLY_CONNECTED computes so.
+    single_rounding: one rounding, halves away from zero, of the 64-bit product instead of two. LiteRT's FULLY_CONNECTED multiplies by
+        the real factor in double and rounds so: the same integers but for products within 2^-32 of their size from a half.
     Source: gemmlowp's SaturatingRoundingDoublingHighMul and RoundingDivideByPOT.
     """
 

@@ -130,6 +130,37 @@ def test_dense(rng: np.random.Generator, activation: int, per_channel: bool) -> 
     check(operator, "FULLY_CONNECTED", ("FullyConnectedOptions", {"fusedActivationFunction": activation}), [x], [(si, zi), (so, zo)], constants, 4)
 
 
+@pytest.mark.parametrize("kind", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL"])
+@pytest.mark.parametrize("exact_halves", [False, True])
+def test_rounding(rng: np.random.Generator, kind: str, exact_halves: bool) -> None:
+    """Small accumulators with scales near 1, where one rounding differs from two in a tenth of the elements, and exact halves."""
+    x, outputs = np.arange(-128, 128, dtype=np.int8), 16
+    weight = rng.integers(-4, 5, outputs).astype(np.int8)
+    bias = rng.integers(-50, 50, outputs).astype(np.int32)
+    weight_scale = np.full(outputs, 0.25, np.float32) if exact_halves else rng.uniform(0.1, 0.9, outputs).astype(np.float32)
+    requantize = make_requantize("fixed", convolution_scale(1, weight_scale, 1), 3)
+    assert isinstance(requantize, FixedRequantize)
+    image, result = TensorType((1, 16, 16, 1), "int8"), TensorType((1, 16, 16, outputs), "int8")
+    operators: dict[str, tuple[Operator, np.ndarray, int, Options]] = {
+        "CONV_2D": (Conv2d((image,), result, weight.reshape(-1, 1, 1, 1).astype(np.int16), bias, requantize, 5), weight.reshape(-1, 1, 1, 1), 0,
+                    ("Conv2DOptions", {"strideH": 1, "strideW": 1, "padding": VALID, "dilationHFactor": 1, "dilationWFactor": 1})),
+        "DEPTHWISE_CONV_2D": (DepthwiseConv2d((image,), result, weight.reshape(1, 1, -1).astype(np.int16), bias, requantize, 5), weight.reshape(1, 1, 1, -1), 3,
+                              ("DepthwiseConv2DOptions", {"strideH": 1, "strideW": 1, "padding": VALID, "dilationHFactor": 1, "dilationWFactor": 1,
+                                                          "depthMultiplier": outputs})),
+        "FULLY_CONNECTED": (Dense((TensorType((256, 1), "int8"),), TensorType((256, outputs), "int8"), weight.reshape(-1, 1).astype(np.int16), bias,
+                                  replace(requantize, single_rounding=True), 5), weight.reshape(-1, 1), 0, ("FullyConnectedOptions", {})),
+    }
+    if kind == "BATCH_MATMUL":
+        quantization = ((1.0, 5), (float(weight_scale[0]), 0), (1.0, 3))
+        types = (TensorType((1, 256, 1), "int8"), TensorType((1, 1, outputs), "int8")), TensorType((1, 256, outputs), "int8")
+        matmul = MatMul.build("fixed", *types, quantization)
+        check(matmul, kind, ("BatchMatMulOptions", {}), [x.reshape(1, 256, 1), weight.reshape(1, 1, -1)], list(quantization), version=2)
+        return
+    operator, weights, axis, options = operators[kind]
+    constants = (constant("w", weights, weight_scale, 0, axis), constant("b", bias, weight_scale))
+    check(operator, kind, options, [x.reshape(operator.inputs[0].shape)], [(1.0, 5), (1.0, 3)], constants, 4 if kind == "FULLY_CONNECTED" else 3)
+
+
 def test_matmul(rng: np.random.Generator) -> None:
     a, c = integers(rng, (2, 7, 20)), integers(rng, (2, 20, 9))
     quantization = (scaled(rng), scaled(rng), scaled(rng, 0.02, 0.2))
