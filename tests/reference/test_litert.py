@@ -200,6 +200,18 @@ def test_pool(rng: np.random.Generator, code: str, padding: int) -> None:
     check(operator, code, ("Pool2DOptions", fields), [x], [q, q], version=2)
 
 
+def test_uint8_average_pool(rng: np.random.Generator) -> None:
+    """A uint8 model shifted to int8 rounds its uint8 values: around -128."""
+    x, q = integers(rng, (2, 9, 8, 5), np.uint8), (0.1, 100)
+    types, kernel = (TensorType(x.shape, "int8"),), (3, 2)
+    operator = AveragePool2d(types, TensorType((2, 7, 7, 5), "int8"), kernel, (1, 1), (0, 0, 0, 0), False, -128, None)
+    fields = {"strideH": 1, "strideW": 1, "filterHeight": 3, "filterWidth": 2, "padding": VALID}
+    model = build_model([Tensor("x", x.shape, "uint8", *q), Tensor("y", operator.output.shape, "uint8", *q)],
+                        [Node("AVERAGE_POOL_2D", ("x",), ("y",), ("Pool2DOptions", fields))], ["x"], ["y"])
+    shifted = (x.astype(int) - 128).astype(np.int8)
+    np.testing.assert_array_equal(evaluate(operator, shifted), run_reference(model, {"x": x})["y"].astype(int) - 128)
+
+
 @pytest.mark.parametrize("axes", [(1, 2), (3,), (0, 1), (2,)])
 def test_mean(rng: np.random.Generator, axes: tuple[int, ...]) -> None:
     x = integers(rng, (3, *rng.integers(1, 9, 2).tolist(), 6))
