@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from nnc_tvm.reference.dispatch import evaluate
-from nnc_tvm.schedules.gemmlowp import exp_on_negative_values, reciprocal
 from nnc_tvm.schedules.fixed_point import high_multiply, require_int32, rounding_shift
+from nnc_tvm.schedules.gemmlowp import exp_on_negative_values, reciprocal
 from nnc_tvm.schedules.operators import FixedSoftmax, TableSoftmax
 
 
