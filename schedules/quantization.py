@@ -129,9 +129,10 @@ def make_requantize(mode: Mode, real: np.ndarray | float, zero_point: int, low: 
     return FixedRequantize(np.array([p[0] for p in pairs], np.int32), np.array([p[1] for p in pairs], np.int32), zero_point, low, high)
 
 
-def convolution_scale(input_scale: float, weight_scale: np.ndarray, output_scale: float) -> np.ndarray:
+def convolution_scale(input_scale: float, weight_scale: np.ndarray | float, output_scale: float) -> np.ndarray:
     """input * weight / output scale, float64 of weight_scale's shape: how LiteRT's convolutions and per-channel dense layers derive it."""
-    return np.float64(np.float32(input_scale)) * np.asarray(weight_scale, np.float32).astype(np.float64) / np.float64(np.float32(output_scale))
+    weights = np.asarray(weight_scale, np.float32).astype(np.float64)
+    return np.asarray(float(np.float32(input_scale)) * weights / float(np.float32(output_scale)))
 
 
 def product_scale(a_scale: float, b_scale: float, output_scale: float) -> float:

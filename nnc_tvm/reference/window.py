@@ -14,7 +14,7 @@ def pad_image(x: np.ndarray, padding: tuple[int, int, int, int], value: float = 
 
 
 def taps(padded: np.ndarray, kernel: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int],
-         extent: tuple[int, int]) -> Iterator[tuple[int, int, np.ndarray]]:
+         extent: tuple[int, ...]) -> Iterator[tuple[int, int, np.ndarray]]:
     """(kh, kw, view): for each position in the window, the element it meets at each of the extent = (OH, OW) outputs, (N, OH, OW, C).
 
     Raises ValueError where the windows leave the padded image.

@@ -56,7 +56,7 @@ class AveragePool2d(Operator):
         if mode == "fixed" and (np.float32(si), zi) == (np.float32(so), zo):
             return AveragePool2d((source,), output, kernel, strides, padding, count_include_pad, 0, None, low, high)
         counts = np.full(1, math.prod(kernel)) if count_include_pad else window_counts(source.shape[1:3], output.shape[1:3], kernel, strides, padding)
-        requantize = make_requantize(mode, convolution_scale(si, np.float32(1), so) / counts, zo, low, high)
+        requantize = make_requantize(mode, convolution_scale(si, 1, so) / counts, zo, low, high)
         return AveragePool2d((source,), output, kernel, strides, padding, count_include_pad, zi, requantize, low, high)
 
 
@@ -90,7 +90,7 @@ class Mean(Operator):
         """The int8 form; `quantization` is ((scale, zero_point) of the input and the output)."""
         (si, zi), (so, zo) = quantization
         count = math.prod(source.shape[axis] for axis in axes)
-        ratio = convolution_scale(si, np.float32(1), so)
+        ratio = convolution_scale(si, 1, so)
         requantize = make_requantize(mode, ratio if mode == "fixed" else ratio / count, zo, low, high)
         return Mean((source,), output, axes, zi, divide_multiplier(requantize, count) if isinstance(requantize, FixedRequantize) else requantize)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from nnc_tvm.schedules.operators.operator import Operator, TensorType
 from nnc_tvm.schedules.quantization import Mode, Requantize, convolution_scale, make_requantize
 
@@ -22,7 +20,7 @@ class Rescale(Operator):
               high: int = 127) -> Rescale:
         """`quantization` is ((scale, zero_point) of the input and the output)."""
         (si, zi), (so, zo) = quantization
-        return Rescale((source,), output, zi, make_requantize(mode, convolution_scale(si, np.float32(1), so), zo, low, high))
+        return Rescale((source,), output, zi, make_requantize(mode, convolution_scale(si, 1, so), zo, low, high))
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,7 +65,7 @@ class ResizeBilinear(Operator):
         """
         (si, zi), (so, zo) = quantization
         (rows, row_weights), (columns, column_weights) = (_bilinear(source.shape[axis], output.shape[axis], coordinates) for axis in (1, 2))
-        requantize = make_requantize(mode, convolution_scale(si, np.float32(1), so) / ONE**2, zo, low, high)
+        requantize = make_requantize(mode, convolution_scale(si, 1, so) / ONE**2, zo, low, high)
         if mode == "fixed" and (np.float32(si), zi) == (np.float32(so), zo):
             # a high multiply by 2^31 - 1 leaves |acc| < 2^30 as it is: the shift alone rounds
             zi, requantize = 0, FixedRequantize(np.array([(1 << 31) - 1], np.int32), np.array([-2 * WEIGHT_BITS], np.int32), 0, low, high)
