@@ -20,7 +20,7 @@ from nnc_tvm.frontend.onnx_checks import label, opset_of
 from nnc_tvm.frontend.onnx_converters import CONVERTERS
 from nnc_tvm.frontend.onnx_passes import PASSES
 from nnc_tvm.frontend.onnx_shape_checks import SHAPE_CHECKS
-from nnc_tvm.frontend.relax_module import finish
+from nnc_tvm.frontend.relax_module import closing_blocks, finish
 from nnc_tvm.frontend.shapes import listed, one_line
 
 INPUT_TYPES = frozenset({TensorProto.FLOAT, TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL})
@@ -71,7 +71,7 @@ def import_onnx(model: onnx.ModelProto) -> tuple[tvm.IRModule, tuple[IoTensor, .
         for step in (*PASSES, *SHAPE_CHECKS, check_supported):
             step(model)
         importer = Importer({}, "float32", keep_params_in_input=False, sanitize=False)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the importer prints a line when it raises
+        with closing_blocks(importer.bb), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # the importer prints a line when it raises
             warnings.simplefilter("ignore")
             module = finish(importer.from_onnx(model.graph, opset_of(model)))
     except (InvalidModel, Unsupported):

@@ -11,6 +11,7 @@ from nnc_tvm.frontend.shapes import MAX_ELEMENTS, listed
 from nnc_tvm.frontend.tflite_file import Operator, Tensor, TfliteModel
 
 RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1), "int64": (-(2**31), 2**31 - 1)}
+MAX_RANK = 8
 CONTRACTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 
@@ -39,20 +40,22 @@ def sane_shapes(model: TfliteModel) -> None:
     """Extents are positive and tensors small enough to count their elements in 32 bits."""
     used = {i for op in model.operators for i in (*op.inputs, *op.outputs) if i >= 0} | {*model.inputs, *model.outputs}
     for tensor in (model.tensors[i] for i in sorted(used)):
+        if len(tensor.shape) > MAX_RANK:
+            raise InvalidModel(f"the tensor '{tensor.label}' has {len(tensor.shape)} dimensions; at most {MAX_RANK} can be compiled")
         if any(d < 0 or (d == 0 and tensor.data is not None) for d in tensor.shape):
-            raise InvalidModel(f"the tensor '{tensor.name}' has the shape {list(tensor.shape)}: extents must be positive")
+            raise InvalidModel(f"the tensor '{tensor.label}' has the shape {list(tensor.shape)}: extents must be positive")
         if np.prod(tensor.shape, dtype=np.float64) >= MAX_ELEMENTS:
-            raise InvalidModel(f"the tensor '{tensor.name}' of shape {list(tensor.shape)} has too many elements; at most 2^31 - 1 fit")
+            raise InvalidModel(f"the tensor '{tensor.label}' of shape {list(tensor.shape)} has too many elements; at most 2^31 - 1 fit")
     for tensor in (model.tensors[i] for i in model.inputs):
         if any(d == 0 for d in tensor.shape):
-            raise InvalidModel(f"the input '{tensor.name}' has the shape {list(tensor.shape)}: extents must be positive")
+            raise InvalidModel(f"the input '{tensor.label}' has the shape {list(tensor.shape)}: extents must be positive")
 
 
 def static_shapes(model: TfliteModel) -> None:
     """Only the batch may be dynamic, and becomes 1: arenas are planned offline."""
     for tensor in (model.tensors[i] for i in model.inputs):
         if any(d < 0 for d in tensor.signature[1:]):
-            raise Unsupported(f"the input '{tensor.name}' has the dynamic shape {list(tensor.signature)}; "
+            raise Unsupported(f"the input '{tensor.label}' has the dynamic shape {list(tensor.signature)}; "
                               "only the batch may be dynamic, convert the model with a fixed input size")
 
 
@@ -63,15 +66,15 @@ def valid_scales(model: TfliteModel) -> None:
         if q is None:
             continue
         if tensor.dtype not in RANGES:
-            raise InvalidModel(f"the tensor '{tensor.name}' has a scale but dtype {tensor.dtype}")
+            raise InvalidModel(f"the tensor '{tensor.label}' has a scale but dtype {tensor.dtype}")
         bad = q.scale.reshape(-1)[~(np.isfinite(q.scale) & (q.scale > 0)).reshape(-1)]
         if bad.size:
-            raise InvalidModel(f"the tensor '{tensor.name}' has the scale {bad[0]:g}; scales must be finite and positive, quantize the model again")
+            raise InvalidModel(f"the tensor '{tensor.label}' has the scale {bad[0]:g}; scales must be finite and positive, quantize the model again")
         low, high = RANGES[tensor.dtype]
         if np.any(q.zero_point < low) or np.any(q.zero_point > high):
-            raise InvalidModel(f"the tensor '{tensor.name}' has the zero point {int(q.zero_point.reshape(-1)[0])}, outside {tensor.dtype}'s {low}..{high}")
+            raise InvalidModel(f"the tensor '{tensor.label}' has the zero point {int(q.zero_point.reshape(-1)[0])}, outside {tensor.dtype}'s {low}..{high}")
         if not q.per_tensor and not (0 <= q.axis < len(tensor.shape) and tensor.shape[q.axis] == q.scale.size):
-            raise InvalidModel(f"the tensor '{tensor.name}' of shape {list(tensor.shape)} has {q.scale.size} scales on axis {q.axis}; give one per channel")
+            raise InvalidModel(f"the tensor '{tensor.label}' of shape {list(tensor.shape)} has {q.scale.size} scales on axis {q.axis}; give one per channel")
 
 
 def defined_inputs(model: TfliteModel) -> None:
@@ -81,21 +84,21 @@ def defined_inputs(model: TfliteModel) -> None:
         for i in op.inputs:
             tensor = model.tensors[i] if i >= 0 else None
             if tensor is not None and i not in written and tensor.data is None and not tensor.variable and not tensor.sparse and 0 not in tensor.shape:
-                raise InvalidModel(f"{model.label(op)} reads the tensor '{tensor.name}', which nothing has written: operators out of order, or a damaged file")
+                raise InvalidModel(f"{model.label(op)} reads the tensor '{tensor.label}', which nothing has written: operators out of order, or a damaged file")
         for i in op.outputs:
             if i < 0 or i in written or model.tensors[i].data is not None:
-                raise InvalidModel(f"{model.label(op)} writes the tensor '{model.tensors[i].name}', which already has a value")
+                raise InvalidModel(f"{model.label(op)} writes the tensor '{model.tensors[i].label}', which already has a value")
             written.add(i)
     for i in model.outputs:
         if i not in written and model.tensors[i].data is None:
-            raise InvalidModel(f"the output '{model.tensors[i].name}' is made by no operator")
+            raise InvalidModel(f"the output '{model.tensors[i].label}' is made by no operator")
 
 
 def dense_weights(model: TfliteModel) -> None:
     """Sparse tensors (DENSIFY) are not read."""
     for tensor in model.tensors:
         if tensor.sparse:
-            raise Unsupported(f"the tensor '{tensor.name}' is stored sparse; convert the model without the sparsity optimization")
+            raise Unsupported(f"the tensor '{tensor.label}' is stored sparse; convert the model without the sparsity optimization")
 
 
 def integer_arithmetic(model: TfliteModel) -> None:
@@ -104,7 +107,7 @@ def integer_arithmetic(model: TfliteModel) -> None:
         tensors = [model.tensors[i] for i in (*op.inputs, *op.outputs) if i >= 0]
         wide = next((t for t in tensors if t.dtype == "int16" and t.quantization is not None), None)
         if wide is not None:
-            raise Unsupported(f"{model.label(op)}: 16-bit activations ('{wide.name}'); quantize the model to int8")
+            raise Unsupported(f"{model.label(op)}: 16-bit activations ('{wide.label}'); quantize the model to int8")
         if op.code in CONTRACTIONS and tensors[0].dtype == "float32" and tensors[1].dtype in ("int8", "uint8"):
             raise Unsupported(f"{model.label(op)}: float activations with {tensors[1].dtype} weights (dynamic-range quantization); "
                               "convert the model with full integer quantization (a representative dataset)")
@@ -119,7 +122,7 @@ def contraction_shapes(model: TfliteModel) -> None:
                 raise InvalidModel(f"{model.label(op)} needs an input, weights and an output")
             x, w = (model.tensors[i] for i in present)
             if not FITS[op.code](x, w, op):
-                raise InvalidModel(f"{model.label(op)}: the weights '{w.name}' {list(w.shape)} do not fit the input '{x.name}' {list(x.shape)}")
+                raise InvalidModel(f"{model.label(op)}: the weights '{w.label}' {list(w.shape)} do not fit the input '{x.label}' {list(x.shape)}")
 
 
 def _conv_fits(x: Tensor, w: Tensor, op: Operator) -> bool:

@@ -43,6 +43,12 @@ class Tensor:
     sparse: bool
     variable: bool
 
+    @property
+    def label(self) -> str:
+        """How messages and layers name the tensor: converters join the names of fused operators with ";", the first says enough."""
+        first = self.name.split(";")[0] or self.name
+        return first if len(first) <= 80 else "..." + first[-77:]
+
 
 @dataclass(frozen=True, eq=False)
 class Operator:
@@ -69,7 +75,7 @@ class TfliteModel:
 
     def label(self, op: Operator) -> str:
         """How messages name an operator: its place, kind and first output."""
-        output = self.tensors[op.outputs[0]].name if op.outputs else "?"
+        output = self.tensors[op.outputs[0]].label if op.outputs else "?"
         return f"operator {op.index} {op.custom or op.code} ('{output}')"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import tvm
@@ -10,7 +11,7 @@ from tvm.relax.frontend.tflite.tflite_frontend import ExprTable, OperatorConvert
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.model import IoTensor
-from nnc_tvm.frontend.relax_module import finish
+from nnc_tvm.frontend.relax_module import closing_blocks, finish
 from nnc_tvm.frontend.shapes import listed, one_line
 from nnc_tvm.frontend.tflite_converters import CONVERTERS, Operands
 from nnc_tvm.frontend.tflite_converters.operands import same_quantization
@@ -61,7 +62,7 @@ class Importer:
         if index not in self.made:
             tensor = self.model.tensors[index]
             if tensor.data is None:
-                raise InvalidModel(f"the tensor '{tensor.name}' has no value")
+                raise InvalidModel(f"the tensor '{tensor.label}' has no value")
             self.made[index] = relax.const(tensor.data)
         return self.made[index]
 
@@ -74,6 +75,8 @@ class Importer:
                     self.define(index, result)
             except (InvalidModel, Unsupported) as error:
                 raise type(error)(f"{self.model.label(op)}: {error}") from error
+            except struct.error as error:
+                raise InvalidModel(f"{self.model.label(op)}: its options lie outside the file, which is damaged") from error
             except Exception as error:  # TVM raises whatever its checks are written with
                 raise Unsupported(f"{self.model.label(op)}: cannot be imported: {one_line(error)}") from error
 
@@ -82,12 +85,12 @@ class Importer:
         tensor = self.model.tensors[index]
         expr = self.bb.normalize(expr)
         if isinstance(expr, tvm.ir.Call):
-            expr = self.bb.emit(expr, name_hint=tensor.name)
+            expr = self.bb.emit(expr, name_hint=tensor.label)
         shape = tuple(int(d) for d in expr.ty.shape)
         if shape != tensor.shape and tensor.shape != ():
-            raise InvalidModel(f"the output '{tensor.name}' is declared with shape {list(tensor.shape)}, computed with {list(shape)}")
+            raise InvalidModel(f"the output '{tensor.label}' is declared with shape {list(tensor.shape)}, computed with {list(shape)}")
         if str(expr.ty.dtype) != tensor.dtype:
-            raise InvalidModel(f"the output '{tensor.name}' is declared {tensor.dtype}, computed {expr.ty.dtype}; convert the model again")
+            raise InvalidModel(f"the output '{tensor.label}' is declared {tensor.dtype}, computed {expr.ty.dtype}; convert the model again")
         self.made[index] = expr
 
 
@@ -115,7 +118,7 @@ def import_tflite(model: TfliteModel) -> tuple[tvm.IRModule, tuple[IoTensor, ...
     bb = relax.BlockBuilder()
     parameters = {i: relax.Var(model.tensors[i].name, relax.TensorType(model.tensors[i].shape, model.tensors[i].dtype)) for i in model.inputs}
     try:
-        with bb.function("main", [parameters[i] for i in model.inputs]):
+        with closing_blocks(bb), bb.function("main", [parameters[i] for i in model.inputs]):
             with bb.dataflow():
                 importer = Importer(model, bb)
                 importer.made.update(parameters)

@@ -35,7 +35,8 @@ CASES: list[tuple[str, bytes, type[NncError], tuple[str, ...]]] = [
     ("no operators", build_model([X], [], ["x"], ["x"]), InvalidModel, ("no operators",)),
     ("custom operator", build_model([F, Tensor("y", F.shape, "float32")], [Node("CUSTOM", ("x",), ("y",))], ["x"], ["y"]), Unsupported, ("CUSTOM", "'y'")),
     ("no conversion", build_model([F, Tensor("y", (1,), "float32")], [Node("SKIP_GRAM", ("x",), ("y",))], ["x"], ["y"]), Unsupported, ("SKIP_GRAM", "'y'")),
-    ("quantized where only float is known", build_model([X, Tensor("y", X.shape, "int8", 0.1, 0)], [Node("SIN", ("x",), ("y",))], ["x"], ["y"]), Unsupported, ("SIN", "'y'")),
+    ("quantized where only float is known", build_model([X, Tensor("y", X.shape, "int8", 0.1, 0)], [Node("SIN", ("x",), ("y",))], ["x"], ["y"]),
+     Unsupported, ("SIN", "'y'")),
     ("scale 0", relu(Tensor("x", (1, 4), "int8", 0.0)), InvalidModel, ("'x'", "scale 0")),
     ("scale NaN", relu(Tensor("x", (1, 4), "int8", float("nan"))), InvalidModel, ("'x'", "nan")),
     ("scale negative", relu(Tensor("x", (1, 4), "int8", -1.0)), InvalidModel, ("'x'", "-1")),
@@ -50,9 +51,11 @@ CASES: list[tuple[str, bytes, type[NncError], tuple[str, ...]]] = [
     ("stride 0", conv(strideW=0), InvalidModel, ("CONV_2D", "strides")),
     ("declared output", conv(y=Tensor("y", (1, 9, 9, 4), "int8", 0.1)), InvalidModel, ("'y'", "[1, 9, 9, 4]", "[1, 8, 8, 4]")),
     ("buffer too short", conv(w=weights(shape=(4, 3, 3, 6))), InvalidModel, ("'w'", "108")),
-    ("undefined input", build_model([X, Y, Tensor("g", Y.shape, "int8", 0.1)], [Node("ADD", ("x", "g"), ("y",), ("AddOptions", {}))], ["x"], ["y"]), InvalidModel, ("ADD", "'g'")),
+    ("undefined input", build_model([X, Y, Tensor("g", Y.shape, "int8", 0.1)], [Node("ADD", ("x", "g"), ("y",), ("AddOptions", {}))], ["x"], ["y"]),
+     InvalidModel, ("ADD", "'g'")),
     ("written twice", build_model([X, Tensor("y", X.shape, "int8", 0.1)], RELU * 2, ["x"], ["y"]), InvalidModel, ("'y'",)),
-    ("output nobody makes", build_model([X, Tensor("y", X.shape, "int8", 0.1), Y.__class__("z", (1,), "int8", 0.1)], RELU, ["x"], ["z"]), InvalidModel, ("'z'",)),
+    ("output nobody makes", build_model([X, Tensor("y", X.shape, "int8", 0.1), Tensor("z", (1,), "int8", 0.1)], RELU, ["x"], ["z"]),
+     InvalidModel, ("'z'",)),
     ("options missing", build_model([X, W, Y], [Node("CONV_2D", ("x", "w"), ("y",))], ["x"], ["y"]), InvalidModel, ("CONV_2D", "Conv2DOptions")),
 ]
 

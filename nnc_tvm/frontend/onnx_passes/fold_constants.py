@@ -40,7 +40,7 @@ def _fold_once(model: onnx.ModelProto) -> bool:
             continue
         for name, value in values.items():
             folded[name] = value
-            known[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            known[name] = numpy_helper.from_array(np.asarray(value), name)
     if not folded:
         return False
     replace_nodes(graph, kept)

@@ -21,7 +21,7 @@ def initializers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 
 def set_initializer(graph: onnx.GraphProto, name: str, value: np.ndarray) -> None:
     """Adds the initializer `name`, or gives it another value."""
-    tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+    tensor = numpy_helper.from_array(np.asarray(value), name)
     for old in graph.initializer:
         if old.name == name:
             old.CopyFrom(tensor)

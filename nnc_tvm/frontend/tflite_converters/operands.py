@@ -67,7 +67,7 @@ class Operands:
         """The value of constant input i. Raises Unsupported when it is computed at run time."""
         tensor = self.tensor(i)
         if tensor.data is None and 0 not in tensor.shape:
-            raise Unsupported(f"{what} ('{tensor.name}') is computed at run time; it must be constant, convert the model with fixed sizes")
+            raise Unsupported(f"{what} ('{tensor.label}') is computed at run time; it must be constant, convert the model with fixed sizes")
         return tensor.data if tensor.data is not None else np.zeros(tensor.shape, tensor.dtype)
 
     def emit(self, expr: Expr) -> Expr:
@@ -93,7 +93,7 @@ class Operands:
         if q is None or tensor.dtype == "float32":
             return real
         if not q.per_tensor:
-            raise Unsupported(f"the activation '{tensor.name}' is quantized per channel; activations have one scale")
+            raise Unsupported(f"the activation '{tensor.label}' is quantized per channel; activations have one scale")
         return relax.op.quantize(self.emit(real), relax.const(q.scale), relax.const(q.zero_point), axis=0, out_dtype=tensor.dtype)
 
     def moved(self, i: int, move: Callable[[Expr], Expr], number: int = 0) -> Expr:
