@@ -1,4 +1,8 @@
-"""From accumulator to output element, as TE expressions: the equations of `quantization` in the form kernels inline."""
+"""From accumulator to output element, as TE expressions: the equations of `quantization` in the form kernels inline.
+
+Two steps, so that a kernel can take each at its best vector width: `requantize` gives int16 (or the float result) per accumulator,
+`finish` adds the zero point, clamps and narrows to int8. `apply_epilogue` is both.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,25 @@ def epilogue_constants(epilogue: Epilogue, channels: int) -> Constants:
 
 
 @singledispatch
-def apply_epilogue(epilogue: Epilogue, acc: Expr, parameters: list[Expr]) -> Expr:
-    """The output element for the accumulator `acc`; `parameters` are the channel's entries of `epilogue_constants`, in order."""
+def requantize(epilogue: Epilogue, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
+    """The result before its zero point: saturated to int16, or float32 and final for the float epilogues.
+
+    `parameters` are the channel's entries of `epilogue_constants`, in order.
+    """
     raise TypeError(type(epilogue))
+
+
+def finish(epilogue: Epilogue, value: Expr) -> Expr:
+    """The output element for a result of `requantize`: clamp(value + zero_point, low, high) in int16, which cannot overflow."""
+    if isinstance(epilogue, ScaleToFloat | FloatClamp):
+        return value
+    centred = clamp(value, epilogue.low - epilogue.zero_point, epilogue.high - epilogue.zero_point, "int16")
+    return (centred + const(epilogue.zero_point, "int16")).astype("int8")
+
+
+def apply_epilogue(epilogue: Epilogue, acc: Expr, parameters: list[Expr]) -> Expr:
+    """The output element for the accumulator `acc`."""
+    return finish(epilogue, requantize(epilogue, acc, parameters, PORTABLE))
 
 
 def spread(values: np.ndarray, channels: int, count: int) -> np.ndarray:
@@ -84,11 +104,36 @@ def rounding_shift(value: Expr, exponent: Expr) -> Expr:
     return ((lowered >> (exponent - last)) + last) >> last
 
 
-def multiply_by_quantized(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
-    """acc * multiplier * 2^(shift - 31) as LiteRT's MultiplyByQuantizedMultiplier rounds it; int32."""
+class Arithmetic:
+    """The steps of requantization in operations that every CPU has. Instruction sets override those that they have instructions for."""
+
+    def high_multiply(self, a: Expr, b: Expr) -> Expr:
+        """As the function `high_multiply`."""
+        return high_multiply(a, b)
+
+    def rounding_shift(self, value: Expr, shift: Expr) -> Expr:
+        """`rounding_shift` by -shift; shift int32 in [-31, 0]."""
+        return rounding_shift(value, const(0, "int32") - shift)
+
+    def to_int16(self, value: Expr) -> Expr:
+        """int32 saturated to int16."""
+        return clamp(value, -(2**15), 2**15 - 1, "int32").astype("int16")
+
+    def round_to_int16(self, value: Expr) -> Expr:
+        """float32 rounded half to even and saturated to int16."""
+        # clamped before rounding: the bounds are integers, so the result is the same and the conversion to int32 cannot overflow
+        return tirx.nearbyint(clamp(value, -(2**15), 2**15 - 1, "float32")).astype("int32").astype("int16")
+
+
+PORTABLE = Arithmetic()
+
+
+def multiply_by_quantized(acc: Expr, multiplier: Expr, shift: Expr, arithmetic: Arithmetic, grows: bool = True) -> Expr:
+    """acc * multiplier * 2^(shift - 31) as LiteRT's MultiplyByQuantizedMultiplier rounds it; int32. `grows`: some shift is positive."""
+    if not grows:
+        return arithmetic.rounding_shift(arithmetic.high_multiply(acc, multiplier), shift)
     zero = const(0, "int32")
-    left, right = te.max(shift, zero), te.max(zero - shift, zero)
-    return rounding_shift(high_multiply(acc << left, multiplier), right)
+    return arithmetic.rounding_shift(arithmetic.high_multiply(acc << te.max(shift, zero), multiplier), te.min(shift, zero))
 
 
 def multiply_by_quantized_once(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
@@ -99,27 +144,24 @@ def multiply_by_quantized_once(acc: Expr, multiplier: Expr, shift: Expr) -> Expr
     return ((acc.astype("int64") * multiplier.astype("int64") + half + below) >> total).astype("int32")
 
 
-@apply_epilogue.register
-def _(epilogue: FixedRequantize, acc: Expr, parameters: list[Expr]) -> Expr:
-    multiply = multiply_by_quantized_once if epilogue.single_rounding else multiply_by_quantized
-    value = multiply(acc, *parameters) + const(epilogue.zero_point, "int32")
-    return clamp(value, epilogue.low, epilogue.high, "int32").astype("int8")
+@requantize.register
+def _(epilogue: FixedRequantize, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
+    if epilogue.single_rounding:
+        return arithmetic.to_int16(multiply_by_quantized_once(acc, *parameters))
+    multiplier, shift = parameters
+    return arithmetic.to_int16(multiply_by_quantized(acc, multiplier, shift, arithmetic, grows=bool((epilogue.shift > 0).any())))
 
 
-@apply_epilogue.register
-def _(epilogue: FloatRequantize, acc: Expr, parameters: list[Expr]) -> Expr:
-    # clamped before rounding: the bounds are integers, so the result is the same and the conversion to int32 cannot overflow
-    value = clamp(acc.astype("float32") * parameters[0], epilogue.low - epilogue.zero_point, epilogue.high - epilogue.zero_point, "float32")
-    return (tirx.nearbyint(value).astype("int32") + const(epilogue.zero_point, "int32")).astype("int8")
+@requantize.register
+def _(epilogue: FloatRequantize, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
+    return arithmetic.round_to_int16(acc.astype("float32") * parameters[0])
 
 
-@apply_epilogue.register
-def _(epilogue: ScaleToFloat, acc: Expr, parameters: list[Expr]) -> Expr:
+@requantize.register
+def _(epilogue: ScaleToFloat, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
     return clamp(acc.astype("float32") * parameters[0], epilogue.low, epilogue.high, "float32")
 
 
-@apply_epilogue.register
-def _(epilogue: FloatClamp, acc: Expr, parameters: list[Expr]) -> Expr:
+@requantize.register
+def _(epilogue: FloatClamp, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
     return clamp(acc, epilogue.low, epilogue.high, "float32")
-
-

@@ -2,57 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from nnc_tvm.schedules.epilogue import PORTABLE, Arithmetic
+
 
 @dataclass(frozen=True)
-class DotProduct:
-    """acc[lane] += sum over d < depth of x[d] * w[lane, d], for `lanes` neighbouring output channels.
+class Tile:
+    """A register tile and one step of its reduction.
 
-    intrinsic: name of the TensorIntrin, "" for plain vector code. features: what the CPU must have.
-    weight_low: the smallest weight for which the instruction is exact with any input; smaller ones are split in two.
-    pair_major: the weights of one vector are stored [depth / 2][lanes][2] instead of [lanes][depth].
-    pixels, vectors: the register tile that fills the register file without spilling.
+    pixels: a multiple of the instruction's rows. vectors: accumulator vectors across channels.
+    steps: of the instruction's depth, taken at once. stride: elements of x from one pixel to the next.
+    """
+
+    pixels: int
+    vectors: int
+    steps: int
+    stride: int
+
+
+@dataclass(frozen=True, eq=False)
+class DotProduct:
+    """acc[row, lane] += sum over d < depth of x[row, d] * w[lane, d], for `rows` pixels and `lanes` channels in one vector.
+
+    features: what the CPU must have.
+    weight_low, weight_high: the weights for which the instruction is exact with any x.
+    group: a vector's weights are stored [depth / group][lanes][group]; `depth` where each channel's are contiguous.
+    steps: how many depths of x one load can serve; a tile takes the largest that divides its reduction.
+    tiles: accumulator vectors across channels -> the most pixels that leave room for the operands: more would spill.
+    cost: instructions per accumulator vector, per pixel and per weight vector of one depth.
+    emit: (tile, x, w, acc) emits the instructions of one step on the buffers that `intrin.tile` describes.
+    arithmetic: how the CPU requantizes.
     """
 
     name: str
-    intrinsic: str
     features: frozenset[str]
     x_dtype: str
     w_dtype: str
     acc_dtype: str
     lanes: int
     depth: int
-    pixels: int
-    vectors: int
-    weight_low: int = -(2**15)
-    weight_high: int = 2**15 - 1
-    pair_major: bool = False
+    tiles: Mapping[int, int]
+    cost: tuple[float, float, float]
+    emit: Callable[[Tile, Any, Any, Any], None]
+    rows: int = 1
+    group: int = 0
+    steps: tuple[int, ...] = (1,)
+    weight_low: float = -math.inf
+    weight_high: float = math.inf
+    arithmetic: Arithmetic = field(default=PORTABLE)
 
+    @property
+    def weight_shape(self) -> tuple[int, int, int]:
+        """A vector's weights in memory: (depth / group, lanes, group)."""
+        group = self.group or self.depth
+        return self.depth // group, self.lanes, group
 
-AVX2_PMADDWD = DotProduct("pmaddwd", "avx2_pmaddwd", frozenset({"avx2"}), "int16", "int16", "int32", lanes=8, depth=2, pixels=6, vectors=2)
-NEON_SDOT = DotProduct("sdot", "neon_sdot", frozenset({"neon", "dotprod"}), "int8", "int8", "int32", lanes=4, depth=4, pixels=6, vectors=4, weight_low=-128, weight_high=127)
-NEON_SMLAL = DotProduct("smlal", "neon_smlal", frozenset({"neon"}), "int8", "int8", "int32", lanes=4, depth=4, pixels=4, vectors=4, weight_low=-127, weight_high=127, pair_major=True)
-AVX2_FMA = DotProduct("fma", "", frozenset({"fma"}), "float32", "float32", "float32", lanes=8, depth=1, pixels=6, vectors=2)
-NEON_FMLA = DotProduct("fmla", "", frozenset({"neon"}), "float32", "float32", "float32", lanes=4, depth=1, pixels=6, vectors=4)
-
-INTEGER = (NEON_SDOT, NEON_SMLAL, AVX2_PMADDWD)
-FLOAT = (AVX2_FMA, NEON_FMLA)
-
-
-def best(candidates: tuple[DotProduct, ...], features: frozenset[str]) -> DotProduct | None:
-    """The first instruction that the CPU has."""
-    return next((isa for isa in candidates if isa.features <= features), None)
-
-
-def split_weights(weight: np.ndarray, isa: DotProduct) -> list[np.ndarray]:
-    """Integer weights as the fewest arrays that the instruction takes exactly and that add up to `weight`."""
-    if weight.dtype == np.float32:
-        return [weight]
-    parts, rest = [], weight
-    while not parts or rest.any():
-        parts.append(np.clip(rest, isa.weight_low, isa.weight_high))
-        rest = rest - parts[-1]
-    return parts
+    def split(self, weight: np.ndarray) -> list[np.ndarray]:
+        """`weight` as the fewest arrays that the instruction takes exactly and that add up to it."""
+        parts, rest = [], weight
+        while not parts or rest.any():
+            parts.append(np.clip(rest, self.weight_low, self.weight_high).astype(weight.dtype))
+            rest = rest - parts[-1]
+        return parts

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
 def cpu_rules() -> tuple[Rule, ...]:
     """Imported on demand: rules load TVM."""
-    from nnc_tvm.schedules.intrin import avx2, neon  # noqa: F401 - registers the intrinsics
     from nnc_tvm.schedules.rules import contraction, depthwise, elementwise, movement, pool, resize, softmax, table
 
     return (

@@ -1,38 +1,39 @@
-"""AVX2 dot products: description and instruction side by side."""
+"""AVX2 and FMA: the instructions of a contraction's step."""
 
 from __future__ import annotations
 
-from tvm.s_tir import TensorIntrin
-from tvm.script import tirx as T
+from itertools import product
+from typing import Any
 
-# fmt: off
+from tvm.script.ir_builder import tirx as T
 
-
-@T.prim_func(s_tir=True)
-def pmaddwd_description(a: T.handle, b: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (2,), "int16", offset_factor=1)
-    B = T.match_buffer(b, (8, 2), "int16", offset_factor=1)
-    C = T.match_buffer(c, (8,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(C[0:8], A[0:2], B[0:8, 0:2])
-        T.writes(C[0:8])
-        for i in range(8):
-            for k in range(2):
-                with T.sblock("update"):
-                    vi, vk = T.axis.remap("SR", [i, k])
-                    C[vi] = C[vi] + T.Cast("int32", A[vk]) * T.Cast("int32", B[vi, vk])
+from nnc_tvm.schedules.isa import DotProduct, Tile
 
 
-@T.prim_func(s_tir=True)
-def pmaddwd_instruction(a: T.handle, b: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (2,), "int16", offset_factor=1)
-    B = T.match_buffer(b, (8, 2), "int16", offset_factor=1)
-    C = T.match_buffer(c, (8,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(C[0:8], A[0:2], B[0:8, 0:2])
-        T.writes(C[0:8])
-        pair = T.reinterpret(A.vload([0], "int16x2"), dtype="int32")
-        C[T.ramp(0, 1, 8)] = C[T.ramp(0, 1, 8)] + T.call_llvm_pure_intrin("llvm.x86.avx2.pmadd.wd", B.vload([0, 0], "int16x16"), T.reinterpret(T.broadcast(pair, 8), dtype="int16x16"), dtype="int32x8")
+def emit_pmaddwd(tile: Tile, x: Any, w: Any, acc: Any) -> None:
+    """Pairs of int16 products; int8 weights are widened on their way into registers."""
+    for u, p, v in product(range(tile.steps), range(tile.pixels), range(tile.vectors)):
+        pair = T.reinterpret(x.vload([p * tile.stride + u * 2], "int16x2"), dtype="int32")
+        weights = T.Cast("int16x16", w.vload([u, v, 0, 0, 0], f"{w.dtype}x16"))
+        pairs = T.reinterpret(T.broadcast(pair, 8), dtype="int16x16")
+        total = acc.vload([p, v, 0], "int32x8") + T.call_llvm_pure_intrin("llvm.x86.avx2.pmadd.wd", weights, pairs, dtype="int32x8")
+        T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 8)])
 
 
-TensorIntrin.register("avx2_pmaddwd", pmaddwd_description, pmaddwd_instruction)
+def emit_fma(tile: Tile, x: Any, w: Any, acc: Any) -> None:
+    """Products and sums that LLVM contracts to fused multiply-adds."""
+    for u, p, v in product(range(tile.steps), range(tile.pixels), range(tile.vectors)):
+        total = acc.vload([p, v, 0], "float32x8") + w.vload([u, v, 0, 0, 0], "float32x8") * T.broadcast(x[p * tile.stride + u], 8)
+        T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 8)])
+
+
+TILES = {1: 12, 2: 6, 3: 4, 4: 2, 6: 1, 8: 1}  # of 16 registers
+
+PMADDWD = DotProduct("pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1), emit=emit_pmaddwd,
+                     weight_low=-128, weight_high=127)
+PMADDWD_16 = DotProduct("pmaddwd_16", frozenset({"avx2"}), "int16", "int16", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1.1), emit=emit_pmaddwd,
+                        weight_low=-(2**15), weight_high=2**15 - 1)
+FMA = DotProduct("fma", frozenset({"avx2", "fma"}), "float32", "float32", "float32", lanes=8, depth=1, tiles=TILES, cost=(1, 1, 1), emit=emit_fma)
+
+INTEGER = (PMADDWD, PMADDWD_16)
+FLOAT = (FMA,)

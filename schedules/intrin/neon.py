@@ -1,73 +1,108 @@
-"""NEON dot products: description and instruction side by side."""
+"""NEON, Armv8.0 to i8mm: the instructions of a contraction's step and of requantization."""
 
 from __future__ import annotations
 
-from tvm.s_tir import TensorIntrin
-from tvm.script import tirx as T
+from itertools import product
+from typing import Any
 
-# fmt: off
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
 
-
-@T.prim_func(s_tir=True)
-def sdot_description(a: T.handle, b: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (4,), "int8", offset_factor=1)
-    B = T.match_buffer(b, (4, 4), "int8", offset_factor=1)
-    C = T.match_buffer(c, (4,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(C[0:4], A[0:4], B[0:4, 0:4])
-        T.writes(C[0:4])
-        for i in range(4):
-            for k in range(4):
-                with T.sblock("update"):
-                    vi, vk = T.axis.remap("SR", [i, k])
-                    C[vi] = C[vi] + T.Cast("int32", A[vk]) * T.Cast("int32", B[vi, vk])
+from nnc_tvm.schedules.epilogue import Arithmetic, Expr
+from nnc_tvm.schedules.isa import DotProduct, Tile
 
 
-@T.prim_func(s_tir=True)
-def sdot_instruction(a: T.handle, b: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (4,), "int8", offset_factor=1)
-    B = T.match_buffer(b, (4, 4), "int8", offset_factor=1)
-    C = T.match_buffer(c, (4,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(C[0:4], A[0:4], B[0:4, 0:4])
-        T.writes(C[0:4])
-        four = T.reinterpret(A.vload([0], "int8x4"), dtype="int32")
-        C[T.ramp(0, 1, 4)] = T.call_llvm_pure_intrin("llvm.aarch64.neon.sdot", C[T.ramp(0, 1, 4)], B.vload([0, 0], "int8x16"), T.reinterpret(T.broadcast(four, 4), dtype="int8x16"), dtype="int32x4")
+def neon(name: str, dtype: str, *operands: Expr) -> Expr:
+    return tirx.call_llvm_pure_intrin(dtype, "llvm.aarch64.neon." + name, *operands)
 
 
-# Armv8.0: B holds [pair][channel][element]. Two products meet in an int16 lane before the widening add, so with weights >= -127 the
-# lane stays within 2 * 127 * 128 < 2^15.
+class NeonArithmetic(Arithmetic):
+    """Source of the sequence: gemmlowp's fixedpoint_neon.h."""
+
+    def high_multiply(self, a: Expr, b: Expr) -> Expr:
+        return neon("sqrdmulh", "int32", a, b)
+
+    def rounding_shift(self, value: Expr, shift: Expr) -> Expr:
+        # srshl rounds halves up: one is taken from negative values first, unless nothing is shifted out
+        return neon("srshl", "int32", value + ((value & shift) >> tirx.const(31, "int32")), shift)
+
+    def to_int16(self, value: Expr) -> Expr:
+        return neon("sqxtn", "int16", value)
+
+    def round_to_int16(self, value: Expr) -> Expr:
+        return neon("sqxtn", "int16", neon("fcvtns", "int32", value))
 
 
-@T.prim_func(s_tir=True)
-def smlal_description(a: T.handle, b: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (4,), "int8", offset_factor=1)
-    B = T.match_buffer(b, (2, 4, 2), "int8", offset_factor=1)
-    C = T.match_buffer(c, (4,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(C[0:4], A[0:4], B[0:2, 0:4, 0:2])
-        T.writes(C[0:4])
-        for i in range(4):
-            for k in range(4):
-                with T.sblock("update"):
-                    vi, vk = T.axis.remap("SR", [i, k])
-                    C[vi] = C[vi] + T.Cast("int32", A[vk]) * T.Cast("int32", B[vk // 2, vi, vk % 2])
+def pick(vector: Any, source_lanes: int, lanes: list[int]) -> Any:
+    """A vector of the given lanes of `vector`: LLVM folds a single one into instructions that take an operand by element."""
+    return T.Shuffle([vector] * -(-len(lanes) // source_lanes), lanes)  # a shuffle takes no more lanes than its inputs have
 
 
-@T.prim_func(s_tir=True)
-def smlal_instruction(a: T.handle, b: T.handle, c: T.handle) -> None:
-    A = T.match_buffer(a, (4,), "int8", offset_factor=1)
-    B = T.match_buffer(b, (2, 4, 2), "int8", offset_factor=1)
-    C = T.match_buffer(c, (4,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(C[0:4], A[0:4], B[0:2, 0:4, 0:2])
-        T.writes(C[0:4])
-        first = T.reinterpret(T.broadcast(T.reinterpret(A.vload([0], "int8x2"), dtype="int16"), 8), dtype="int8x16")
-        second = T.reinterpret(T.broadcast(T.reinterpret(A.vload([2], "int8x2"), dtype="int16"), 8), dtype="int8x16")
-        weights = B.vload([0, 0, 0], "int8x16")
-        pairs = T.call_llvm_pure_intrin("llvm.aarch64.neon.smull", T.vectorlow("int8x8", first), T.vectorlow("int8x8", weights), dtype="int16x8") + T.call_llvm_pure_intrin("llvm.aarch64.neon.smull", T.vectorhigh("int8x8", second), T.vectorhigh("int8x8", weights), dtype="int16x8")
-        C[T.ramp(0, 1, 4)] = C[T.ramp(0, 1, 4)] + T.call_llvm_pure_intrin("llvm.aarch64.neon.saddlp", pairs, dtype="int32x4")
+def emit_sdot(tile: Tile, x: Any, w: Any, acc: Any) -> None:
+    """Four channels' products of four elements, by element."""
+    for u, v, p in product(range(tile.steps), range(tile.vectors), range(tile.pixels)):
+        words = T.reinterpret(x.vload([p * tile.stride], f"int8x{4 * tile.steps}"), dtype="int32" if tile.steps == 1 else f"int32x{tile.steps}")
+        four = T.broadcast(words, 4) if tile.steps == 1 else pick(words, tile.steps, [u] * 4)
+        total = T.call_llvm_pure_intrin("llvm.aarch64.neon.sdot", acc.vload([p, v, 0], "int32x4"), w.vload([u, v, 0, 0, 0], "int8x16"),
+                                        T.reinterpret(four, dtype="int8x16"), dtype="int32x4")
+        T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 4)])
 
 
-TensorIntrin.register("neon_sdot", sdot_description, sdot_instruction)
-TensorIntrin.register("neon_smlal", smlal_description, smlal_instruction)
+def emit_smlal(tile: Tile, x: Any, w: Any, acc: Any) -> None:
+    """Armv8.0: products of pairs meet in an int16 lane before the widening add; weights of -127 and more keep it within 2 * 127 * 128 < 2^15."""
+    for u, p, v in product(range(tile.steps), range(tile.pixels), range(tile.vectors)):
+        pairs = T.reinterpret(x.vload([p * tile.stride], f"int8x{4 * tile.steps}"), dtype=f"int16x{2 * tile.steps}")
+        four = T.reinterpret(pick(pairs, 2 * tile.steps, [2 * u] * 4 + [2 * u + 1] * 4), dtype="int8x16")
+        weights = w.vload([u, v, 0, 0, 0], "int8x16")
+        low, high = [T.call_llvm_pure_intrin("llvm.aarch64.neon.smull", half("int8x8", four), half("int8x8", weights), dtype="int16x8")
+                     for half in (T.vectorlow, T.vectorhigh)]
+        total = acc.vload([p, v, 0], "int32x4") + T.call_llvm_pure_intrin("llvm.aarch64.neon.saddlp", low + high, dtype="int32x4")
+        T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 4)])
+
+
+def emit_smlal_16(tile: Tile, x: Any, w: Any, acc: Any) -> None:
+    """Armv8.0: int16 by element into int32, exact for all weights."""
+    for u, v, p in product(range(tile.steps), range(tile.vectors), range(tile.pixels)):
+        values = x.vload([p * tile.stride], f"int16x{tile.steps}") if tile.steps > 1 else x[p * tile.stride]
+        four = pick(values, tile.steps, [u] * 4) if tile.steps > 1 else T.broadcast(values, 4)
+        product4 = T.call_llvm_pure_intrin("llvm.aarch64.neon.smull", w.vload([u, v, 0, 0, 0], "int16x4"), four, dtype="int32x4")
+        T.buffer_store(acc, acc.vload([p, v, 0], "int32x4") + product4, [p, v, T.ramp(0, 1, 4)])
+
+
+def emit_smmla(tile: Tile, x: Any, w: Any, acc: Any) -> None:
+    """i8mm: two pixels by two channels by eight elements."""
+    for u, v, p in product(range(tile.steps), range(tile.vectors), range(tile.pixels // 2)):
+        rows = [T.reinterpret(x.vload([(2 * p + k) * tile.stride + u * 8], "int8x8"), dtype="int64") for k in (0, 1)]
+        total = T.call_llvm_pure_intrin("llvm.aarch64.neon.smmla", acc.vload([p, v, 0], "int32x4"),
+                                        T.reinterpret(T.Shuffle(rows, [0, 1]), dtype="int8x16"), w.vload([u, v, 0, 0, 0], "int8x16"), dtype="int32x4")
+        T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 4)])
+
+
+def emit_fmla(tile: Tile, x: Any, w: Any, acc: Any) -> None:
+    """Multiply-add by element; LLVM contracts the product and the sum."""
+    for u, v, p in product(range(tile.steps), range(tile.vectors), range(tile.pixels)):
+        values = x.vload([p * tile.stride], f"float32x{tile.steps}") if tile.steps > 1 else x[p * tile.stride]
+        four = pick(values, tile.steps, [u] * 4) if tile.steps > 1 else T.broadcast(values, 4)
+        T.buffer_store(acc, acc.vload([p, v, 0], "float32x4") + w.vload([u, v, 0, 0, 0], "float32x4") * four, [p, v, T.ramp(0, 1, 4)])
+
+
+ARITHMETIC = NeonArithmetic()
+TILES = {1: 14, 2: 10, 3: 7, 4: 6, 5: 5, 6: 4, 8: 2}  # of 32 registers
+
+SMMLA = DotProduct(
+    "smmla", frozenset({"i8mm"}), "int8", "int8", "int32", lanes=2, depth=8, rows=2, tiles={2: 10, 4: 8, 6: 6, 8: 6, 10: 4, 12: 2}, cost=(1, 1, 1), emit=emit_smmla,
+    weight_low=-128, weight_high=127, arithmetic=ARITHMETIC)
+SDOT = DotProduct(
+    "sdot", frozenset({"dotprod"}), "int8", "int8", "int32", lanes=4, depth=4, tiles=TILES, cost=(1, 0.25, 1), emit=emit_sdot, steps=(4, 2, 1),
+    weight_low=-128, weight_high=127, arithmetic=ARITHMETIC)
+SMLAL = DotProduct(
+    "smlal", frozenset({"neon"}), "int8", "int8", "int32", lanes=4, depth=4, group=2, tiles={1: 10, 2: 6, 3: 5, 4: 4, 5: 3, 6: 2, 8: 1}, cost=(3, 1.25, 1),
+    emit=emit_smlal, steps=(4, 2, 1), weight_low=-127, weight_high=127, arithmetic=ARITHMETIC)
+SMLAL_16 = DotProduct(
+    "smlal_16", frozenset({"neon"}), "int16", "int16", "int32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.125, 1), emit=emit_smlal_16, steps=(8, 4, 2, 1),
+    weight_low=-(2**15), weight_high=2**15 - 1, arithmetic=ARITHMETIC)
+FMLA = DotProduct(
+    "fmla", frozenset({"neon"}), "float32", "float32", "float32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.25, 1), emit=emit_fmla, steps=(4, 2, 1), arithmetic=ARITHMETIC)
+
+INTEGER = (SMMLA, SDOT, SMLAL, SMLAL_16)
+FLOAT = (FMLA,)

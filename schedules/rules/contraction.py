@@ -2,46 +2,28 @@
 
 acc[n, oh, ow, g, o] = sum over kh, kw', r of x[n, oh*sh + kh*dh, (ow*sw + kw'*dw)*C + g*Cg + r] * w[g, o, kh, kw', r]
 
-Where neighbouring kernel columns touch neighbouring pixels (no dilation, one group), a kernel row is one run of KW*C contiguous
-elements and kw' has one step; otherwise there is one run of C/groups elements per column. Runs are rounded up to the instruction's
-depth with zero weights. Dense layers are 1x1 convolutions over a row of M pixels.
+over the runs of `Contraction.runs`, rounded up to the instruction's depth with zero weights: what is read beyond a run does not
+count. Pixels are padded to whole tiles; what is computed for pixels that do not exist is not stored.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 from tvm import s_tir, te
 
-from nnc_tvm.schedules import isa as instruction_sets
-from nnc_tvm.schedules.epilogue import apply_epilogue, epilogue_constants
-from nnc_tvm.schedules.isa import DotProduct, split_weights
+from nnc_tvm.schedules.epilogue import epilogue_constants, finish, requantize
+from nnc_tvm.schedules.intrin import avx2, neon
+from nnc_tvm.schedules.intrin.tile import tile_step
 from nnc_tvm.schedules.operators import Conv2d, Dense, Operator, TensorType
-from nnc_tvm.schedules.operators.patches import padded_copy
-from nnc_tvm.schedules.quantization import Epilogue
 from nnc_tvm.schedules.rule import Choose, Stage
-from nnc_tvm.schedules.rules.vectorize import vectorize_tile
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, instructions, make_plan, round_up
+from nnc_tvm.schedules.rules.input_patches import padded_copy
 
-
-@dataclass(frozen=True, eq=False)
-class Contraction:
-    """A convolution or dense layer in the one form that the kernel knows. Shapes as in Conv2d; weight (O, KH, KW, C / groups)."""
-
-    image: tuple[int, int, int, int]
-    out: tuple[int, int, int, int]
-    weight: np.ndarray
-    bias: np.ndarray
-    epilogue: Epilogue
-    zero_point: int
-    strides: tuple[int, int]
-    padding: tuple[int, int, int, int]
-    dilation: tuple[int, int]
-    groups: int
-    out_dtype: str
+TABLES = {"int8": (avx2.INTEGER, neon.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT)}
 
 
 @singledispatch
@@ -56,34 +38,22 @@ def _(operator: Conv2d) -> Contraction:
     if operator.kernel == (1, 1) and operator.strides == (1, 1) and not any(operator.padding):  # all pixels are alike: one long row
         pixels = math.prod(image[:3])
         image, out = (1, 1, pixels, image[3]), (1, 1, pixels, out[3])
-    return Contraction(image, out, operator.weight, operator.bias, operator.epilogue, operator.input_zero_point, operator.strides, operator.padding, operator.dilation,  # type: ignore[arg-type]
-                       operator.groups, operator.output.dtype)
+    return Contraction(image, out, operator.weight, centred_bias(operator), operator.epilogue, operator.input_zero_point,  # type: ignore[arg-type]
+                       operator.strides, operator.padding, operator.dilation, operator.groups)
 
 
 @contraction_of.register
 def _(operator: Dense) -> Contraction:
     (m, k), o = operator.inputs[0].shape, operator.output.shape[1]
-    return Contraction((1, 1, m, k), (1, 1, m, o), operator.weight.reshape(o, 1, 1, k), operator.bias, operator.epilogue, operator.input_zero_point, (1, 1), (0, 0, 0, 0), (1, 1), 1,
-                       operator.output.dtype)
+    return Contraction((1, 1, m, k), (1, 1, m, o), operator.weight.reshape(o, 1, 1, k), centred_bias(operator), operator.epilogue, operator.input_zero_point)
 
 
-def round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
-
-
-def tile_candidates(width: int, isa: DotProduct) -> tuple[list[int], int]:
-    """Pixel tiles that fit the registers, and the default: least waste first, then the largest."""
-    candidates = list(range(1, min(isa.pixels, width) + 1))
-    # a small tile loads weights more often: worth about the waste of a third of a pixel
-    cost = {p: math.ceil(width / p) * (p + 1.0) for p in candidates}
-    return candidates, min(candidates, key=lambda p: (cost[p], -p))
-
-
-def vector_candidates(channels: int, pixels: int, isa: DotProduct) -> tuple[list[int], int]:
-    """Output vectors per tile; with few pixels more vectors keep the multipliers busy."""
-    limit = max(isa.vectors, isa.vectors * isa.pixels // max(pixels, 1) // 2 * 1)
-    candidates = [v for v in (1, 2, 3, 4, 6, 8) if v <= min(limit, 8)]
-    return candidates, min(candidates, key=lambda v: (round_up(channels, v * isa.lanes), -v))
+def centred_bias(operator: Conv2d | Dense) -> np.ndarray:
+    """bias - z * sum of weights: the kernel then multiplies x itself instead of x - z."""
+    if operator.weight.dtype == np.float32:
+        return operator.bias
+    total = operator.weight.astype(np.int64).sum(axis=tuple(range(1, operator.weight.ndim)))
+    return (operator.bias.astype(np.int64) - operator.input_zero_point * total).astype(np.int32)
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
@@ -91,60 +61,40 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     c = contraction_of(operator)
     if c is None:
         return None
-    isa = instruction_sets.best(instruction_sets.FLOAT if c.weight.dtype == np.float32 else instruction_sets.INTEGER, target.features)
-    if isa is None:
+    x_dtype = operator.inputs[0].dtype
+    plan = make_plan(c, instructions(TABLES[x_dtype], target.features), choose)
+    if plan is None:
         return None
-    n, h, w, channels = c.image
-    _, oh, ow, out_channels = c.out
-    (sh, sw), (dh, dw), (top, left, _, _) = c.strides, c.dilation, c.padding
-    group_in, group_out = channels // c.groups, out_channels // c.groups
-    pixels = choose("pixels", *tile_candidates(ow, isa))
-    vectors = choose("vectors", *vector_candidates(group_out, pixels, isa))
-    block = vectors * isa.lanes
-    padded_out, padded_width = round_up(group_out, block), round_up(ow, pixels)
-
-    merged = dw == 1 and c.groups == 1  # a kernel row is one run
-    kh, kw = c.weight.shape[1:3]
-    steps, run = (1, kw * channels) if merged else (kw, group_in)
-    parts = split_weights(c.weight, isa)
-    run_steps = math.ceil(run / isa.depth)
-    weight = np.concatenate([p.reshape(c.groups, group_out, kh, steps, run) for p in parts], axis=2).astype(isa.w_dtype)
-    packed = pack_weights(weight, padded_out, run_steps, vectors, isa)
-    bias = c.bias if c.weight.dtype == np.float32 else c.bias.astype(np.int64) - c.zero_point * c.weight.astype(np.int64).sum((1, 2, 3))
-    constants = [("bias", bias.astype(isa.acc_dtype)), *epilogue_constants(c.epilogue, out_channels)]
-    per_channel = [(name, per_group(values, c.groups, padded_out)) for name, values in constants]
-
-    # what the tiles read of each row, the excess of the last tile and run included
-    row = ((padded_width - 1) * sw + (steps - 1) * dw) * channels + (channels - group_in) + run_steps * isa.depth
-    rows = (oh - 1) * sh + (kh - 1) * dh + 1
-    direct = not any(c.padding) and row <= w * channels and rows <= h and isa.x_dtype == ("float32" if isa.acc_dtype == "float32" else "int8")
+    isa, tile = plan.isa, plan.tile
+    rows, row, elements, copied = x_layout(c, plan, x_dtype)
     made: list[Stage] = []
-    x_shape = (n, h, w * channels)
-    if not direct:
-        lanes = 16 if isa.acc_dtype == "int32" else isa.lanes
-        x_shape = (n, max(rows, 1), max(row, left * channels + 1))
-        copy = padded_copy((n, h, w * channels), x_shape, top, left * channels, c.zero_point, (operator.inputs[0].dtype, isa.x_dtype), lanes)
-        made.append(Stage(copy, (0,), (), TensorType(x_shape, isa.x_dtype), "pad"))
-
-    x = te.placeholder(x_shape, isa.x_dtype, name="x")
-    weights = te.placeholder(packed.shape, isa.w_dtype, name="weights")
-    parameters = [te.placeholder(values.shape, str(values.dtype), name=name) for name, values in per_channel]
-    rh, rj = te.reduce_axis((0, kh * len(parts)), "kh"), te.reduce_axis((0, steps), "kw")
-    rr, rd = te.reduce_axis((0, run_steps), "r"), te.reduce_axis((0, isa.depth), "d")
-
-    def product(b: Any, i: Any, j: Any, g: Any, o: Any) -> Any:
-        element = x[b, i * sh + rh % kh * dh if len(parts) > 1 else i * sh + rh * dh, (j * sw + rj * dw) * channels + g * group_in + rr * isa.depth + rd]
-        lane = (rd // 2, o % isa.lanes, rd % 2) if isa.pair_major else (o % isa.lanes, rd)
-        return element.astype(isa.acc_dtype) * weights[(g, o // block, rh, rj, rr, o % block // isa.lanes, *lane)].astype(isa.acc_dtype)
-
-    acc = te.compute((n, oh, padded_width, c.groups, padded_out), lambda *i: te.sum(product(*i), axis=[rh, rj, rr, rd]), name="accumulate")
-    y = te.compute((n, oh, ow, c.groups, group_out),
-                   lambda b, i, j, g, o: apply_epilogue(c.epilogue, acc[b, i, j, g, o] + parameters[0][g, o], [p[g, o] for p in parameters[1:]]), name="epilogue")
-    function = te.create_prim_func([x, weights, *parameters, y])
-    schedule = apply(s_tir.Schedule(function), isa, pixels, vectors, choose)
-    made.append(Stage(schedule.mod["main"], (-1,) if made else (0,), (packed, *(v for _, v in per_channel)), TensorType(operator.output.shape, c.out_dtype),
-                      f"{isa.name} {pixels}x{block}"))
+    if copied:
+        n, h, w, channels = c.image
+        copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, elements, (x_dtype, isa.x_dtype))
+        made.append(Stage(copy, (0,), (), TensorType((elements,), isa.x_dtype), "pad"))
+    padded_channels = round_up(c.group_channels, plan.block)
+    parameters = [("bias", c.bias), *epilogue_constants(c.epilogue, c.out[3])]
+    constants = [(name, per_group(values, c.groups, padded_channels)) for name, values in parameters]
+    packed = pack_weights(c, plan, padded_channels)
+    function = kernel(c, plan, (rows, row, elements), packed.shape, constants)
+    schedule = apply(s_tir.Schedule(function), c, plan, choose)
+    made.append(Stage(schedule.mod["main"], (-1,) if copied else (0,), (packed, *(values for _, values in constants)), operator.output,
+                      f"{isa.name} {tile.pixels}x{plan.block}"))
     return tuple(made)
+
+
+def x_layout(c: Contraction, plan: Plan, x_dtype: str) -> tuple[int, int, int, bool]:
+    """(rows, elements of a row, elements in all, whether it is a copy) of the image that the kernel reads."""
+    n, h, w, channels = c.image
+    _, oh, ow, _ = c.out
+    (sh, sw), (dh, dw), (kh, kw) = c.strides, c.dilation, c.weight.shape[1:3]
+    runs, _ = c.runs
+    rows, width = (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1
+    # of the last row: all that its tiles read, pixels and elements that do not count included
+    last = ((round_up(ow, plan.tile.pixels) - 1) * sw + (runs - 1) * dw) * channels + (c.groups - 1) * c.weight.shape[3] + plan.run_depth
+    if not any(c.padding) and plan.isa.x_dtype == x_dtype and ((n - 1) * h + rows - 1) * w * channels + last <= n * h * w * channels:
+        return h, w * channels, n * h * w * channels, False
+    return rows, width * channels, (n * rows - 1) * width * channels + max(last, width * channels), True
 
 
 def per_group(values: np.ndarray, groups: int, padded: int) -> np.ndarray:
@@ -153,37 +103,84 @@ def per_group(values: np.ndarray, groups: int, padded: int) -> np.ndarray:
     return np.pad(grouped, ((0, 0), (0, padded - grouped.shape[1])))
 
 
-def pack_weights(weight: np.ndarray, padded_out: int, run_steps: int, vectors: int, isa: DotProduct) -> np.ndarray:
-    """(groups, O, KH, steps, run) in the order the loops read: (groups, O / block, KH, steps, run / depth, vectors, lanes, depth)."""
-    groups, out, kh, steps, run = weight.shape
-    full = np.zeros((groups, padded_out, kh, steps, run_steps * isa.depth), weight.dtype)
-    full[:, :out, ..., :run] = weight
-    split = full.reshape(groups, padded_out // (vectors * isa.lanes), vectors, isa.lanes, kh, steps, run_steps, isa.depth).transpose(0, 1, 4, 5, 6, 2, 3, 7)
-    if isa.pair_major:
-        split = split.reshape(*split.shape[:-1], isa.depth // 2, 2).transpose(0, 1, 2, 3, 4, 5, 7, 6, 8)
-    return np.ascontiguousarray(split)
+def pack_weights(c: Contraction, plan: Plan, padded_channels: int) -> np.ndarray:
+    """The weights as the kernel reads them: (groups, blocks, KH of all parts, runs, run steps, vectors, depth / group, lanes, group)."""
+    isa, (runs, run) = plan.isa, c.runs
+    weight = np.concatenate([p.reshape(c.groups, c.group_channels, -1, runs, run) for p in plan.parts], axis=2)
+    full = np.zeros((c.groups, padded_channels, weight.shape[2], runs, plan.run_depth), isa.w_dtype)
+    full[:, : c.group_channels, ..., :run] = weight
+    outer, lanes, inner = isa.weight_shape
+    cut = full.reshape(c.groups, -1, plan.tile.vectors, lanes, weight.shape[2], runs, plan.run_depth // isa.depth, outer, inner)
+    return np.ascontiguousarray(cut.transpose(0, 1, 4, 5, 6, 2, 7, 3, 8))
 
 
-def apply(sch: s_tir.Schedule, isa: DotProduct, pixels: int, vectors: int, choose: Choose) -> s_tir.Schedule:
-    """Register tiles of pixels x (vectors * lanes) channels; the epilogue runs on the tile while it is in registers."""
-    accumulate, epilogue = sch.get_sblock("accumulate"), sch.get_sblock("epilogue")
-    b, i, j, g, o, rh, rj, rr, rd = sch.get_loops(accumulate)
+def store_width(c: Contraction, plan: Plan) -> int:
+    """How many channels are stored at once: a vector never straddles the end of a tile or of a group's channels."""
+    return math.gcd(c.group_channels, plan.block, 16)
+
+
+def kernel(c: Contraction, plan: Plan, layout: tuple[int, int, int], packed: tuple[int, ...], constants: list[tuple[str, np.ndarray]]) -> Any:
+    """The compute definition. The output's channels are split into (O / w, w), w being how many are stored at once."""
+    isa, lanes, block = plan.isa, plan.isa.lanes, plan.block
+    (n, oh, ow, _), (sh, sw), (dh, dw), kh = c.out, c.strides, c.dilation, c.weight.shape[1]
+    rows, row, elements = layout
+    channels, group = c.image[3], c.weight.shape[3]
+    x, weights = te.placeholder((elements,), isa.x_dtype, name="x"), te.placeholder(packed, isa.w_dtype, name="weights")
+    bias, *rest = [te.placeholder(values.shape, str(values.dtype), name=name) for name, values in constants]
+    rh, rj, rr = te.reduce_axis((0, packed[2]), "kh"), te.reduce_axis((0, packed[3]), "kw"), te.reduce_axis((0, plan.run_depth), "r")
+    inner = isa.weight_shape[2]
+
+    def product(b: Any, i: Any, j: Any, g: Any, o: Any) -> Any:
+        line = i * sh + (rh % kh if len(plan.parts) > 1 else rh) * dh
+        element = x[(b * rows + line) * row + (j * sw + rj * dw) * channels + g * group + rr]
+        weight = weights[g, o // block, rh, rj, rr // isa.depth, o % block // lanes, rr % isa.depth // inner, o % lanes, rr % inner]
+        return element.astype(isa.acc_dtype) * weight.astype(isa.acc_dtype)
+
+    padded = (n, oh, round_up(ow, plan.tile.pixels), c.groups, round_up(c.group_channels, block))
+    acc = te.compute(padded, lambda *i: te.sum(product(*i), axis=[rh, rj, rr]), name="accumulate")
+    value = te.compute(padded, lambda b, i, j, g, o: requantize(c.epilogue, acc[b, i, j, g, o] + bias[g, o], [p[g, o] for p in rest], isa.arithmetic), name="requantize")
+    w = store_width(c, plan)
+    y = te.compute((n, oh, ow, c.groups, c.group_channels // w, w), lambda b, i, j, g, o, k: finish(c.epilogue, value[b, i, j, g, o * w + k]), name="finish")
+    return te.create_prim_func([x, weights, bias, *rest, y])
+
+
+def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_tir.Schedule:
+    """A register tile is accumulated, requantized and stored before the next begins."""
+    isa, tile, lanes = plan.isa, plan.tile, plan.isa.lanes
+    accumulate, requantized, finished = [sch.get_sblock(name) for name in ("accumulate", "requantize", "finish")]
+    b, i, j, g, o, rh, rj, rr = sch.get_loops(accumulate)
     sch.set_scope(accumulate, 0, "local")
-    j0, j1 = sch.split(j, [None, pixels])
-    o0, o1, o2 = sch.split(o, [None, vectors, isa.lanes])
+    sch.set_scope(requantized, 0, "local")
+    j0, j1 = sch.split(j, [None, tile.pixels])
+    o0, o1 = sch.split(o, [None, plan.block])
+    step = tile.steps * isa.depth
+    r0, *r1 = sch.split(rr, [None, step]) if step > 1 else [rr]  # a loop of one turn would not match the step's description
     # whether a tile's weights or its pixels stay in the cache
-    weights_outer = choose("weights_outer", [False, True], False)
-    outer = [b, g, o0, i, j0] if weights_outer else [b, i, j0, g, o0]
-    sch.reorder(*outer, rh, rj, rr, j1, o1, o2, rd)
-    sch.reverse_compute_at(epilogue, outer[-1])
-    if not isa.intrinsic:  # depth 1: the reduction over it is a loop of one step
-        sch.reorder(rd, o2)
-        sch.vectorize(o2)
+    weights_stay = choose("weights_stay", [False, True], False)
+    outer = [b, g, o0, i, j0] if weights_stay else [b, i, j0, g, o0]
+    sch.reorder(*outer, rh, rj, r0, j1, o1, *r1)
+    sch.reverse_compute_at(requantized, outer[-1])
+    sch.reverse_compute_at(finished, outer[-1])
+    if store_width(c, plan) == 1 < c.group_channels:  # the last channels are stored one by one: in a loop of their own, without conditions in the others
+        sch.annotate(o0, "pragma_loop_partition_hint", 1)
     init = sch.decompose_reduction(accumulate, rh)
-    if isa.intrinsic:
-        sch.tensorize(o2, isa.intrinsic)
-    sch.unroll(j1)
-    sch.unroll(o1)
-    vectorize_tile(sch, init, isa.lanes)
-    vectorize_tile(sch, epilogue, 8)
+    sch.transform_layout(accumulate, ("write", 0), lambda b, i, j, g, o: [b, i, g, j // isa.rows, o // lanes, j % isa.rows * lanes + o % lanes])
+    sch.tensorize(j1 if tile.pixels > 1 else o1, tile_step(isa, tile))
+    vectorize_tile(sch, sch.get_loops(init)[len(outer):], lanes)
+    vectorize_tile(sch, sch.get_loops(requantized)[len(outer):], isa.rows * lanes)
+    stores = sch.get_loops(finished)[len(outer):]
+    if store_width(c, plan) > 1:
+        sch.vectorize(stores.pop())
+    for loop in stores:
+        sch.unroll(loop)
     return sch
+
+
+def vectorize_tile(sch: s_tir.Schedule, loops: list[Any], lanes: int) -> None:
+    """Channels (the last of a tile's loops) by vectors, the pixels of a vector of channels one after the other: they share its parameters."""
+    *pixels, channels = loops
+    outer, inner = sch.split(channels, [None, lanes])
+    sch.reorder(outer, *pixels, inner)
+    sch.vectorize(inner)
+    for loop in (outer, *pixels):
+        sch.unroll(loop)

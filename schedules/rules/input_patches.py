@@ -1,0 +1,41 @@
+"""Preparing images for kernels: a copy with borders, widened where the instruction wants it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.script import tirx as T
+
+
+def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, left: int, value: float, elements: int, dtypes: tuple[str, str]) -> Any:
+    """PrimFunc (x (N, H, R), y (elements,)): y is N images of `padded` (rows, elements of a row), `value` but for y[n, top + h, left + r] = x[n, h, r].
+
+    Rows and columns of x that fall outside are left out; what follows the last image is not written. dtypes: of x and y.
+    """
+    n, h, r = shape
+    rows, row = padded
+    x_dtype, y_dtype = dtypes
+    copied_rows, copied = min(h, rows - top), min(r, row - left)
+    # between the copied parts of two rows lies one run of border: the right one of the first and the left one of the second
+    gap = row - copied
+    before, after = top * row + left, (rows - top - copied_rows) * row + gap - left
+
+    @T.prim_func(s_tir=True)
+    def copy(x: T.Buffer((n, h, r), x_dtype), y: T.Buffer((elements,), y_dtype)):
+        T.func_attr({"tirx.noalias": True})
+        with T.sblock("copy"):
+            T.reads(x[0:n, 0:h, 0:r])
+            T.writes(y[0:elements])
+            for b in range(n):
+                for e in range(before):
+                    y[b * (rows * row) + e] = T.Cast(y_dtype, value)
+                for i in range(copied_rows):
+                    for e in range(copied):
+                        y[b * (rows * row) + (top + i) * row + left + e] = T.Cast(y_dtype, x[b, i, e])
+                    if i < copied_rows - 1:
+                        for e in range(gap):
+                            y[b * (rows * row) + (top + i) * row + left + copied + e] = T.Cast(y_dtype, value)
+                for e in range(after):
+                    y[b * (rows * row) + (top + copied_rows - 1) * row + left + copied + e] = T.Cast(y_dtype, value)
+
+    return copy

@@ -1,0 +1,52 @@
+"""What tests of kernels share: the CPUs, seeds that are printed, and the comparison with the oracle."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from nnc_tvm.reference import evaluate
+from nnc_tvm.schedules.operators import Operator
+from nnc_tvm.schedules.quantization import FixedRequantize, FloatRequantize, Mode, make_requantize
+from nnc_tvm.schedules.rule import Rule, choose_default
+from nnc_tvm.targets.base import Target
+from nnc_tvm.targets.registry import get_target
+from tests.kernels.harness import Job, run_jobs
+
+# one CPU for every set of instructions
+CPUS = [("x86_cpu", None), ("arm_cpu", "cortex-a53"), ("arm_cpu", "cortex-a76"), ("arm_cpu", "neoverse-v1")]
+CPU_NAMES = ["avx2", "a53", "a76", "v1"]
+
+
+def target_of(cpu: tuple[str, str | None]) -> Target:
+    return get_target(*cpu)
+
+
+def random_generator() -> np.random.Generator:
+    """Seeded by NNC_TEST_SEED or at random; the seed is printed, and pytest shows it where a test fails."""
+    seed = int(os.environ.get("NNC_TEST_SEED") or np.random.default_rng().integers(1 << 31))
+    print(f"NNC_TEST_SEED={seed}")
+    return np.random.default_rng(seed)
+
+
+def random_requantize(rng: np.random.Generator, mode: Mode, channels: int, products: int) -> FixedRequantize | FloatRequantize:
+    """A requantization that spreads sums of `products` random int8 products over int8, and saturates some."""
+    real = rng.uniform(0.5, 1.5, channels if rng.random() < 0.7 else 1) * 40 / (74 * 74 * np.sqrt(products))
+    low, high = [(-128, 127), (-100, 90)][rng.integers(2)]
+    return make_requantize(mode, real, int(rng.integers(low, high + 1)), low, high)
+
+
+def check(operators: list[tuple[Operator, list[np.ndarray]]], rule: Rule, target: Target, tolerance: float = 0.0) -> None:
+    """Every operator's stages give what the oracle gives: the same integers, floats within `tolerance` of the largest."""
+    jobs = []
+    for operator, inputs in operators:
+        stages = rule(operator, target, choose_default)
+        assert stages is not None, f"{rule.__module__} does not take {operator}"
+        jobs.append(Job(operator, stages, inputs))
+    for job, got in zip(jobs, run_jobs(jobs, target), strict=True):
+        want = evaluate(job.operator, *job.inputs)
+        kernels = [s.kernel for s in job.stages]
+        assert got.dtype == want.dtype and got.shape == want.shape, (job.operator, kernels)
+        wrong = np.abs(got.astype(np.float64) - want) > (tolerance * max(1.0, np.abs(want).max()) if want.dtype == np.float32 else 0)
+        assert not wrong.any(), f"{int(wrong.sum())} of {want.size} elements, the first at {np.argwhere(wrong)[0]}: {kernels} of {job.operator}"

@@ -1,0 +1,79 @@
+"""Convolutions of every CPU's kernels against the oracle: integers exactly, floats closely."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnc_tvm.schedules.operators import Conv2d, TensorType
+from nnc_tvm.schedules.quantization import FloatClamp, Mode, ScaleToFloat
+from nnc_tvm.schedules.rules import contraction
+from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, random_requantize, target_of
+
+Case = tuple[Conv2d, list[np.ndarray]]
+
+
+def conv2d(rng: np.random.Generator, image: tuple[int, int, int, int], out: int, kernel: tuple[int, int] = (1, 1), strides: tuple[int, int] = (1, 1),
+           padding: tuple[int, int, int, int] = (0, 0, 0, 0), dilation: tuple[int, int] = (1, 1), groups: int = 1, mode: Mode = "fixed",
+           weights: tuple[int, int] = (-127, 127), images: tuple[int, int] = (-128, 127)) -> Case:
+    """A convolution with random weights and a random image, both within the given bounds."""
+    n, h, w, c = image
+    oh, ow = [(size + padding[k] + padding[k + 2] - (kernel[k] - 1) * dilation[k] - 1) // strides[k] + 1 for k, size in enumerate((h, w))]
+    weight = rng.integers(weights[0], weights[1] + 1, (out, *kernel, c // groups)).astype(np.int16)
+    epilogue = random_requantize(rng, mode, out, weight[0].size)
+    operator = Conv2d((TensorType(image, "int8"),), TensorType((n, oh, ow, out), "int8"), weight, rng.integers(-5000, 5000, out).astype(np.int32), epilogue,
+                      int(rng.integers(-128, 128)), strides, padding, dilation, groups)
+    return operator, [rng.integers(images[0], images[1] + 1, image).astype(np.int8)]
+
+
+def random_conv2d(rng: np.random.Generator) -> Case:
+    """Any shape: kernels, strides, dilations, padding, groups and channels that fit no vector."""
+    groups = int(rng.choice([1, 1, 1, 2, 3]))
+    kernel = [(1, 1), (3, 3), (1, 7), (5, 2), (2, 2)][rng.integers(5)]
+    strides, dilation, padding = [tuple(int(v) for v in rng.integers(low, high, size)) for low, high, size in ((1, 4, 2), (1, 3, 2), (0, 3, 4))]
+    if rng.random() < 0.4:
+        strides = dilation = (1, 1)
+    h, w = [(k - 1) * d + int(rng.integers(1, 12)) for k, d in zip(kernel, dilation, strict=True)]
+    image = (int(rng.choice([1, 1, 3])), h, w, int(rng.choice([1, 3, 5, 16, 17, 24, 64])) * groups)
+    out = int(rng.choice([1, 3, 8, 12, 17, 20, 64, 130])) * groups
+    return conv2d(rng, image, out, kernel, strides, padding if rng.random() < 0.6 else (0, 0, 0, 0), dilation, groups, ["fixed", "float"][rng.integers(2)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_random_shapes(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    check([random_conv2d(rng) for _ in range(16)], contraction.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_extremes(cpu: tuple[str, str | None]) -> None:
+    """Saturated weights and images, weights beyond int8, many channels, batches."""
+    rng = random_generator()
+    cases = [conv2d(rng, (1, 5, 6, 16), 8, (3, 3), padding=(1, 1, 1, 1), weights=(w, w), images=(x, x)) for w in (-128, -127, 127) for x in (-128, 127)]
+    cases += [conv2d(rng, (1, 6, 7, 8), 12, (3, 3), weights=(-255, 255)), conv2d(rng, (1, 4, 4, 1), 1001, strides=(2, 2), mode="float"),
+              conv2d(rng, (3, 4, 5, 1001), 9, mode="float"), conv2d(rng, (3, 9, 9, 6), 6, (3, 2), (1, 3), (1, 0, 1, 1), (2, 2), 3, weights=(-128, 127))]
+    check(list(cases), contraction.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_float_results(cpu: tuple[str, str | None]) -> None:
+    """Integer accumulators that leave as float: one multiplication, the same on every CPU."""
+    rng = random_generator()
+    integer, inputs = conv2d(rng, (1, 7, 8, 5), 11, (3, 3))
+    scale = rng.uniform(0, 1, 11).astype(np.float32)
+    operator = Conv2d(integer.inputs, TensorType(integer.output.shape, "float32"), integer.weight, integer.bias, ScaleToFloat(scale, 0.0), integer.input_zero_point)
+    check([(operator, inputs)], contraction.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_float(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    cases = []
+    for _ in range(6):
+        integer, _ = random_conv2d(rng)
+        weight, bias = rng.standard_normal(integer.weight.shape).astype(np.float32), rng.standard_normal(integer.bias.shape).astype(np.float32)
+        source = TensorType(integer.inputs[0].shape, "float32")
+        operator = Conv2d((source,), TensorType(integer.output.shape, "float32"), weight, bias, FloatClamp(-1.0, 6.0), 0, integer.strides, integer.padding,
+                          integer.dilation, integer.groups)
+        cases.append((operator, [rng.standard_normal(source.shape).astype(np.float32)]))
+    check(list(cases), contraction.stages, target_of(cpu), tolerance=1e-5)

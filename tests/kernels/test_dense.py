@@ -1,0 +1,40 @@
+"""Dense layers of every CPU's kernels against the oracle."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from nnc_tvm.schedules.operators import Dense, TensorType
+from nnc_tvm.schedules.quantization import FixedRequantize, FloatClamp, Mode
+from nnc_tvm.schedules.rules import contraction
+from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, random_requantize, target_of
+
+
+def dense(rng: np.random.Generator, m: int, k: int, out: int, mode: Mode, single_rounding: bool = False) -> tuple[Dense, list[np.ndarray]]:
+    epilogue = random_requantize(rng, mode, out, k)
+    if isinstance(epilogue, FixedRequantize):
+        epilogue = dataclasses.replace(epilogue, single_rounding=single_rounding)
+    operator = Dense((TensorType((m, k), "int8"),), TensorType((m, out), "int8"), rng.integers(-127, 128, (out, k)).astype(np.int16),
+                     rng.integers(-5000, 5000, out).astype(np.int32), epilogue, int(rng.integers(-128, 128)))
+    return operator, [rng.integers(-128, 128, (m, k)).astype(np.int8)]
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_integer(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    cases = [dense(rng, m, k, out, mode) for m, k, out, mode in ((1, 64, 12, "fixed"), (1, 130, 1001, "float"), (5, 7, 10, "fixed"), (16, 96, 24, "float"))]  # type: ignore[arg-type]
+    check([*cases, dense(rng, 2, 33, 17, "fixed", single_rounding=True)], contraction.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_float(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    cases = []
+    for m, k, out in ((1, 64, 1000), (5, 7, 3), (9, 33, 40)):
+        operator = Dense((TensorType((m, k), "float32"),), TensorType((m, out), "float32"), rng.standard_normal((out, k)).astype(np.float32),
+                         rng.standard_normal(out).astype(np.float32), FloatClamp())
+        cases.append((operator, [rng.standard_normal((m, k)).astype(np.float32)]))
+    check(list(cases), contraction.stages, target_of(cpu), tolerance=1e-5)
