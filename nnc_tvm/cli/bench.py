@@ -11,7 +11,7 @@ from nnc_tvm.cli.common import json_option, package_argument, print_json, progre
 
 @click.command()
 @package_argument
-@click.option("--layers", is_flag=True, help="Measure every layer too (where the CPU is this machine's).")
+@click.option("--layers", is_flag=True, help="Measure every layer too.")
 @json_option
 def command(package: pathlib.Path, layers: bool, as_json: bool) -> None:
     """Measure one inference of PACKAGE on one thread: milliseconds here, or guest instructions under qemu; and its bytes.
@@ -30,9 +30,10 @@ def command(package: pathlib.Path, layers: bool, as_json: bool) -> None:
         print_json(result)
         return
     manifest = open_package(package)
-    times = [row["ms"] for row in result["layers"] if "ms" in row]
-    if times:
-        tell(layer_table(manifest, times))
+    for unit in ("ms", "instructions"):
+        costs = [row[unit] for row in result["layers"] if unit in row]
+        if costs:
+            tell(layer_table(manifest, unit, costs))
     if result["median_ms"] is not None:
         tell(f"time          {result['median_ms']:.4f} ms (median; least {result['min_ms']:.4f} ms)")
     if result["guest_instructions"] is not None:

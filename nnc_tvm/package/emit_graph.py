@@ -10,7 +10,7 @@ from nnc_tvm.package.manifest import LayerInfo, Manifest, TensorInfo
 
 def constant_prefix(name: str) -> str:
     """What the symbols of constants start with; their number follows."""
-    return f"{name}_constant_"
+    return f"{name}_c"
 
 
 def graph(manifest: Manifest, layout: Layout) -> str:
@@ -51,7 +51,7 @@ def _declarations(manifest: Manifest, layout: Layout) -> list[str]:
     lines = [f"int32_t {symbol}({', '.join(['const void *'] * (count - 1) + ['void *'])});" for symbol, count in arguments.items()]
     sources = [place for step in layout.steps for place in step.arguments] + [source for source, _ in layout.copies]
     constants = sorted({place.index for place in sources if place.base == "constant"})
-    lines += ["", *(f"extern const unsigned char {constant_prefix(manifest.name)}{number}[];" for number in constants)] if constants else []
+    lines += ["", "/* weights, biases, tables: as the kernels read them */", *(f"extern const unsigned char {constant_prefix(manifest.name)}{number}[];" for number in constants)] if constants else []
     return [*lines, ""]
 
 

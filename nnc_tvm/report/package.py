@@ -30,15 +30,19 @@ def _tensor(tensor: Tensor) -> str:
     return f"'{tensor.name}' {tensor.dtype} {tensor.shape}{quantization}"
 
 
-def layer_table(manifest: Manifest, milliseconds: Sequence[float] | None = None) -> str:
-    """One row a layer: operator, form, shape, MACs, bytes, kernels, notes, and times where they are given."""
-    timed = milliseconds is not None
-    total = sum(milliseconds or ()) or 1.0
+def layer_table(manifest: Manifest, unit: str = "", costs: Sequence[float] = ()) -> str:
+    """One row a layer: operator, form, shape, MACs, bytes, kernels, notes, and costs ("ms" or "instructions") where they are given."""
+    total = sum(costs) or 1.0
     rows = []
     for number, layer in enumerate(manifest.layers):
-        time = [f"{milliseconds[number]:.4f}", f"{milliseconds[number] / total:.0%}"] if milliseconds is not None else []
+        cost = [_cost(costs[number]), f"{costs[number] / total:.0%}"] if costs else []
         shape = "x".join(map(str, layer.output.shape))
         counts = [thousands(count) if count else "" for count in (layer.macs, layer.bytes)]
-        rows.append([str(number + 1), shorten(layer.name, NAME_WIDTH), layer.op, layer.form, f"{layer.output.dtype} {shape}", *counts, *time,
+        rows.append([str(number + 1), shorten(layer.name, NAME_WIDTH), layer.op, layer.form, f"{layer.output.dtype} {shape}", *counts, *cost,
                      layer.kernel or "the same memory", layer.why])
-    return table(["", "layer", "operator", "form", "output", "MACs", "bytes", *(["ms", "share"] if timed else []), "kernel", "note"], rows)
+    return table(["", "layer", "operator", "form", "output", "MACs", "bytes", *([unit, "share"] if costs else []), "kernel", "note"], rows)
+
+
+def _cost(value: float) -> str:
+    """A time to four digits, or a count."""
+    return thousands(value) if isinstance(value, int) else f"{value:.4f}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.run.instructions import guest_instructions
-from nnc_tvm.run.layers import layer_milliseconds
+from nnc_tvm.run.layers import layer_instructions, layer_milliseconds
 from nnc_tvm.run.runner import Runner, build_runner
 
 LEAST_RUNS = 21
@@ -25,7 +25,7 @@ def bench_package(folder: pathlib.Path, layers: bool = False, progress: Callable
 
     median_ms, min_ms: milliseconds, after a warm-up, of at least 21 inferences and one second; None under an emulator.
     guest_instructions: of one inference; None natively. arena_bytes, weights_bytes, code_bytes: from the manifest.
-    layers: one entry a layer (name, op, macs, bytes, kernel), natively and when asked for with its median "ms".
+    layers: one entry a layer (name, op, macs, bytes, kernel), when asked for with its median "ms" or its "instructions".
     Raises InvalidInput, MissingTool or ToolFailed.
     """
     with tempfile.TemporaryDirectory(prefix="nnc-tvm-bench-") as temporary:
@@ -34,17 +34,18 @@ def bench_package(folder: pathlib.Path, layers: bool = False, progress: Callable
         manifest = runner.manifest
         files = write_random_inputs(manifest, work)
         median_ms = min_ms = instructions = None
-        times: list[float] | None = None
+        unit, costs = "", list[float]()
         if runner.tools.native:
             progress("measuring time")
             median_ms, min_ms = _milliseconds(runner, files)
-            times = layer_milliseconds(folder, manifest, files) if layers else None
+            unit, costs = "ms", [round(t, 6) for t in layer_milliseconds(folder, manifest, files)] if layers else []
         else:
             progress(f"counting instructions under {' '.join(runner.tools.emulator)}")
             instructions = guest_instructions(runner, files)
+            unit, costs = "instructions", layer_instructions(folder, manifest, files) if layers else []
     rows: list[dict[str, Any]] = [{"name": row.name, "op": row.op, "macs": row.macs, "bytes": row.bytes, "kernel": row.kernel} for row in manifest.layers]
-    for row, time in zip(rows, times or [], strict=False):
-        row["ms"] = round(time, 6)
+    for row, cost in zip(rows, costs, strict=False):
+        row[unit] = cost
     return {
         "median_ms": median_ms, "min_ms": min_ms, "guest_instructions": instructions, "arena_bytes": manifest.arena_bytes,
         "weights_bytes": manifest.weights_bytes, "code_bytes": manifest.code_bytes, "layers": rows,

@@ -17,7 +17,13 @@ EMPTY_RUNS = 2  # inferences before the counted one: the first ones touch memory
 def guest_instructions(runner: Runner, files: Sequence[pathlib.Path]) -> int:
     """Instructions of one inference: what a run with one inference more takes. The same package always gives the same number."""
     plugin = build_plugin(runner)
-    return _count(runner, plugin, EMPTY_RUNS + 1, files) - _count(runner, plugin, EMPTY_RUNS, files)
+    counts = [int(_run(runner, plugin, inferences, files, "instructions")[0]) for inferences in (EMPTY_RUNS, EMPTY_RUNS + 1)]
+    return counts[1] - counts[0]
+
+
+def marks(runner: Runner, files: Sequence[pathlib.Path]) -> list[int]:
+    """Instructions before each call of the guest's function nnc_mark, over one inference."""
+    return [int(count) for count in _run(runner, build_plugin(runner), 1, files, "mark")]
 
 
 def build_plugin(runner: Runner) -> pathlib.Path:
@@ -30,9 +36,10 @@ def build_plugin(runner: Runner) -> pathlib.Path:
     return runner.work / "count_instructions.so"
 
 
-def _count(runner: Runner, plugin: pathlib.Path, inferences: int, files: Sequence[pathlib.Path]) -> int:
+def _run(runner: Runner, plugin: pathlib.Path, inferences: int, files: Sequence[pathlib.Path], word: str) -> list[str]:
+    """The numbers that the plugin prints after `word`."""
     done = runner.run("repeat", inferences, files, ("-plugin", str(plugin), "-d", "plugin"))
-    found = re.search(r"^instructions (\d+)$", done.stderr, re.MULTILINE)
+    found = re.findall(rf"^{word} (\d+)$", done.stderr, re.MULTILINE)
     if not found:
         raise ToolFailed(f"{runner.tools.emulator[0]} did not report the plugin's count: {done.stderr.strip()[-120:] or 'no output'}")
-    return int(found[1])
+    return found

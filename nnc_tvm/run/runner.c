@@ -4,7 +4,6 @@
  *   runner repeat COUNT INPUT...          the files' first sample COUNT times, nothing else
  *   runner time COUNT INPUT...            the same, printing the nanoseconds of each inference
  */
-#define _POSIX_C_SOURCE 200809L
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

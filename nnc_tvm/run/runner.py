@@ -56,7 +56,7 @@ def build_runner(folder: pathlib.Path, work: pathlib.Path, extra: Sequence[str |
     (work / "runner.c").write_text(runner_source(manifest))
     sources: list[str | pathlib.Path] = ["runner.c", folder / "src" / f"{manifest.name}.c", *extra]
     libraries: list[str | pathlib.Path] = [folder / "lib" / f"{manifest.name}.a", *(["-lm"] if manifest.libm else []), *tools.link_flags]
-    tools.compile(f"-I{folder / 'include'}", *sources, *libraries, "-o", "runner", folder=work)
+    tools.compile(f"-I{folder / 'include'}", *sources, *libraries, "-D_POSIX_C_SOURCE=200809L", "-o", "runner", folder=work)
     return Runner(manifest, tools, work, work / "runner")
 
 

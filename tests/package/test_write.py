@@ -101,7 +101,7 @@ def test_cmake(x86_package: pathlib.Path, tmp_path: pathlib.Path) -> None:
 def test_graph_is_readable(x86_package: pathlib.Path) -> None:
     text = (x86_package / "src/net.c").read_text()
     assert '/* 4. dense "fc1": int8 1x12 -> int8 1x12, 144 MACs */' in text
-    assert "net_dense_2(at + 0, net_constant_2, out->probabilities);" in text or "net_dense_2(at + 16, net_constant_2, out->probabilities);" in text
+    assert "net_dense_2(at + 0, net_c2, out->probabilities);" in text or "net_dense_2(at + 16, net_c2, out->probabilities);" in text
 
 
 def test_a_failed_write_leaves_the_old_package(x86: Target, x86_package: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,8 +38,11 @@ def test_bench_natively(x86_package: pathlib.Path) -> None:
 
 @pytest.mark.qemu
 def test_bench_counts_the_same_instructions_every_time(arm_package: pathlib.Path) -> None:
-    result = bench_package(arm_package)
+    result = bench_package(arm_package, layers=True)
     assert result["median_ms"] is None and 100 < result["guest_instructions"] < 10_000
+    layers = [row["instructions"] for row in result["layers"]]
+    assert layers[2] == layers[5] == 0 and 0 < layers[0] == layers[1] < layers[3] == layers[4]
+    assert 0.5 * result["guest_instructions"] < sum(layers) < 2 * result["guest_instructions"]  # marking each call takes some, too
     assert bench_package(arm_package)["guest_instructions"] == result["guest_instructions"]
 
 
