@@ -14,7 +14,8 @@ import onnx
 import tvm
 from tvm import relax
 
-from nnc_tvm.errors import InvalidModel, Unsupported
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.frontend.select import select
 
 Expr = Any
 Converter = Callable[[relax.BlockBuilder, Sequence[Expr], Mapping[str, Any], onnx.NodeProto], Expr]
@@ -195,21 +196,9 @@ def flatten(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[
 
 
 def gather(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
-    """The entries `indices` along `axis`; evenly spaced constant ones are a slice. Negative indices count from the end."""
-    x, shape = inputs[0], shape_of(inputs[0])
-    axis = attributes.get("axis", 0) % len(shape)
-    indices = array_of(inputs[1], "the indices of a gather").astype(np.int64)
-    if np.any(indices < -shape[axis]) or np.any(indices >= shape[axis]):
-        raise InvalidModel(f"indices from {indices.min()} to {indices.max()} on axis {axis} with {shape[axis]} entries")
-    indices = indices % shape[axis]
-    flat = indices.reshape(-1)
-    result = [*shape[:axis], *indices.shape, *shape[axis + 1 :]]
-    steps = set(np.diff(flat).tolist()) or {1}
-    if flat.size and len(steps) == 1 and min(steps) > 0:
-        step = min(steps)
-        y = bb.normalize(relax.op.strided_slice(x, axes=[axis], begin=[int(flat[0])], end=[int(flat[-1]) + 1], strides=[step]))
-        return relax.op.reshape(y, result) if shape_of(y) != result else y
-    return relax.op.reshape(bb.normalize(relax.op.take(x, relax.const(flat), axis=axis)), result)
+    """The entries at constant indices along `axis`."""
+    axis = attributes.get("axis", 0) % len(shape_of(inputs[0]))
+    return select(bb, inputs[0], array_of(inputs[1], "the indices of a gather"), axis)
 
 
 CONVERTERS: dict[str, Converter] = {

@@ -18,7 +18,7 @@ from nnc_tvm.frontend.tflite_converters.operands import same_quantization
 from nnc_tvm.frontend.tflite_file import Operator, Tensor, TfliteModel
 
 # TVM's converters that only move elements: right for integers too where scale and zero point stay
-MOVEMENT = frozenset({"BROADCAST_TO", "DEPTH_TO_SPACE", "GATHER", "MIRROR_PAD", "REVERSE_V2", "SPACE_TO_DEPTH", "TILE"})
+MOVEMENT = frozenset({"BROADCAST_TO", "DEPTH_TO_SPACE", "MIRROR_PAD", "REVERSE_V2", "SPACE_TO_DEPTH", "TILE"})
 
 
 class Fallback(OperatorConverter):

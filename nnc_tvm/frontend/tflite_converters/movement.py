@@ -8,7 +8,8 @@ import numpy as np
 import tflite
 from tvm import relax
 
-from nnc_tvm.errors import InvalidModel
+from nnc_tvm.errors import InvalidModel, Unsupported
+from nnc_tvm.frontend.select import select
 from nnc_tvm.frontend.tflite_converters.activations import activate
 from nnc_tvm.frontend.tflite_converters.operands import Converter, Operands, same_quantization
 
@@ -124,6 +125,15 @@ def _parts(o: Operands, i: int, axis: int) -> list[Expr]:
     return [part(n) for n in range(len(o.outputs))]
 
 
+def gather(o: Operands) -> Expr:
+    """GATHER at constant indices."""
+    a = o.options(tflite.GatherOptions)
+    if a.BatchDims() != 0:
+        raise Unsupported(f"a gather with {a.BatchDims()} batch dimensions; only 0 can be compiled")
+    axis = a.Axis() % len(o.tensor(0).shape)
+    return o.moved(0, lambda x: select(o.bb, x, o.constant(1, "the indices of a gather"), axis))
+
+
 def pack(o: Operands) -> Expr:
     """PACK: the inputs along a new axis."""
     axis = o.options(tflite.PackOptions).Axis() % len(o.output.shape)
@@ -149,6 +159,7 @@ def unpack(o: Operands) -> list[Expr]:
 CONVERTERS: dict[str, Converter] = {
     "CONCATENATION": concatenation,
     "EXPAND_DIMS": reshape,
+    "GATHER": gather,
     "PACK": pack,
     "PAD": pad,
     "PADV2": pad,

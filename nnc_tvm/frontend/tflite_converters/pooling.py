@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tvm import relax
 from nnc_tvm.errors import InvalidModel
 from nnc_tvm.frontend.tflite_converters.activations import activate
 from nnc_tvm.frontend.tflite_converters.contraction import padding_of, positive
-from nnc_tvm.frontend.tflite_converters.operands import Converter, Operands
+from nnc_tvm.frontend.tflite_converters.operands import Converter, Operands, dequantize
 
 Expr = Any
 
@@ -56,8 +57,12 @@ def reduction(function: Callable[[Expr, list[int], bool], Expr]) -> Converter:
 
 def softmax(o: Operands) -> Expr:
     """SOFTMAX over the last axis of beta * x."""
-    beta = o.options(tflite.SoftmaxOptions).Beta()
-    x = o.real(0) if beta == 1.0 else o.emit(relax.op.multiply(o.real(0), relax.const(np.float32(beta))))
+    beta = np.float32(o.options(tflite.SoftmaxOptions).Beta())
+    q = o.tensor(0).quantization
+    if q is not None and beta > 0:  # the same integers, on a scale beta times as large
+        x = o.emit(dequantize(o.raw(0), replace(q, scale=q.scale * beta)))
+    else:
+        x = o.real(0) if beta == 1 else o.emit(relax.op.multiply(o.real(0), relax.const(beta)))
     return o.result(relax.op.nn.softmax(x, axis=-1))
 
 

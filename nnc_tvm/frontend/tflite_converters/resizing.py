@@ -37,11 +37,8 @@ def nearest(o: Operands) -> Expr:
     mode, size = _coordinates(o.options(tflite.ResizeNearestNeighborOptions)), _size(o)
     # (i + 1/2) * in / out - 1/2 rounded with halves up is the floor of (i + 1/2) * in / out
     rounding = {"asymmetric": "floor", "half_pixel": "round_prefer_ceil", "align_corners": "round_prefer_ceil"}[mode]
-
-    def resize(x: Expr) -> Expr:
-        return relax.op.image.resize2d(x, size, layout="NHWC", method="nearest_neighbor", coordinate_transformation_mode=mode, rounding_method=rounding)
-
-    return o.moved(0, resize)
+    y = relax.op.image.resize2d(o.real(0), size, layout="NHWC", method="nearest_neighbor", coordinate_transformation_mode=mode, rounding_method=rounding)
+    return o.result(y)
 
 
 CONVERTERS: dict[str, Converter] = {"RESIZE_BILINEAR": bilinear, "RESIZE_NEAREST_NEIGHBOR": nearest}
