@@ -5,14 +5,17 @@ The interleaved vectors are the same for all outputs that read the same pixels: 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
+from nnc_tvm.schedules.epilogue import PORTABLE, Arithmetic
+from nnc_tvm.schedules.intrin import neon
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class TapProduct:
     """acc[c] += sum over e < depth of x[e, c] * w[c, e], for `lanes` neighbouring channels; e runs over image rows.
 
@@ -29,6 +32,7 @@ class TapProduct:
     accumulators: int
     weight_low: int = -(2**15)
     weight_high: int = 2**15 - 1
+    arithmetic: Arithmetic = field(default=PORTABLE)
 
 
 def description(lanes: int, depth: int, weight_dtype: str) -> Any:
@@ -104,8 +108,9 @@ TensorIntrin.register("avx2_pmaddwd_taps", description(8, 2, "int16"), pmaddwd_p
 TensorIntrin.register("neon_sdot_taps", description(16, 4, "int8"), sdot_columns)
 
 AVX2_PAIRS = TapProduct("pmaddwd", "avx2_pmaddwd_taps", frozenset({"avx2"}), "int16", lanes=8, depth=2, accumulators=8)
-NEON_SDOT = TapProduct("sdot", "neon_sdot_taps", frozenset({"neon", "dotprod"}), "int8", lanes=16, depth=4, accumulators=4, weight_low=-128, weight_high=127)
-NEON_SMLAL = TapProduct("smlal", "", frozenset({"neon"}), "int16", lanes=8, depth=1, accumulators=8)
+NEON_SDOT = TapProduct("sdot", "neon_sdot_taps", frozenset({"neon", "dotprod"}), "int8", lanes=16, depth=4, accumulators=4,
+                       weight_low=-128, weight_high=127, arithmetic=neon.ARITHMETIC)
+NEON_SMLAL = TapProduct("smlal", "", frozenset({"neon"}), "int16", lanes=8, depth=1, accumulators=8, arithmetic=neon.ARITHMETIC)
 AVX2_WIDENED = TapProduct("widened", "", frozenset({"avx2"}), "int16", lanes=8, depth=1, accumulators=8)
 AVX2_FMA = TapProduct("fma", "", frozenset({"fma"}), "float32", lanes=8, depth=1, accumulators=8)
 NEON_FMLA = TapProduct("fmla", "", frozenset({"neon"}), "float32", lanes=4, depth=1, accumulators=16)

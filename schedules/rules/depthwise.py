@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tvm import s_tir, te, tirx
 
-from nnc_tvm.schedules.epilogue import apply_epilogue, const, epilogue_constants
+from nnc_tvm.schedules.epilogue import const, epilogue_constants, finish, requantize
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.loops import vectorize, vectorize_parts
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
@@ -29,12 +29,18 @@ UNROLLED = 160  # vector products in the unrolled body of a tile: more only make
 
 @dataclass(frozen=True)
 class Tile:
-    """rows x pixels outputs at a time; `steps` column products of the instruction cover the rows they read."""
+    """rows x pixels outputs of `vectors` vectors of channels at a time; `steps` column products cover the image rows they read."""
 
     isa: TapProduct
     rows: int
     pixels: int
+    vectors: int
     steps: int
+
+    @property
+    def block(self) -> int:
+        """Channels of a tile."""
+        return self.vectors * self.isa.lanes
 
 
 def best_instruction(operator: DepthwiseConv2d, features: frozenset[str]) -> TapProduct | None:
@@ -58,9 +64,10 @@ def choose_tile(operator: DepthwiseConv2d, isa: TapProduct, choose: Choose) -> T
     row_candidates = [r for r in ((1, 2, 4) if isa.depth > 1 else (1,)) if r <= min(oh, isa.accumulators)]
     # interleaving costs about as much as a product, and is shared by the rows
     rows = choose("rows", row_candidates, min(row_candidates, key=lambda r: math.ceil(oh / r) * steps(r) * (r + 1.0)))
-    pixel_candidates = [p for p in range(1, isa.accumulators // rows + 1) if p <= ow]
+    vectors = choose("vectors", [1, 2], 2 if isa.lanes == 8 and operator.output.shape[3] % 16 == 0 else 1)
+    pixel_candidates = [p for p in range(1, max(isa.accumulators // rows // vectors, 1) + 1) if p <= ow]
     pixels = choose("pixels", pixel_candidates, min(pixel_candidates, key=lambda p: (math.ceil(ow / p) * (p + 1.0), -p)))
-    return Tile(isa, rows, pixels, steps(rows))
+    return Tile(isa, rows, pixels, vectors, steps(rows))
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
@@ -75,7 +82,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     _, oh, ow, out = operator.output.shape
     (_, kw), (sh, sw), (dh, dw) = operator.kernel, operator.strides, operator.dilation
     acc_dtype, x_dtype = ("float32", "float32") if isa.weight_dtype == "float32" else ("int32", "int8")
-    padded_out, padded_rows, padded_width = (math.ceil(extent / unit) * unit for extent, unit in ((out, isa.lanes), (oh, tile.rows), (ow, tile.pixels)))
+    padded_out, padded_rows, padded_width = (math.ceil(extent / unit) * unit for extent, unit in ((out, tile.block), (oh, tile.rows), (ow, tile.pixels)))
     rows = (padded_rows - tile.rows) * sh + (tile.steps * isa.depth - 1) * dh + 1
     columns = (padded_width - 1) * sw + (kw - 1) * dw + 1
 
@@ -98,9 +105,11 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
         return element.astype(acc_dtype) * weights[c // isa.lanes, rq, rw, i % tile.rows, c % isa.lanes, re].astype(acc_dtype)
 
     acc = te.compute((n, padded_rows, padded_width, padded_out), lambda *i: te.sum(product(*i), axis=[rq, rw, re]), name="accumulate")
-    y = te.compute((n, oh, ow, out), lambda b, i, j, c: apply_epilogue(operator.epilogue, acc[b, i, j, c] + parameters[0][c], [p[c] for p in parameters[1:]]), name="epilogue")
-    sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, choose)
-    made.append(Stage(sch.mod["main"], (-1,) if made else (0,), (weight, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{isa.lanes}"))
+    bias_of, *rest = parameters
+    value = te.compute(acc.shape, lambda *i: requantize(operator.epilogue, acc(*i) + bias_of[i[3]], [p[i[3]] for p in rest], isa.arithmetic), name="requantize")
+    y = te.compute((n, oh, ow, out), lambda *i: finish(operator.epilogue, value(*i)), name="finish")
+    sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
+    made.append(Stage(sch.mod["main"], (-1,) if made else (0,), (weight, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"))
     return tuple(made)
 
 
@@ -132,36 +141,48 @@ def image_copy(operator: DepthwiseConv2d, padded: tuple[int, int, int, int], tar
     return vectorize_parts(s_tir.Schedule(te.create_prim_func([x, te.compute(padded, element, name="y")])), "y", [out, padded_out - out], lanes)
 
 
-def apply(sch: s_tir.Schedule, tile: Tile, kw: int, choose: Choose) -> s_tir.Schedule:
-    """Tiles of rows x pixels outputs of one vector of channels; a row of tiles shares its weights in the cache."""
+def apply(sch: s_tir.Schedule, tile: Tile, kw: int, native: int, choose: Choose) -> s_tir.Schedule:
+    """Tiles of rows x pixels outputs of one vector of channels; a row of tiles shares its weights in the cache.
+
+    native: 32-bit lanes of a register: LLVM cannot split the instructions that requantize.
+    """
     isa = tile.isa
-    accumulate, epilogue = sch.get_sblock("accumulate"), sch.get_sblock("epilogue")
-    sch.set_scope(accumulate, 0, "local")
+    accumulate, requantized, finished = (sch.get_sblock(name) for name in ("accumulate", "requantize", "finish"))
+    for block in (accumulate, requantized):
+        sch.set_scope(block, 0, "local")
     b, i, j, c, q, w, e = sch.get_loops(accumulate)
-    out = int(sch.get(sch.get_loops(epilogue)[-1]).extent)
+    out = int(sch.get(sch.get_loops(finished)[-1]).extent)
     i0, i1 = sch.split(i, [None, tile.rows])
     j0, j1 = sch.split(j, [None, tile.pixels])
-    c0, c1 = sch.split(c, [None, isa.lanes])
+    c0, c1, c2 = sch.split(c, [None, tile.vectors, isa.lanes])
     outer = [b, i0, c0, j0] if choose("channels_outer", [True, False], True) else [b, i0, j0, c0]
-    sch.reorder(*outer, q, w, i1, j1, c1, e)
-    sch.reverse_compute_at(epilogue, outer[-1])
-    if out % isa.lanes:  # the last vector of channels is not full: its epilogue goes element by element
+    sch.reorder(*outer, q, w, c1, i1, j1, c2, e)
+    sch.reverse_compute_at(requantized, outer[-1])
+    sch.reverse_compute_at(finished, outer[-1])
+    if out % tile.block:  # the last channels fill no block and are stored one by one
         sch.annotate(c0, "pragma_loop_partition_hint", 1)
     if not isa.intrinsic:
-        sch.vectorize(c1)
+        sch.vectorize(c2)
     init = sch.decompose_reduction(accumulate, q)
     if isa.intrinsic:
-        sch.tensorize(c1, isa.intrinsic)
-    products = tile.rows * tile.pixels * (1 if isa.lanes * 4 <= 32 else 2)
+        sch.tensorize(c2, isa.intrinsic)
+    products = tile.rows * tile.pixels * tile.vectors
     for loop, extent in ((w, kw), (q, tile.steps)):
         products *= extent
         if products <= UNROLLED:
             sch.unroll(loop)
-    for loop in (i1, j1):
+    for loop in (c1, i1, j1):
         sch.unroll(loop)
-    for block in (init, epilogue):
-        *_, rows, pixels, lanes = sch.get_loops(block)
-        sch.unroll(rows)
-        sch.unroll(pixels)
-        vectorize(sch, lanes, isa.lanes)
+    for block, lanes in ((init, isa.lanes), (requantized, native), (finished, tile.block)):
+        unroll_tile(sch, sch.get_loops(block)[len(outer):], lanes)
     return sch
+
+
+def unroll_tile(sch: s_tir.Schedule, loops: list[Any], lanes: int) -> None:
+    """`lanes` channels (the last of a tile's loops) at once, the pixels one after the other: they share a vector's parameters."""
+    *pixels, channels = loops
+    vectors, vector = sch.split(channels, [None, lanes])
+    sch.reorder(vectors, *pixels, vector)
+    for loop in (vectors, *pixels):
+        sch.unroll(loop)
+    sch.vectorize(vector)
