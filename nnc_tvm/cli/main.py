@@ -22,6 +22,7 @@ COMMANDS = {
 
 USER_ERROR = 2
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
+LONGEST_TEXT = 240
 
 
 class Commands(click.Group):
@@ -86,7 +87,10 @@ def exit_code(arguments: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("NNC_TVM_TRACEBACK"):
             raise
-        return _say(f"internal error, please report it: {type(error).__name__}: {error} (NNC_TVM_TRACEBACK=1 shows where)", INTERNAL_ERROR)
+        text = " ".join(str(error).split())
+        if len(text) > LONGEST_TEXT:  # TVM's messages quote whole functions and tell at the end what is wrong
+            text = f"{text[:LONGEST_TEXT // 2]} ... {text[-LONGEST_TEXT // 2:]}"
+        return _say(f"internal error, please report it: {type(error).__name__}: {text} (NNC_TVM_TRACEBACK=1 shows where)", INTERNAL_ERROR)
 
 
 def _say(message: str, code: int) -> int:

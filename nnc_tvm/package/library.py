@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pathlib
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 from nnc_tvm.errors import ToolFailed
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 LIBC = frozenset({"memcpy", "memset", "memmove"})
 HELPERS = ".text.tvm.fp16.conv"  # weak half-float conversions that TVM adds to every module; no kernel calls them
+OBJECT_ROOM = 32 << 20  # bytes, more than the kernels of any network take
 HELPER_SYMBOLS = ("__truncsfhf2", "__extendhfsf2")
 
 
@@ -26,6 +30,8 @@ def build_library(functions: dict[str, tirx.PrimFunc], constants: Constants, con
 
     `work` is a folder for intermediate files. The same input gives the same bytes.
     """
+    if shutil.disk_usage(work).free < OBJECT_ROOM:  # LLVM ends the process, without a word to Python, when it cannot write
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(work))
     members = []
     libm: tuple[str, ...] = ()
     if functions:

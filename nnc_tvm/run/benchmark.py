@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,15 +34,17 @@ def bench_package(folder: pathlib.Path, layers: bool = False, progress: Callable
         manifest = runner.manifest
         files = write_random_inputs(manifest, work)
         median_ms = min_ms = instructions = None
-        unit, costs = "", list[float]()
+        unit = "instructions"
+        costs: Sequence[float] = ()
         if runner.tools.native:
             progress("measuring time")
             median_ms, min_ms = _milliseconds(runner, files)
-            unit, costs = "ms", [round(t, 6) for t in layer_milliseconds(folder, manifest, files)] if layers else []
+            unit = "ms"
+            costs = [round(t, 6) for t in layer_milliseconds(folder, manifest, files)] if layers else ()
         else:
             progress(f"counting instructions under {' '.join(runner.tools.emulator)}")
             instructions = guest_instructions(runner, files)
-            unit, costs = "instructions", layer_instructions(folder, manifest, files) if layers else []
+            costs = layer_instructions(folder, manifest, files) if layers else ()
     rows: list[dict[str, Any]] = [{"name": row.name, "op": row.op, "macs": row.macs, "bytes": row.bytes, "kernel": row.kernel} for row in manifest.layers]
     for row, cost in zip(rows, costs, strict=False):
         row[unit] = cost

@@ -124,3 +124,12 @@ def test_names_are_checked(x86: Target, tmp_path: pathlib.Path) -> None:
 def test_missing_tools_are_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(MissingTool, match="riscv-gcc is not installed; on Debian: apt-get install gcc-riscv"):
         run_tool(["riscv-gcc"], ("gcc-riscv",), tmp_path)
+
+
+def test_a_full_disk_is_an_error_not_a_crash(x86: Target, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scheduled, source = network()
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OSError, match="No space left on device"):
+        write_package(scheduled, source, x86, "net", tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
