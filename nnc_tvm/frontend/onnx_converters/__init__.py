@@ -1,0 +1,11 @@
+"""ONNX operators that nnc-tvm converts to Relax itself: where TVM's importer leaves the operators that the passes know, or is wrong.
+
+CONVERTERS: operator -> converter; one family per file.
+"""
+
+from nnc_tvm.frontend.onnx_converters import functions, movement, windowed
+from nnc_tvm.frontend.onnx_converters.operands import Converter
+
+CONVERTERS: dict[str, Converter] = {**functions.CONVERTERS, **movement.CONVERTERS, **windowed.CONVERTERS}
+
+__all__ = ["CONVERTERS", "Converter"]

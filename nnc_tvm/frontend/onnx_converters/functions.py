@@ -1,0 +1,101 @@
+"""Element-wise functions, and the matrix product with its scales and bias."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import tvm
+from tvm import relax
+
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, shape_of
+
+
+def clip(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """min(max(x, low), high); an absent bound is infinite. Bounds computed at run time become maximum and minimum."""
+    x, low, high = inputs[0], optional(inputs, 1), optional(inputs, 2)
+    if all(b is None or isinstance(b, tvm.ir.GenericConst) for b in (low, high)) and str(x.ty.dtype) == "float32":
+        bounds = [default if b is None else float(array_of(b, "").reshape(-1)[0]) for b, default in ((low, -math.inf), (high, math.inf))]
+        if bounds == [0.0, math.inf]:
+            return relax.op.nn.relu(x)
+        if bounds[1] == math.inf:
+            return relax.op.maximum(x, relax.const(np.float32(bounds[0])))
+        if bounds[0] == -math.inf:
+            return relax.op.minimum(x, relax.const(np.float32(bounds[1])))
+        return relax.op.clip(x, *bounds)
+    y = x if low is None else bb.normalize(relax.op.maximum(x, low))
+    return y if high is None else relax.op.minimum(y, high)
+
+
+def batch_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """x * factor + shift per channel, in inference."""
+    gamma, beta, mean, variance = (array_of(i, "a batch normalization parameter").astype(np.float64) for i in inputs[1:5])
+    if attributes.get("training_mode", 0):
+        raise Unsupported("batch normalization in training mode; export the model in inference mode")
+    factor = gamma / np.sqrt(variance + attributes.get("epsilon", 1e-5))
+    shape = [-1] + [1] * (len(shape_of(inputs[0])) - 2)
+    scaled = bb.normalize(relax.op.multiply(inputs[0], relax.const(factor.reshape(shape).astype(np.float32))))
+    return relax.op.add(scaled, relax.const((beta - mean * factor).reshape(shape).astype(np.float32)))
+
+
+def gemm(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """alpha * A @ B + beta * C. alpha multiplies the product, so that A and B may stay integers."""
+    a, b = inputs[0], inputs[1]
+    if attributes.get("transA", 0):
+        a = bb.normalize(relax.op.permute_dims(a, [1, 0]))
+    if attributes.get("transB", 0):
+        b = bb.normalize(relax.op.permute_dims(b, [1, 0]))
+    y = bb.normalize(relax.op.matmul(a, b))
+    if (alpha := attributes.get("alpha", 1.0)) != 1.0:
+        y = bb.normalize(relax.op.multiply(y, relax.const(np.float32(alpha))))
+    c, beta = optional(inputs, 2), attributes.get("beta", 1.0)
+    if c is None or beta == 0.0:
+        return y
+    if beta != 1.0:
+        c = bb.normalize(relax.op.multiply(c, relax.const(np.float32(beta))))
+    return relax.op.add(y, c)
+
+
+def prelu(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """x above 0, slope * x below; the slope broadcast as NumPy does."""
+    x, slope = inputs[0], inputs[1]
+    if isinstance(slope, tvm.ir.GenericConst) and math.prod(shape_of(slope)) == 1:
+        return relax.op.nn.leakyrelu(x, float(array_of(slope, "").reshape(-1)[0]))
+    below = bb.normalize(relax.op.minimum(x, relax.const(np.float32(0))))
+    return relax.op.add(bb.normalize(relax.op.nn.relu(x)), bb.normalize(relax.op.multiply(below, slope)))
+
+
+def softplus(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """log(1 + exp(x))"""
+    return relax.op.nn.softplus(inputs[0])
+
+
+def mish(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """x * tanh(softplus(x))"""
+    return relax.op.multiply(inputs[0], bb.normalize(relax.op.tanh(bb.normalize(relax.op.nn.softplus(inputs[0])))))
+
+
+def variadic(function: Callable[[Expr, Expr], Expr]) -> Converter:
+    """A function of any number of operands, two at a time."""
+
+    def convert(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+        return functools.reduce(lambda a, b: bb.normalize(function(a, b)), inputs)
+
+    return convert
+
+
+def mean(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """The element-wise mean of the operands."""
+    total = variadic(relax.op.add)(bb, inputs, attributes, node)
+    return total if len(inputs) == 1 else relax.op.multiply(total, relax.const(np.float32(1 / len(inputs))))
+
+
+CONVERTERS: dict[str, Converter] = {
+    "Max": variadic(relax.op.maximum), "Mean": mean, "Min": variadic(relax.op.minimum), "Sum": variadic(relax.op.add),
+    "BatchNormalization": batch_normalization, "Clip": clip, "Gemm": gemm, "Mish": mish, "PRelu": prelu, "Softplus": softplus,
+}
