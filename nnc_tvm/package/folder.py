@@ -6,7 +6,7 @@ import contextlib
 import os
 import pathlib
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 
 from nnc_tvm.errors import InvalidInput
@@ -36,11 +36,10 @@ def replacing(output: pathlib.Path) -> Iterator[pathlib.Path]:
     output = pathlib.Path(os.path.abspath(output))  # "." has no name
     parent = output.parent
     made = [p for p in (parent, *parent.parents) if not p.exists()]
-    parent.mkdir(parents=True, exist_ok=True)
-    temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".tmp", dir=parent))
+    temporary = parent / f".{output.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"  # known before it exists: an interrupt finds it at any moment
+    fresh, old = temporary / "new", temporary / "old"
     try:
-        fresh, old = temporary / "new", temporary / "old"
-        fresh.mkdir()
+        fresh.mkdir(parents=True)
         yield fresh
         try:
             if output.exists():
