@@ -13,6 +13,6 @@ def cpu_rules() -> tuple[Rule, ...]:
     from nnc_tvm.schedules.rules import contraction, depthwise, elementwise, movement, pool, resize, softmax, table
 
     return (
-        contraction.stages, depthwise.stages, elementwise.stages, table.stages, pool.max_pool_stages, pool.average_pool_stages, pool.mean_stages,
+        contraction.stages, depthwise.stages, elementwise.stages, table.stages, pool.max_pool, pool.average_pool, pool.mean,
         softmax.stages, movement.stages, resize.stages,
     )

@@ -20,8 +20,8 @@ from nnc_tvm.schedules.epilogue import const, epilogue_constants, finish, requan
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.loops import vectorize, vectorize_parts
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
-from nnc_tvm.schedules.operators.patches import padded_copy
 from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.input_patches import padded_copy
 
 Expr = Any
 UNROLLED = 160  # vector products in the unrolled body of a tile: more only makes code larger
@@ -131,7 +131,7 @@ def image_copy(operator: DepthwiseConv2d, padded: tuple[int, int, int, int], tar
     dtype, out = operator.inputs[0].dtype, operator.output.shape[3]
     lanes = target.vector_bytes // (1 if dtype == "int8" else 4)
     if padded_out == channels:
-        return padded_copy((n, h, w * channels), (n, rows, columns * channels), top, left * channels, operator.input_zero_point, (dtype, dtype), lanes)
+        return padded_copy((n, h, w * channels), (rows, columns * channels), top, left * channels, operator.input_zero_point, math.prod(padded), (dtype, dtype))
     x = te.placeholder((n, h, w, channels), dtype, name="x")
 
     def element(b: Expr, i: Expr, j: Expr, c: Expr) -> Expr:

@@ -1,4 +1,4 @@
-"""Pooling and means: channels are the vector axis."""
+"""Pooling and means: channels are the vector axis, a window is reduced in registers."""
 
 from __future__ import annotations
 
@@ -9,141 +9,143 @@ import numpy as np
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.epilogue import apply_epilogue, clamp, const, epilogue_constants
+from nnc_tvm.schedules.loops import inline_epilogue
 from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean, Operator, TensorType
-from nnc_tvm.schedules.operators.patches import padded_copy
 from nnc_tvm.schedules.quantization import FloatClamp
 from nnc_tvm.schedules.rule import Choose, Stage
-from nnc_tvm.schedules.rules.vectorize import vectorize_tile
+from nnc_tvm.schedules.rules.input_patches import padded_copy
 
 Expr = Any
+EXACT_IN_FLOAT = 1 << 24  # integers up to here are float32 values
 
 
-def windows(operator: Any, dilation: tuple[int, int], value: float) -> tuple[list[Stage], Any, tuple[int, int, int]]:
-    """(the padding stage or none, the placeholder the pooling reads, its shape): rows flattened over columns and channels."""
+def windows(operator: MaxPool2d | AveragePool2d, dilation: tuple[int, int], border: float) -> tuple[tuple[Stage, ...], Any]:
+    """(the stage that surrounds the image with `border`, or none; the placeholder (N, H, W, C) that the pooling reads)."""
     n, h, w, c = operator.inputs[0].shape
     dtype = operator.inputs[0].dtype
     _, oh, ow, _ = operator.output.shape
     (kh, kw), (sh, sw), (top, left, _, _) = operator.kernel, operator.strides, operator.padding
     rows, columns = (oh - 1) * sh + (kh - 1) * dilation[0] + 1, (ow - 1) * sw + (kw - 1) * dilation[1] + 1
-    shape = (n, h, w * c)
-    if not any(operator.padding) and rows <= h and columns <= w:
-        return [], te.placeholder(shape, dtype, name="x"), shape
-    shape = (n, rows, columns * c)
-    copy = padded_copy((n, h, w * c), shape, top, left * c, value, (dtype, dtype), 16 if dtype == "int8" else 4)
-    return [Stage(copy, (0,), (), TensorType(shape, dtype), "pad")], te.placeholder(shape, dtype, name="x"), shape
+    if not any(operator.padding):
+        return (), te.placeholder((n, h, w, c), dtype, name="x")
+    copy = padded_copy((n, h, w * c), (rows, columns * c), top, left * c, border, n * rows * columns * c, (dtype, dtype))
+    return (Stage(copy, (0,), (), TensorType((n, rows, columns, c), dtype), "pad"),), te.placeholder((n, rows, columns, c), dtype, name="x")
 
 
-def max_pool_stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+def max_pool(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
     """The rule for MaxPool2d."""
     if not isinstance(operator, MaxPool2d):
         return None
-    dtype, c = operator.output.dtype, operator.output.shape[3]
-    lowest = -128 if dtype == "int8" else -math.inf
-    made, x, _ = windows(operator, operator.dilation, lowest)
+    dtype = operator.output.dtype
+    made, x = windows(operator, operator.dilation, -128 if dtype == "int8" else -math.inf)
     (kh, kw), (sh, sw), (dh, dw) = operator.kernel, operator.strides, operator.dilation
     rh, rw = te.reduce_axis((0, kh), "kh"), te.reduce_axis((0, kw), "kw")
-    acc = te.compute(operator.output.shape, lambda b, i, j, o: te.max(x[b, i * sh + rh * dh, (j * sw + rw * dw) * c + o], axis=[rh, rw]), name="accumulate")
-    y = te.compute(operator.output.shape, lambda *i: clamp(acc(*i), operator.low, operator.high, dtype), name="epilogue")
-    sch = apply(s_tir.Schedule(te.create_prim_func([x, y])), c, target.vector_bytes // (1 if dtype == "int8" else 4))
-    return (*made, Stage(sch.mod["main"], (-1,) if made else (0,), (), operator.output, "max_pool"))
+    largest = te.compute(operator.output.shape, lambda b, i, j, c: te.max(x[b, i * sh + rh * dh, j * sw + rw * dw, c], axis=[rh, rw]), name="accumulate")
+    y = te.compute(operator.output.shape, lambda *i: clamp(largest(*i), operator.low, operator.high, dtype), name="epilogue")
+    function = apply(s_tir.Schedule(te.create_prim_func([x, y])), target.vector_bytes if dtype == "int8" else target.vector_bytes // 4, choose).mod["main"]
+    return (*made, Stage(function, (-1,) if made else (0,), (), operator.output, "max pool"))
 
 
-def divide_half_away(acc: Expr, count: Expr) -> Expr:
-    """acc / count, halves away from zero; int32."""
-    half = tirx.truncdiv(count, const(2, "int32"))
-    return tirx.truncdiv(acc + tirx.Select(acc > const(0, "int32"), half, const(0, "int32") - half), count)
+def divide_half_away(acc: Expr, count: Expr, largest: int) -> Expr:
+    """acc / count in int32, halves away from zero; |acc| + count / 2 <= largest.
+
+    CPUs have no vector division of integers. In float32 the quotient a / b of integers below 2^24 truncates to the right one: where b
+    does not divide a, it is at least 1 / b away from the next integer, and 1 / b > 2^-24 a / b.
+    """
+    half = count >> const(1, "int32")
+    numerator = acc + tirx.Select(acc < const(0, "int32"), const(0, "int32") - half, half)
+    if largest >= EXACT_IN_FLOAT:
+        return tirx.truncdiv(numerator, count)
+    # truncated as a float first: TVM's analyzer mistakes the bounds of a float division for those of an integer one
+    return tirx.trunc(numerator.astype("float32") / count.astype("float32")).astype("int32")
 
 
-def average_pool_stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+def average_pool(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
     """The rule for AveragePool2d."""
     if not isinstance(operator, AveragePool2d):
         return None
-    n, oh, ow, c = operator.output.shape
-    x_dtype = operator.inputs[0].dtype
-    acc_dtype = "int32" if x_dtype == "int8" else "float32"
-    made, x, _ = windows(operator, (1, 1), operator.input_zero_point)
-    counts = window_counts(operator)
-    epilogue = operator.epilogue
-    constants = [("count", counts.astype(acc_dtype))] if epilogue is None or isinstance(epilogue, FloatClamp) else epilogue_constants(epilogue, oh * ow)
-    parameters = [te.placeholder(v.shape, str(v.dtype), name=name) for name, v in constants]
-    (kh, kw), (sh, sw), z = operator.kernel, operator.strides, const(operator.input_zero_point, acc_dtype)
+    shape, epilogue = operator.output.shape, operator.epilogue
+    positions, width = shape[1] * shape[2], shape[2]
+    acc_dtype = "int32" if operator.inputs[0].dtype == "int8" else "float32"
+    made, x = windows(operator, (1, 1), operator.input_zero_point)
+    by_count = epilogue is None or isinstance(epilogue, FloatClamp)
+    constants = [window_counts(operator).astype(acc_dtype)] if by_count else [values for _, values in epilogue_constants(epilogue, positions)]
+    parameters = [te.placeholder(v.shape, str(v.dtype), name=f"parameter{k}") for k, v in enumerate(constants)]
+    (kh, kw), (sh, sw), zero_point = operator.kernel, operator.strides, const(operator.input_zero_point, acc_dtype)
     rh, rw = te.reduce_axis((0, kh), "kh"), te.reduce_axis((0, kw), "kw")
-    acc = te.compute((n, oh, ow, c), lambda b, i, j, o: te.sum(x[b, i * sh + rh, (j * sw + rw) * c + o].astype(acc_dtype) - z, axis=[rh, rw]), name="accumulate")
+    acc = te.compute(shape, lambda b, i, j, c: te.sum(x[b, i * sh + rh, j * sw + rw, c].astype(acc_dtype) - zero_point, axis=[rh, rw]), name="accumulate")
 
-    def finish(b: Expr, i: Expr, j: Expr, o: Expr) -> Expr:
-        value, position = acc[b, i, j, o], i * ow + j
+    def element(b: Expr, i: Expr, j: Expr, c: Expr) -> Expr:
+        at = [p[i * width + j] for p in parameters]
         if epilogue is None:
-            return clamp(divide_half_away(value, parameters[0][position]) + z, operator.low, operator.high, "int32").astype("int8")
+            mean = divide_half_away(acc[b, i, j, c], at[0], 256 * kh * kw)
+            return clamp(mean + zero_point, operator.low, operator.high, "int32").astype("int8")
         if isinstance(epilogue, FloatClamp):
-            return apply_epilogue(epilogue, value / parameters[0][position], [])
-        return apply_epilogue(epilogue, value, [p[position] for p in parameters])
+            return apply_epilogue(epilogue, acc[b, i, j, c] / at[0], [])
+        return apply_epilogue(epilogue, acc[b, i, j, c], at)
 
-    y = te.compute((n, oh, ow, c), finish, name="epilogue")
-    sch = apply(s_tir.Schedule(te.create_prim_func([x, *parameters, y])), c, target.vector_bytes // 4)
-    return (*made, Stage(sch.mod["main"], (-1,) if made else (0,), tuple(v for _, v in constants), operator.output, "average_pool"))
+    y = te.compute(shape, element, name="epilogue")
+    function = apply(s_tir.Schedule(te.create_prim_func([x, *parameters, y])), 64 // 4 if acc_dtype == "int32" else target.vector_bytes // 4, choose).mod["main"]
+    return (*made, Stage(function, (-1,) if made else (0,), tuple(constants), operator.output, "average pool"))
 
 
 def window_counts(operator: AveragePool2d) -> np.ndarray:
-    """How many elements each window averages, int32 (OH * OW,)."""
+    """int32 (OH * OW,): how many elements each mean is over."""
     _, h, w, _ = operator.inputs[0].shape
     _, oh, ow, _ = operator.output.shape
     if operator.count_include_pad:
         return np.full(oh * ow, math.prod(operator.kernel), np.int32)
-    per_axis = []
+    inside = []
     for axis, (extent, out) in enumerate(((h, oh), (w, ow))):
         first = np.arange(out) * operator.strides[axis] - operator.padding[axis]
-        per_axis.append(np.minimum(first + operator.kernel[axis], extent) - np.maximum(first, 0))
-    return np.outer(*per_axis).reshape(-1).astype(np.int32)
+        inside.append(np.minimum(first + operator.kernel[axis], extent) - np.maximum(first, 0))
+    return np.outer(*inside).reshape(-1).astype(np.int32)
 
 
-def mean_stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+def mean(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
     """The rule for Mean."""
     if not isinstance(operator, Mean):
         return None
-    shape, dtype = operator.inputs[0].shape, operator.inputs[0].dtype
+    shape, dtype, reduced = operator.inputs[0].shape, operator.inputs[0].dtype, {axis % len(operator.inputs[0].shape) for axis in operator.axes}
     acc_dtype = "int32" if dtype == "int8" else "float32"
-    kept = [i for i in range(len(shape)) if i not in operator.axes]
-    out = tuple(shape[i] for i in kept) or (1,)
+    kept = [axis for axis in range(len(shape)) if axis not in reduced]
+    extents = tuple(shape[axis] for axis in kept) or (1,)
     x = te.placeholder(shape, dtype, name="x")
-    axes = [te.reduce_axis((0, shape[i]), f"r{i}") for i in operator.axes]
-    z, count = const(operator.input_zero_point, acc_dtype), math.prod(shape[i] for i in operator.axes)
+    axes = {axis: te.reduce_axis((0, shape[axis]), f"r{axis}") for axis in sorted(reduced)}
+    zero_point, count = const(operator.input_zero_point, acc_dtype), math.prod(shape[axis] for axis in reduced)
+
+    def total(*index: Expr) -> Expr:
+        at = {**dict(zip(kept, index, strict=False)), **axes}
+        return te.sum(x[tuple(at[axis] for axis in range(len(shape)))].astype(acc_dtype) - zero_point, axis=list(axes.values()))
 
     def element(*index: Expr) -> Expr:
-        at: list[Expr] = [None] * len(shape)
-        for i, v in zip(kept, index, strict=False):
-            at[i] = v
-        for i, r in zip(operator.axes, axes, strict=True):
-            at[i] = r
-        return te.sum(x[tuple(at)].astype(acc_dtype) - z, axis=axes)
+        value = acc(*index)
+        return inline_epilogue(operator.epilogue, value / const(count, "float32") if isinstance(operator.epilogue, FloatClamp) else value)
 
-    acc = te.compute(out, element, name="accumulate")
-    constants = epilogue_constants(operator.epilogue, 1)
-    parameters = [const(v[0].item(), str(v.dtype)) for _, v in constants]
-    float_form = isinstance(operator.epilogue, FloatClamp)
-    y = te.compute(out, lambda *i: apply_epilogue(operator.epilogue, acc(*i) / const(count, "float32") if float_form else acc(*i), parameters), name="epilogue")
-    sch = s_tir.Schedule(te.create_prim_func([x, y]))
-    if len(shape) - 1 in kept:
-        apply(sch, out[-1], target.vector_bytes // 4)
-    else:
-        sch.set_scope(sch.get_sblock("accumulate"), 0, "local")
-        sch.reverse_compute_at(sch.get_sblock("epilogue"), sch.get_loops(sch.get_sblock("accumulate"))[len(out) - 1])
-    return (Stage(sch.mod["main"], (0,), (), operator.output, "mean"),)
+    acc = te.compute(extents, total, name="accumulate")
+    y = te.compute(extents, element, name="epilogue")
+    lanes = 1 if len(shape) - 1 in reduced else 64 // 4 if acc_dtype == "int32" else target.vector_bytes // 4
+    function = apply(s_tir.Schedule(te.create_prim_func([x, y])), lanes, choose).mod["main"]
+    return (Stage(function, (0,), (), operator.output, "mean"),)
 
 
-def apply(sch: s_tir.Schedule, channels: int, lanes: int) -> s_tir.Schedule:
-    """Blocks of channels outermost but for the pixels; the window is reduced in registers."""
+def apply(sch: s_tir.Schedule, lanes: int, choose: Choose) -> s_tir.Schedule:
+    """A vector of channels at a time: reduced in registers, then finished. lanes 1: the channels are among what is reduced."""
     accumulate, epilogue = sch.get_sblock("accumulate"), sch.get_sblock("epilogue")
     sch.set_scope(accumulate, 0, "local")
-    loops = sch.get_loops(accumulate)
-    spatial = len(sch.get_loops(epilogue))
-    block = next((v for v in (lanes * 2, lanes, 4) if channels % v == 0), 1)
-    outer, inner = sch.split(loops[spatial - 1], [None, block])
-    sch.reorder(*loops[:spatial - 1], outer, *loops[spatial:], inner)
+    loops, count = sch.get_loops(accumulate), len(sch.get_loops(epilogue))
+    channels = loops[count - 1]
+    extent = int(sch.get(channels).extent)
+    lanes = min(choose("lanes", [lanes // 2, lanes, lanes * 2], lanes), 1 << (extent.bit_length() - 1)) if lanes > 1 else 1
+    outer, vector = sch.split(channels, [None, lanes])
+    sch.reorder(*loops[:count - 1], outer, *loops[count:], vector)
     sch.reverse_compute_at(epilogue, outer)
-    if block > 1:
-        sch.vectorize(inner)
-    init = sch.decompose_reduction(accumulate, loops[spatial])
-    if block > 1:
-        vectorize_tile(sch, init, block)
-        vectorize_tile(sch, epilogue, block)
+    if extent % lanes:
+        sch.annotate(outer, "pragma_loop_partition_hint", 1)
+    if lanes > 1:
+        sch.vectorize(vector)
+    init = sch.decompose_reduction(accumulate, loops[count])
+    if lanes > 1:
+        sch.vectorize(sch.get_loops(init)[-1])
+        sch.vectorize(sch.get_loops(epilogue)[-1])
     return sch
