@@ -33,7 +33,8 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
 
     total = te.compute((rows,), lambda i: te.sum(_rounded_q19(term(i, r2)) if fixed else term(i, r2), axis=r2), name="total")
 
-    scale = te.compute((rows,), lambda i: reciprocal(total[i]), name="scale") if fixed else None
+    steps = reciprocal_steps(total, rows) if fixed else []
+    scale = steps[-1] if fixed else total
 
     def finish(i: Expr, k: Expr) -> Expr:
         if isinstance(operator, FixedSoftmax):
@@ -46,7 +47,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     y = te.compute((rows, columns), finish, name="y")
     sch = s_tir.Schedule(te.create_prim_func([x, table, y]))
     row = sch.get_loops(sch.get_sblock("y"))[0]
-    for name in ("scale", "total", "largest") if fixed else ("total", "largest"):
+    for name in (*(step.op.name for step in reversed(steps)), "total", "largest"):
         sch.compute_at(sch.get_sblock(name), row)
         sch.set_scope(sch.get_sblock(name), 0, "local")
     return (Stage(sch.mod["main"], (0,), (table_values,), operator.output, "softmax", may_overwrite=()),)
@@ -69,15 +70,26 @@ def leading_zeros(value: Expr) -> Expr:
     return tirx.call_llvm_pure_intrin("int32", "llvm.ctlz", value, const(False, "bool"))
 
 
-def reciprocal(total: Expr) -> Expr:
-    """1 / total in Q0.31 without its power of two, by Newton's iteration as gemmlowp's GetReciprocal; int32 for Q12.19 total > 0."""
-    shifted = (total.astype("int64") << leading_zeros(total).astype("int64")) - const(1 << 31, "int64")
-    half = ((shifted + const(1 << 31, "int64")) >> const(1, "int64")).astype("int32")
-    x = const(NEWTON_48_17, "int32") + high_multiply(half, const(NEWTON_32_17, "int32"))
-    for _ in range(3):
-        error = const(1 << 29, "int32") - high_multiply(half, x)
-        x = x + saturated_double(saturated_double(high_multiply(x, error)))
-    return saturated_double(x)
+def reciprocal_steps(total: Any, rows: int) -> list[Any]:
+    """1 / total in Q0.31 without its power of two, by Newton's iteration as gemmlowp's GetReciprocal; int32 for Q12.19 total > 0.
+
+    Each iterate is a tensor of its own: written as one expression it would hold its first step 4^3 times, and TVM takes minutes.
+    """
+
+    def half(i: Expr) -> Expr:
+        shifted = (total[i].astype("int64") << leading_zeros(total[i]).astype("int64")) - const(1 << 31, "int64")
+        return ((shifted + const(1 << 31, "int64")) >> const(1, "int64")).astype("int32")
+
+    halves = te.compute((rows,), half, name="half")
+    def newton(x: Any, k: int) -> list[Any]:
+        error = te.compute((rows,), lambda i: const(1 << 29, "int32") - high_multiply(halves[i], x[i]), name=f"error_{k}")
+        return [error, te.compute((rows,), lambda i: x[i] + saturated_double(saturated_double(high_multiply(x[i], error[i]))), name=f"newton_{k}")]
+
+    steps = [halves, te.compute((rows,), lambda i: const(NEWTON_48_17, "int32") + high_multiply(halves[i], const(NEWTON_32_17, "int32")), name="newton_0")]
+    for k in (1, 2, 3):
+        steps += newton(steps[-1], k)
+    x = steps[-1]
+    return [*steps, te.compute((rows,), lambda i: saturated_double(x[i]), name="scale")]
 
 
 def saturated_double(x: Expr) -> Expr:
