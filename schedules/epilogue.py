@@ -38,17 +38,16 @@ def requantize(epilogue: Epilogue, acc: Expr, parameters: list[Expr], arithmetic
     raise TypeError(type(epilogue))
 
 
-def finish(epilogue: Epilogue, value: Expr) -> Expr:
-    """The output element for a result of `requantize`: clamp(value + zero_point, low, high) in int16, which cannot overflow."""
+def finish(epilogue: Epilogue, value: Expr, arithmetic: Arithmetic) -> Expr:
+    """The output element for a result of `requantize`: clamp(value + zero_point, low, high) as int8; floats are final."""
     if isinstance(epilogue, ScaleToFloat | FloatClamp):
         return value
-    centred = clamp(value, epilogue.low - epilogue.zero_point, epilogue.high - epilogue.zero_point, "int16")
-    return (centred + const(epilogue.zero_point, "int16")).astype("int8")
+    return arithmetic.to_int8(value, epilogue.zero_point, epilogue.low, epilogue.high)
 
 
 def apply_epilogue(epilogue: Epilogue, acc: Expr, parameters: list[Expr]) -> Expr:
     """The output element for the accumulator `acc`."""
-    return finish(epilogue, requantize(epilogue, acc, parameters, PORTABLE))
+    return finish(epilogue, requantize(epilogue, acc, parameters, PORTABLE), PORTABLE)
 
 
 def spread(values: np.ndarray, channels: int, count: int) -> np.ndarray:
@@ -123,6 +122,20 @@ class Arithmetic:
         """float32 rounded half to even and saturated to int16."""
         # clamped before rounding: the bounds are integers, so the result is the same and the conversion to int32 cannot overflow
         return tirx.nearbyint(clamp(value, -(2**15), 2**15 - 1, "float32")).astype("int32").astype("int16")
+
+
+    def to_int8(self, value: Expr, zero_point: int, low: int, high: int) -> Expr:
+        """clamp(value + zero_point, low, high) for int16 values; the sum is not formed where it would overflow."""
+        return (clamp(value, low - zero_point, high - zero_point, "int16") + const(zero_point, "int16")).astype("int8")
+
+
+class SaturatingArithmetic(Arithmetic):
+    """For CPUs that saturate when they add and narrow: LLVM has instructions for both."""
+
+    def to_int8(self, value: Expr, zero_point: int, low: int, high: int) -> Expr:
+        total = tirx.call_llvm_pure_intrin("int16", "llvm.sadd.sat", value, const(zero_point, "int16")) if zero_point else value
+        narrow = clamp(total, -128, 127, "int16").astype("int8")
+        return clamp(narrow, low if low > -128 else -math.inf, high if high < 127 else math.inf, "int8")
 
 
 PORTABLE = Arithmetic()

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
+from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
+from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic, clamp
 from nnc_tvm.schedules.isa import DotProduct, Tile
+
+
+class Avx2Arithmetic(SaturatingArithmetic):
+    """Eight lanes at a time."""
+
+    def round_to_int16(self, value: Expr) -> Expr:
+        # too large a value would become -2^31; too small a one does, and saturates as it should
+        bounded = clamp(value, -math.inf, 2**15 - 1, "float32")
+        return self.to_int16(tirx.call_llvm_pure_intrin("int32", "llvm.x86.avx.cvt.ps2dq.256", bounded))
 
 
 def emit_pmaddwd(tile: Tile, x: Any, w: Any, acc: Any) -> None:
@@ -27,13 +39,18 @@ def emit_fma(tile: Tile, x: Any, w: Any, acc: Any) -> None:
         T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 8)])
 
 
-TILES = {1: 12, 2: 6, 3: 4, 4: 2, 6: 1, 8: 1}  # of 16 registers
+ARITHMETIC = Avx2Arithmetic()
+TILES = {1: 12, 2: 6, 3: 3, 4: 2, 6: 1, 8: 1}  # of 16 registers
 
-PMADDWD = DotProduct("pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1), emit=emit_pmaddwd,
-                     weight_low=-128, weight_high=127)
-PMADDWD_16 = DotProduct("pmaddwd_16", frozenset({"avx2"}), "int16", "int16", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1.1), emit=emit_pmaddwd,
-                        weight_low=-(2**15), weight_high=2**15 - 1)
-FMA = DotProduct("fma", frozenset({"avx2", "fma"}), "float32", "float32", "float32", lanes=8, depth=1, tiles=TILES, cost=(1, 1, 1), emit=emit_fma)
+PMADDWD = DotProduct(
+    "pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1), emit=emit_pmaddwd, weight_low=-128,
+    weight_high=127, arithmetic=ARITHMETIC)
+PMADDWD_16 = DotProduct(
+    "pmaddwd_16", frozenset({"avx2"}), "int16", "int16", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1.1), emit=emit_pmaddwd, weight_low=-(2**15),
+    weight_high=2**15 - 1, arithmetic=ARITHMETIC)
+FMA = DotProduct(
+    "fma", frozenset({"avx2", "fma"}), "float32", "float32", "float32", lanes=8, depth=1, tiles={**TILES, 3: 4}, cost=(1, 1, 1), emit=emit_fma,
+    arithmetic=ARITHMETIC)
 
 INTEGER = (PMADDWD, PMADDWD_16)
 FLOAT = (FMA,)

@@ -8,7 +8,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Arithmetic, Expr
+from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic
 from nnc_tvm.schedules.isa import DotProduct, Tile
 
 
@@ -16,7 +16,7 @@ def neon(name: str, dtype: str, *operands: Expr) -> Expr:
     return tirx.call_llvm_pure_intrin(dtype, "llvm.aarch64.neon." + name, *operands)
 
 
-class NeonArithmetic(Arithmetic):
+class NeonArithmetic(SaturatingArithmetic):
     """Source of the sequence: gemmlowp's fixedpoint_neon.h."""
 
     def high_multiply(self, a: Expr, b: Expr) -> Expr:

@@ -13,14 +13,16 @@ from functools import singledispatch
 from typing import Any
 
 import numpy as np
-from tvm import s_tir, te
+import tvm_ffi
+from tvm import s_tir, te, tirx
+from tvm.s_tir.stmt import SBlock
 
 from nnc_tvm.schedules.epilogue import epilogue_constants, finish, requantize
 from nnc_tvm.schedules.intrin import avx2, neon
 from nnc_tvm.schedules.intrin.tile import tile_step
 from nnc_tvm.schedules.operators import Conv2d, Dense, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
-from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, instructions, make_plan, round_up
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, instructions, make_plan, round_up, store_width, x_layout
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 
 TABLES = {"int8": (avx2.INTEGER, neon.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT)}
@@ -39,13 +41,15 @@ def _(operator: Conv2d) -> Contraction:
         pixels = math.prod(image[:3])
         image, out = (1, 1, pixels, image[3]), (1, 1, pixels, out[3])
     return Contraction(image, out, operator.weight, centred_bias(operator), operator.epilogue, operator.input_zero_point,  # type: ignore[arg-type]
+                       operator.inputs[0].dtype,
                        operator.strides, operator.padding, operator.dilation, operator.groups)
 
 
 @contraction_of.register
 def _(operator: Dense) -> Contraction:
     (m, k), o = operator.inputs[0].shape, operator.output.shape[1]
-    return Contraction((1, 1, m, k), (1, 1, m, o), operator.weight.reshape(o, 1, 1, k), centred_bias(operator), operator.epilogue, operator.input_zero_point)
+    return Contraction((1, 1, m, k), (1, 1, m, o), operator.weight.reshape(o, 1, 1, k), centred_bias(operator), operator.epilogue, operator.input_zero_point,
+                       operator.inputs[0].dtype)
 
 
 def centred_bias(operator: Conv2d | Dense) -> np.ndarray:
@@ -61,16 +65,15 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     c = contraction_of(operator)
     if c is None:
         return None
-    x_dtype = operator.inputs[0].dtype
-    plan = make_plan(c, instructions(TABLES[x_dtype], target.features), choose)
+    plan = make_plan(c, instructions(TABLES[c.x_dtype], target.features), choose)
     if plan is None:
         return None
     isa, tile = plan.isa, plan.tile
-    rows, row, elements, copied = x_layout(c, plan, x_dtype)
+    rows, row, elements, copied = x_layout(c, isa, tile.pixels)
     made: list[Stage] = []
     if copied:
         n, h, w, channels = c.image
-        copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, elements, (x_dtype, isa.x_dtype))
+        copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, elements, (c.x_dtype, isa.x_dtype))
         made.append(Stage(copy, (0,), (), TensorType((elements,), isa.x_dtype), "pad"))
     padded_channels = round_up(c.group_channels, plan.block)
     parameters = [("bias", c.bias), *epilogue_constants(c.epilogue, c.out[3])]
@@ -81,20 +84,6 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     made.append(Stage(schedule.mod["main"], (-1,) if copied else (0,), (packed, *(values for _, values in constants)), operator.output,
                       f"{isa.name} {tile.pixels}x{plan.block}"))
     return tuple(made)
-
-
-def x_layout(c: Contraction, plan: Plan, x_dtype: str) -> tuple[int, int, int, bool]:
-    """(rows, elements of a row, elements in all, whether it is a copy) of the image that the kernel reads."""
-    n, h, w, channels = c.image
-    _, oh, ow, _ = c.out
-    (sh, sw), (dh, dw), (kh, kw) = c.strides, c.dilation, c.weight.shape[1:3]
-    runs, _ = c.runs
-    rows, width = (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1
-    # of the last row: all that its tiles read, pixels and elements that do not count included
-    last = ((round_up(ow, plan.tile.pixels) - 1) * sw + (runs - 1) * dw) * channels + (c.groups - 1) * c.weight.shape[3] + plan.run_depth
-    if not any(c.padding) and plan.isa.x_dtype == x_dtype and ((n - 1) * h + rows - 1) * w * channels + last <= n * h * w * channels:
-        return h, w * channels, n * h * w * channels, False
-    return rows, width * channels, (n * rows - 1) * width * channels + max(last, width * channels), True
 
 
 def per_group(values: np.ndarray, groups: int, padded: int) -> np.ndarray:
@@ -112,11 +101,6 @@ def pack_weights(c: Contraction, plan: Plan, padded_channels: int) -> np.ndarray
     outer, lanes, inner = isa.weight_shape
     cut = full.reshape(c.groups, -1, plan.tile.vectors, lanes, weight.shape[2], runs, plan.run_depth // isa.depth, outer, inner)
     return np.ascontiguousarray(cut.transpose(0, 1, 4, 5, 6, 2, 7, 3, 8))
-
-
-def store_width(c: Contraction, plan: Plan) -> int:
-    """How many channels are stored at once: a vector never straddles the end of a tile or of a group's channels."""
-    return math.gcd(c.group_channels, plan.block, 16)
 
 
 def kernel(c: Contraction, plan: Plan, layout: tuple[int, int, int], packed: tuple[int, ...], constants: list[tuple[str, np.ndarray]]) -> Any:
@@ -138,10 +122,26 @@ def kernel(c: Contraction, plan: Plan, layout: tuple[int, int, int], packed: tup
 
     padded = (n, oh, round_up(ow, plan.tile.pixels), c.groups, round_up(c.group_channels, block))
     acc = te.compute(padded, lambda *i: te.sum(product(*i), axis=[rh, rj, rr]), name="accumulate")
-    value = te.compute(padded, lambda b, i, j, g, o: requantize(c.epilogue, acc[b, i, j, g, o] + bias[g, o], [p[g, o] for p in rest], isa.arithmetic), name="requantize")
-    w = store_width(c, plan)
-    y = te.compute((n, oh, ow, c.groups, c.group_channels // w, w), lambda b, i, j, g, o, k: finish(c.epilogue, value[b, i, j, g, o * w + k]), name="finish")
-    return te.create_prim_func([x, weights, bias, *rest, y])
+    value = te.compute(padded, lambda b, i, j, g, o: requantize(c.epilogue, acc[b, i, j, g, o], [p[g, o] for p in rest], isa.arithmetic), name="requantize")
+    w = store_width(c, plan.block)
+    y = te.compute((n, oh, ow, c.groups, c.group_channels // w, w), lambda b, i, j, g, o, k: finish(c.epilogue, value[b, i, j, g, o * w + k], isa.arithmetic), name="finish")
+    return start_at_bias(te.create_prim_func([x, weights, bias, *rest, y]))
+
+
+def start_at_bias(function: Any) -> Any:
+    """`function` with the sum started at its third parameter instead of 0: TE cannot say so."""
+    bias = function.params[2]
+
+    def replace(block: SBlock) -> SBlock:
+        if block.init is None:
+            return block
+        indices = block.init.indices
+        init = tirx.BufferStore(block.init.buffer, bias[indices[3], indices[4]], indices)
+        # the reads stay as they are: the sum itself, which instructions are matched with, does not read the bias
+        return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, block.body, init, block.alloc_buffers, block.match_buffers, block.annotations)
+
+    body = tvm_ffi.structural_map(function.body, (SBlock, replace))
+    return tirx.PrimFunc(function.params, body, function.ret_type, attrs=function.attrs)
 
 
 def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_tir.Schedule:
@@ -155,13 +155,14 @@ def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_
     o0, o1 = sch.split(o, [None, plan.block])
     step = tile.steps * isa.depth
     r0, *r1 = sch.split(rr, [None, step]) if step > 1 else [rr]  # a loop of one turn would not match the step's description
-    # whether a tile's weights or its pixels stay in the cache
-    weights_stay = choose("weights_stay", [False, True], False)
+    # The weights of a block stay in the cache while the pixels pass. LLVM unrolls short reductions and hoists what stays out of the inner
+    # loop, more than fits the registers: weights come back from the stack as from memory, pixels would lose their use by element.
+    weights_stay = choose("weights_stay", [False, True], True)
     outer = [b, g, o0, i, j0] if weights_stay else [b, i, j0, g, o0]
     sch.reorder(*outer, rh, rj, r0, j1, o1, *r1)
     sch.reverse_compute_at(requantized, outer[-1])
     sch.reverse_compute_at(finished, outer[-1])
-    if store_width(c, plan) == 1 < c.group_channels:  # the last channels are stored one by one: in a loop of their own, without conditions in the others
+    if store_width(c, plan.block) == 1 < c.group_channels:  # the last channels are stored one by one: in a loop of their own, without conditions in the others
         sch.annotate(o0, "pragma_loop_partition_hint", 1)
     init = sch.decompose_reduction(accumulate, rh)
     sch.transform_layout(accumulate, ("write", 0), lambda b, i, j, g, o: [b, i, g, j // isa.rows, o // lanes, j % isa.rows * lanes + o % lanes])
@@ -169,7 +170,7 @@ def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_
     vectorize_tile(sch, sch.get_loops(init)[len(outer):], lanes)
     vectorize_tile(sch, sch.get_loops(requantized)[len(outer):], isa.rows * lanes)
     stores = sch.get_loops(finished)[len(outer):]
-    if store_width(c, plan) > 1:
+    if store_width(c, plan.block) > 1:
         sch.vectorize(stores.pop())
     for loop in stores:
         sch.unroll(loop)

@@ -27,6 +27,7 @@ class Contraction:
     bias: np.ndarray
     epilogue: Epilogue
     border: float
+    x_dtype: str
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
@@ -66,9 +67,34 @@ def round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-LOOP_COST = 3.0  # instructions of one turn of the innermost loop besides the step itself
-EPILOGUE_COST = 12.0  # instructions per accumulator vector, from zeroing to storing
+def x_layout(c: Contraction, isa: DotProduct, pixels: int) -> tuple[int, int, int, bool]:
+    """(rows, elements of a row, elements in all, whether it is a copy) of the image that a kernel with tiles of `pixels` reads.
+
+    It is a copy where there is a border, where the instruction wants another type, or where the last tile would read beyond the image.
+    """
+    n, h, w, channels = c.image
+    _, oh, ow, _ = c.out
+    (sh, sw), (dh, dw), (kh, kw) = c.strides, c.dilation, c.weight.shape[1:3]
+    runs, run = c.runs
+    rows, width = (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1
+    # of the last row: all that its tiles read, pixels and elements that do not count included
+    last = ((round_up(ow, pixels) - 1) * sw + (runs - 1) * dw) * channels + (c.groups - 1) * c.weight.shape[3] + round_up(run, isa.depth)
+    if not any(c.padding) and isa.x_dtype == c.x_dtype and ((n - 1) * h + rows - 1) * w * channels + last <= n * h * w * channels:
+        return h, w * channels, n * h * w * channels, False
+    return rows, width * channels, (n * rows - 1) * width * channels + max(last, width * channels), True
+
+
+# estimated instructions
+TURN_COST = 2.0  # of one turn of the innermost loop, besides the step itself
+EPILOGUE_COST = {1: 16.0, 2: 16.0, 4: 13.0, 8: 9.0, 16: 8.0}  # per accumulator vector, by how many channels are stored at once
 TILE_COST = 20.0
+COPY_COST = 0.2  # per element: a copy costs memory, too
+SHORT = 2  # turns of a reduction that LLVM unrolls whole; only half of the accumulators then leave it room
+
+
+def store_width(c: Contraction, block: int) -> int:
+    """How many channels are stored at once: a vector never straddles the end of a tile of `block` channels or of a group."""
+    return math.gcd(c.group_channels, block, 16)
 
 
 def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors: int) -> float:
@@ -76,30 +102,31 @@ def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors:
     runs, run = c.runs
     depths = math.ceil(run / isa.depth)
     steps = next(s for s in isa.steps if depths % s == 0)
-    accumulators = pixels // isa.rows * vectors
+    accumulators, block = pixels // isa.rows * vectors, vectors * isa.lanes
+    turns = depths // steps * runs * c.weight.shape[1] * parts
+    if turns <= SHORT and 2 * accumulators > max(v * p // isa.rows for v, p in isa.tiles.items()) + 8:
+        return math.inf
     multiply, load_x, load_w = isa.cost
-    step = accumulators * multiply + pixels * (load_x if steps > 1 or len(isa.steps) == 1 else 1.0) + vectors * load_w + LOOP_COST / steps
-    tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / pixels) * c.groups * math.ceil(c.group_channels / (vectors * isa.lanes))
-    return tiles * (step * depths * runs * c.weight.shape[1] * parts + accumulators * EPILOGUE_COST + TILE_COST)
+    step = accumulators * multiply + pixels * (load_x if steps > 1 or len(isa.steps) == 1 else 1.0) + vectors * load_w
+    tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / pixels) * c.groups * math.ceil(c.group_channels / block)
+    *_, elements, copied = x_layout(c, isa, pixels)
+    return tiles * (turns * (step * steps + TURN_COST) + accumulators * EPILOGUE_COST[store_width(c, block)] + TILE_COST) + copied * elements * COPY_COST
 
 
 def make_plan(c: Contraction, candidates: tuple[DotProduct, ...], choose: Choose) -> Plan | None:
     """The cheapest instruction and tile by `tile_cost`; None without candidates."""
-    if not candidates:
+    parts = {isa: isa.split(c.weight) for isa in candidates}
+    options = [(isa, p, v) for isa in candidates for v, most in isa.tiles.items() for p in range(isa.rows, min(most, round_up(c.out[2], isa.rows)) + 1, isa.rows)]
+    if not options:
         return None
-    parts = {isa.name: isa.split(c.weight) for isa in candidates}
-    width = {isa.name: round_up(c.out[2], isa.rows) for isa in candidates}
-    options = [(isa, p, v) for isa in candidates for v, most in isa.tiles.items() for p in range(isa.rows, min(most, width[isa.name]) + 1, isa.rows)]
-    costs = {(isa.name, p, v): tile_cost(c, isa, len(parts[isa.name]), p, v) for isa, p, v in options}
-    best = min(costs, key=lambda k: costs[k])
-    isa = next(i for i in candidates if i.name == best[0])
-    vectors = choose("vectors", list(isa.tiles), best[2])
-    most = min(isa.tiles[vectors], width[isa.name])
-    pixels = choose("pixels", list(range(isa.rows, most + 1, isa.rows)), min(best[1], most))
-    _, run = c.runs
-    depths = math.ceil(run / isa.depth)
-    steps = choose("steps", [s for s in isa.steps if depths % s == 0], next(s for s in isa.steps if depths % s == 0))
-    return Plan(isa, Tile(pixels, vectors, steps, c.strides[1] * c.image[3]), parts[isa.name], depths * isa.depth)
+    isa, pixels, vectors = min(options, key=lambda o: tile_cost(c, o[0], len(parts[o[0]]), o[1], o[2]))
+    vectors = choose("vectors", list(isa.tiles), vectors)
+    possible = list(range(isa.rows, min(isa.tiles[vectors], round_up(c.out[2], isa.rows)) + 1, isa.rows))
+    pixels = choose("pixels", possible, min(pixels, possible[-1]))
+    depths = math.ceil(c.runs[1] / isa.depth)
+    divisors = [s for s in isa.steps if depths % s == 0]
+    steps = choose("steps", divisors, divisors[0])
+    return Plan(isa, Tile(pixels, vectors, steps, c.strides[1] * c.image[3]), parts[isa], depths * isa.depth)
 
 
 def instructions(tables: Any, features: frozenset[str]) -> tuple[DotProduct, ...]:

@@ -15,10 +15,13 @@ def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, 
     n, h, r = shape
     rows, row = padded
     x_dtype, y_dtype = dtypes
-    copied_rows, copied = min(h, rows - top), min(r, row - left)
+    copied_rows, copied = max(0, min(h, rows - top)), max(0, min(r, row - left))
+    if not (copied_rows and copied):  # strides may reach the border only
+        top, left, copied_rows, copied = rows, 0, 0, 0
     # between the copied parts of two rows lies one run of border: the right one of the first and the left one of the second
     gap = row - copied
-    before, after = top * row + left, (rows - top - copied_rows) * row + gap - left
+    before = top * row + left
+    after = rows * row - before - max(0, copied_rows - 1) * row - copied
 
     @T.prim_func(s_tir=True)
     def copy(x: T.Buffer((n, h, r), x_dtype), y: T.Buffer((elements,), y_dtype)):
@@ -36,6 +39,6 @@ def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, 
                         for e in range(gap):
                             y[b * (rows * row) + (top + i) * row + left + copied + e] = T.Cast(y_dtype, value)
                 for e in range(after):
-                    y[b * (rows * row) + (top + copied_rows - 1) * row + left + copied + e] = T.Cast(y_dtype, value)
+                    y[b * (rows * row) + (rows * row - after) + e] = T.Cast(y_dtype, value)
 
     return copy
