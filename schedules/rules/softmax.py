@@ -8,7 +8,7 @@ import numpy as np
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules import fixed_point
-from nnc_tvm.schedules.epilogue import clamp, const, high_multiply, rounding_shift
+from nnc_tvm.schedules.epilogue import clamp, const, high_multiply
 from nnc_tvm.schedules.gemmlowp import NEWTON_32_17, NEWTON_48_17, exp_on_negative_values
 from nnc_tvm.schedules.operators import FixedSoftmax, Operator, TableSoftmax
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -34,12 +34,15 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     total = te.compute((rows,), lambda i: te.sum(_rounded_q19(term(i, r2)) if fixed else term(i, r2), axis=r2), name="total")
 
     steps = reciprocal_steps(total, rows) if fixed else []
-    scale = steps[-1] if fixed else total
+    scale, exponent = steps[-2:] if fixed else (total, total)
 
     def finish(i: Expr, k: Expr) -> Expr:
         if isinstance(operator, FixedSoftmax):
-            value = rounding_shift(high_multiply(term(i, k), scale[i]), const(12 + 31 - 8, "int32") - leading_zeros(total[i])) - const(128, "int32")
-            return clamp(value, -128, 127, "int32").astype("int8")
+            # the mask changes nothing: it tells TVM's simplifier, which takes a shift of unknown sign for anything, that the shift is not negative
+            shift = exponent[i].astype("int64") & const(63, "int64")
+            product = high_multiply(term(i, k), scale[i]).astype("int64")  # >= 0, so halves up are halves away from zero
+            rounded = (product + (const(1, "int64") << (shift - const(1, "int64")))) >> shift
+            return (te.min(rounded, const(255, "int64")).astype("int32") - const(128, "int32")).astype("int8")
         ratio = term(i, k).astype("float32") / total[i].astype("float32") * const(operator.scale, "float32")
         bounded = clamp(ratio, -128 - operator.zero_point, 127 - operator.zero_point, "float32")
         return (tirx.nearbyint(bounded).astype("int32") + const(operator.zero_point, "int32")).astype("int8")
@@ -54,8 +57,8 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
 
 
 def _rounded_q19(value: Expr) -> Expr:
-    """Q0.31 to Q12.19, halves away from zero (values are not negative)."""
-    return (value + const(1 << 11, "int32")) >> const(12, "int32")
+    """Q0.31 to Q12.19, halves away from zero (values are not negative); exp(0) is the largest int32, so nothing may be added first."""
+    return (value >> const(12, "int32")) + ((value >> const(11, "int32")) & const(1, "int32"))
 
 
 def exponentials_q31(operator: FixedSoftmax) -> np.ndarray:
@@ -71,7 +74,8 @@ def leading_zeros(value: Expr) -> Expr:
 
 
 def reciprocal_steps(total: Any, rows: int) -> list[Any]:
-    """1 / total in Q0.31 without its power of two, by Newton's iteration as gemmlowp's GetReciprocal; int32 for Q12.19 total > 0.
+    """1 / total for Q12.19 total > 0: the last two are its Q0.31 fraction (int32), by Newton's iteration as gemmlowp's GetReciprocal, and
+    the right shift that brings a product with it to units of 1/256.
 
     Each iterate is a tensor of its own: written as one expression it would hold its first step 4^3 times, and TVM takes minutes.
     """
@@ -89,7 +93,9 @@ def reciprocal_steps(total: Any, rows: int) -> list[Any]:
     for k in (1, 2, 3):
         steps += newton(steps[-1], k)
     x = steps[-1]
-    return [*steps, te.compute((rows,), lambda i: saturated_double(x[i]), name="scale")]
+    scale = te.compute((rows,), lambda i: saturated_double(x[i]), name="scale")
+    exponent = te.compute((rows,), lambda i: const(12 + 31 - 8, "int32") - leading_zeros(total[i]), name="exponent")
+    return [*steps, scale, exponent]
 
 
 def saturated_double(x: Expr) -> Expr:
