@@ -107,7 +107,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     acc = te.compute((n, padded_rows, padded_width, padded_out), lambda *i: te.sum(product(*i), axis=[rq, rw, re]), name="accumulate")
     bias_of, *rest = parameters
     value = te.compute(acc.shape, lambda *i: requantize(operator.epilogue, acc(*i) + bias_of[i[3]], [p[i[3]] for p in rest], isa.arithmetic), name="requantize")
-    y = te.compute((n, oh, ow, out), lambda *i: finish(operator.epilogue, value(*i)), name="finish")
+    y = te.compute((n, oh, ow, out), lambda *i: finish(operator.epilogue, value(*i), isa.arithmetic), name="finish")
     sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
     made.append(Stage(sch.mod["main"], (-1,) if made else (0,), (weight, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"))
     return tuple(made)
