@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +14,11 @@ from nnc_tvm.schedules.rule import Choose
 
 @dataclass(frozen=True, eq=False)
 class Contraction:
-    """A convolution or dense layer in the one form that the kernel knows; shapes, strides and padding as in Conv2d.
+    """A convolution, dense layer or matrix product in the one form that the kernel knows; shapes, strides and padding as in Conv2d.
 
     weight: (O, KH, KW, C / groups). bias: (O,) of the accumulator's dtype, the zero point's share already subtracted.
-    border: what lies outside the image.
+    border: what lies outside the image. own_weights: every image has weights (and biases) of its own, packed at run time.
+    row_terms: something is added to all channels of a pixel.
     """
 
     image: tuple[int, int, int, int]
@@ -32,6 +32,8 @@ class Contraction:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
     groups: int = 1
+    own_weights: bool = False
+    row_terms: bool = False
 
     @property
     def group_channels(self) -> int:
@@ -50,12 +52,23 @@ class Contraction:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """isa and tile; the weights as `parts` that the instruction takes; run_depth: elements of a run, rounded up to the depth."""
+    """isa and tile; the weights as `parts` that the instruction takes.
+
+    run_depth: elements of a run, rounded up to the depth. channels: of a group, rounded up to whole tiles.
+    packed_shape: of the weights in the order the loops read them:
+    (sets, tiles of channels, KH of all parts, runs, steps of a run, vectors, depth / group, lanes, group).
+    """
 
     isa: DotProduct
     tile: Tile
     parts: list[np.ndarray]
     run_depth: int
+    channels: int
+    packed_shape: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.isa.name} {self.tile.pixels}x{self.block}"
 
     @property
     def block(self) -> int:
@@ -126,9 +139,8 @@ def make_plan(c: Contraction, candidates: tuple[DotProduct, ...], choose: Choose
     depths = math.ceil(c.runs[1] / isa.depth)
     divisors = [s for s in isa.steps if depths % s == 0]
     steps = choose("steps", divisors, divisors[0])
-    return Plan(isa, Tile(pixels, vectors, steps, c.strides[1] * c.image[3]), parts[isa], depths * isa.depth)
-
-
-def instructions(tables: Any, features: frozenset[str]) -> tuple[DotProduct, ...]:
-    """The instructions of the tables that a CPU has."""
-    return tuple(isa for table in tables for isa in table if isa.features <= features)
+    tile = Tile(pixels, vectors, steps, c.strides[1] * c.image[3])
+    channels = round_up(c.group_channels, vectors * isa.lanes)
+    packed = (c.image[0] if c.own_weights else c.groups, channels // (vectors * isa.lanes), len(parts[isa]) * c.weight.shape[1], c.runs[0], depths, vectors,
+              *isa.weight_shape)
+    return Plan(isa, tile, parts[isa], depths * isa.depth, channels, packed)
