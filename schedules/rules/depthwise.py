@@ -18,7 +18,7 @@ from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.epilogue import const, epilogue_constants, finish, requantize
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
-from nnc_tvm.schedules.loops import vectorize, vectorize_parts
+from nnc_tvm.schedules.loops import vectorize_parts
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.input_patches import padded_copy
