@@ -20,11 +20,21 @@ from nnc_tvm.relay_passes.qdq import RANGES, dequantize, quantization_of, quanti
 from nnc_tvm.schedules.quantization import QuantParams
 
 Expr = Any
+UNSIGNED = "nnc.unsigned_activations"  # on "main" when the model's activations were uint8
 
 MOVEMENT = frozenset({
     "relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten", "relax.nn.max_pool2d", "relax.strided_slice",
     "relax.broadcast_to", "relax.flip", "relax.repeat", "relax.tile",
 })
+
+
+# movement that any element-wise function commutes with: the quantize goes first, next to the operator it belongs to
+RESHAPES = frozenset({"relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten", "relax.strided_slice"})
+
+
+def single_reader(r: Rebuilder, variable: Expr) -> bool:
+    """Whether nothing but `variable` reads what it quantizes."""
+    return r.graph.uses[r.graph.definitions[variable].args[0]] == 1
 
 
 def moved_constant(call: Expr, value: np.ndarray) -> np.ndarray | None:
@@ -54,6 +64,7 @@ class CanonicalizeQdq:
 
     def __init__(self) -> None:
         self.quantized: dict[Any, QuantParams] = {}
+        self.unsigned = False
 
     def remember(self, variable: Expr, q: QuantParams) -> Expr:
         self.quantized[variable] = q
@@ -96,7 +107,15 @@ class CanonicalizeQdq:
         if q is None:
             return expr
         target = shifted_to_int8(q)
+        self.unsigned |= q.dtype == "uint8"
+        value = constant(expr.args[0])
+        if value is not None and q.per_tensor:  # in float32, as run time would
+            integers = np.rint(value.astype(np.float32) / target.scale) + target.zero_point
+            return relax.const(np.clip(integers, *RANGES[target.dtype]).astype(target.dtype))
         inner = r.definition(expr.args[0])
+        if operator_name(inner) in RESHAPES and q.per_tensor and single_reader(r, variable):
+            moved = self.remember(r.emit(quantize(inner.args[0], target), variable.name + "_q"), target)
+            return self.remember(r.emit(call_with(inner, [moved, *inner.args[1:]]), variable.name), target)
         source = quantization_of(inner)
         if operator_name(inner) == "relax.dequantize" and source is not None and same_quantization(source, target) and not _is_constant(inner.args[0]):
             return inner.args[0]
@@ -173,4 +192,7 @@ def _is_constant(expr: Expr) -> bool:
 def canonicalize_qdq(module: tvm.IRModule) -> tvm.IRModule:
     """The pass: IRModule -> IRModule, the same meaning."""
     state = CanonicalizeQdq()
-    return rebuild(module, state.visit, state.finish)
+    rebuilt = rebuild(module, state.visit, state.finish)
+    if state.unsigned:
+        rebuilt["main"] = rebuilt["main"].with_attr(UNSIGNED, 1)
+    return rebuilt

@@ -16,8 +16,10 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites import MATCHERS, Match
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type, variables
 from nnc_tvm.relay_passes.movement import lower_movement
+from nnc_tvm.relay_passes.primitive import lower_primitive
 from nnc_tvm.relay_passes.program import Layer, Program, Value
 from nnc_tvm.relay_passes.qdq import quantization_of
+from nnc_tvm.schedules.operators.primitive import Primitive
 from nnc_tvm.schedules.quantization import Mode
 
 Expr = Any
@@ -80,13 +82,14 @@ class Lowering:
                 if isinstance(value, tvm.ir.Var) and variable in self.needed:
                     names[variable] = names[value]
                 continue
-            match = self.matches.get(variable) or lower_movement(self.graph, variable)
+            match = self.matches.get(variable) or lower_movement(self.graph, variable) or lower_primitive(self.graph, variable)
             if match is None:
                 raise Unsupported(f"'{variable.name}': no kernel for {operator_name(value)} of {[str(a.ty) for a in value.args if hasattr(a, 'ty')]}")
-            kind = snake_case(type(match.operator).__name__)
+            kind = match.operator.name if isinstance(match.operator, Primitive) else snake_case(type(match.operator).__name__)
             counts[kind] = counts.get(kind, 0) + 1
             read = tuple(value_of(x) for x in match.inputs)
-            layers.append(Layer(f"{kind}_{counts[kind]}", match.operator, read, define(variable, f"{kind}_{counts[kind]}")))
+            note = f"no integer form: {operator_name(value).removeprefix('relax.')}" if isinstance(match.operator, Primitive) else ""
+            layers.append(Layer(f"{kind}_{counts[kind]}", match.operator, read, define(variable, f"{kind}_{counts[kind]}"), note))
         outputs = tuple(names[r] for r in self.graph.results())
         return Program(values, inputs, outputs, tuple(layers), self.mode, constants)
 

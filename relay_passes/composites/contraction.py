@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnc_tvm.errors import Unsupported
-from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, parse_operand, parse_output, real_values, single_use
+from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, parse_operand, parse_output, real_values, single_use, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, TensorType
 from nnc_tvm.schedules.quantization import FixedRequantize, Mode
@@ -38,9 +38,9 @@ def _bias_integers(bias: Leaf | None, unit: np.ndarray, channels: int, name: str
     if bias is None:
         return np.zeros(channels, np.int32)
     assert bias.array is not None
-    if bias.quantization is not None and bias.array.dtype == np.int32 and not np.any(bias.quantization.zero_point):
-        if np.allclose(np.broadcast_to(bias.quantization.scale, (channels,)), np.broadcast_to(unit, (channels,)), rtol=1e-3):
-            return bias.array.reshape(-1)
+    q = bias.quantization
+    if q is not None and bias.array.dtype == np.int32 and not np.any(q.zero_point) and np.allclose(q.scale, unit, rtol=1e-3):
+        return bias.array.reshape(-1)
     values = np.rint(np.asarray(real_values(bias)).reshape(-1) / unit)
     if np.abs(values).max(initial=0) >= 2**31:
         raise Unsupported(f"'{name}': a bias of {np.abs(values).max():.3g} steps does not fit int32; quantize the layer with a larger scale or leave it float")
@@ -58,6 +58,14 @@ def _weights(leaf: Leaf, order: list[int], channel_axis: int) -> tuple[np.ndarra
         shape[q.axis] = -1
     wide = (leaf.array.astype(np.int32) - q.zero_point.reshape(shape)).astype(np.int16)
     return wide.transpose(order), q.scale.astype(np.float64)
+
+
+def _unit(in_scale: float, weight_scale: np.ndarray, single: bool) -> np.ndarray:
+    """The accumulator's unit, float64 () or (channels,). LiteRT multiplies in double, but per-tensor scales of FULLY_CONNECTED and of
+    uint8 convolutions in float32 (`single`)."""
+    if single and not weight_scale.ndim:
+        return np.asarray(np.float32(in_scale) * weight_scale.astype(np.float32)).astype(np.float64)
+    return np.asarray(np.float64(np.float32(in_scale)) * weight_scale)
 
 
 def _is_integer(x: Leaf, w: Leaf) -> bool:
@@ -88,14 +96,14 @@ def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         weight, weight_scale = packed
         assert x.quantization is not None
         in_scale, in_zero = x.quantization.scalar()
-        unit = np.float64(np.float32(in_scale)) * weight_scale
+        unit = _unit(in_scale, weight_scale, single=unsigned_activations(graph))
         bias_values: np.ndarray = _bias_integers(bias, unit, channels, variable.name)
         source: Expr = x.expr
     else:
         weights = real_values(w)
         if weights is None or out.quantization is not None:
             return None  # the float kernel is matched at the float value; the quantize stands alone
-        weight, unit, in_zero = weights.astype(np.float32).transpose(order), np.float64(1), 0
+        weight, unit, in_zero = weights.astype(np.float32).transpose(order), np.ones(()), 0
         bias_values = np.zeros(channels, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
         source = call.args[0]
     padding = tuple(int(p) for p in a.padding)
@@ -134,14 +142,13 @@ def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         weight, weight_scale = packed
         assert x.quantization is not None
         in_scale, in_zero = x.quantization.scalar()
-        # LiteRT's FULLY_CONNECTED multiplies per-tensor scales in float32, its convolutions in double
-        unit = np.float64(np.float32(in_scale)) * weight_scale if weight_scale.ndim else np.float64(np.float32(in_scale) * weight_scale.astype(np.float32))
+        unit = _unit(in_scale, weight_scale, single=True)
         bias_values: np.ndarray = _bias_integers(bias, unit, channels, variable.name)
         source: Expr = x.expr
     else:
         if out.quantization is not None:
             return None
-        weight, unit, in_zero, source = np.asarray(real_values(w)).astype(np.float32).T, np.float64(1), 0, call.args[0]
+        weight, unit, in_zero, source = np.asarray(real_values(w)).astype(np.float32).T, np.ones(()), 0, call.args[0]
         bias_values = np.zeros(channels, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
     epilogue = out.epilogue(mode, unit, not integer)
     if isinstance(epilogue, FixedRequantize):
@@ -171,10 +178,10 @@ def match_matmul(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     if len(ls) < 2 or len(rs) < 2 or ls[:-2] != rs[:-2]:
         return None
     batch = int(np.prod(ls[:-2]))
-    unit, zeros = np.float64(1), (0, 0)
+    unit, zeros = np.ones(()), (0, 0)
     if a.quantization is not None and b.quantization is not None and integer:
         (sa, za), (sb, zb) = a.quantization.scalar(), b.quantization.scalar()
-        unit, zeros = np.float64(np.float32(sa)) * np.float64(np.float32(sb)), (za, zb)
+        unit, zeros = np.asarray(np.float32(sa) * np.float32(sb)).astype(np.float64), (za, zb)
     dtype = tensor_type(left).dtype
     operator = MatMul((TensorType((batch, *ls[-2:]), dtype), TensorType((batch, *rs[-2:]), dtype)), TensorType((batch, ls[-2], rs[-1]), tensor_type(variable).dtype),
                       out.epilogue(mode, unit, not integer), zeros)

@@ -10,7 +10,7 @@ from tvm import relax
 from nnc_tvm.relay_passes.composites.match import Leaf, Match, parse_operand, parse_output, real_values, single_use
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import LinearCombination, Multiply, TensorType
-from nnc_tvm.schedules.quantization import Mode, QuantParams, make_requantize
+from nnc_tvm.schedules.quantization import Mode, QuantParams
 
 Expr = Any
 
@@ -64,7 +64,6 @@ def match_multiply(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     found = _operands(graph, variable, "relax.multiply")
     if found is None or found[1][0].expr.same_as(found[1][1].expr):
         return None
-    out, (a, b), types, ((sa, za), (sb, zb), (so, zo)) = found
-    real = float(np.float32(sa)) * float(np.float32(sb)) / float(np.float32(so))
-    operator = Multiply(types, tensor_type(variable), (za, zb), make_requantize(mode, real, zo, *out.integer_bounds()))
+    out, (a, b), types, quantization = found
+    operator = Multiply.build(mode, types, tensor_type(variable), quantization, *out.integer_bounds())
     return Match(operator, (a.expr, b.expr), (out.real, *out.covered))

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import tvm
 
+from nnc_tvm.relay_passes.canonicalize_qdq import UNSIGNED
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
 from nnc_tvm.relay_passes.qdq import quantization_of
 from nnc_tvm.schedules.operators import Operator, TensorType
-from nnc_tvm.schedules.quantization import Epilogue, FloatClamp, Mode, QuantParams, ScaleToFloat, make_requantize
+from nnc_tvm.schedules.quantization import Epilogue, FloatClamp, Mode, QuantParams, ScaleToFloat, make_requantize, quantized_bounds
 
 Expr = Any
 
@@ -51,13 +52,7 @@ class Output:
     def integer_bounds(self) -> tuple[int, int]:
         """The clamp on the quantized result. Rounds half away from zero, as LiteRT does; exact for bounds on the grid."""
         assert self.quantization is not None
-        scale, zero = self.quantization.scalar()
-
-        def on_grid(value: float) -> int:
-            steps = float(np.float32(value) / np.float32(scale))
-            return zero + int(math.copysign(math.floor(abs(steps) + 0.5), steps))
-
-        return (-128 if self.low == -math.inf else min(max(on_grid(self.low), -128), 127), 127 if self.high == math.inf else max(min(on_grid(self.high), 127), -128))
+        return quantized_bounds(self.low, self.high, *self.quantization.scalar())
 
     def epilogue(self, mode: Mode, scale: np.ndarray, float_kernel: bool) -> Epilogue:
         """The epilogue for an accumulator whose unit is `scale` (float64 () or (channels,))."""
@@ -81,6 +76,11 @@ def clamp_bounds(call: Expr) -> tuple[float, float] | None:
         if bound is not None:
             return (float(bound.reshape(-1)[0]), math.inf) if name == "relax.maximum" else (-math.inf, float(bound.reshape(-1)[0]))
     return None
+
+
+def unsigned_activations(graph: Graph) -> bool:
+    """Whether the model's activations were uint8: some of LiteRT's kernels round these otherwise."""
+    return bool(graph.function.attrs and UNSIGNED in graph.function.attrs)
 
 
 def single_use(graph: Graph, variable: Expr) -> bool:

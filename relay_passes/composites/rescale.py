@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy as np
 from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
 from nnc_tvm.relay_passes.qdq import quantization_of
-from nnc_tvm.schedules.operators import Dequantize, FlipSign, Quantize, Rescale
-from nnc_tvm.schedules.quantization import Mode, make_requantize
+from nnc_tvm.schedules.operators import Dequantize, FlipSign, Quantize, Rescale, Table
+from nnc_tvm.schedules.operators.unary import fixed_table
+from nnc_tvm.schedules.quantization import Mode
 
 Expr = Any
+# activations that LiteRT has kernels of their own for
+LITERT_CLAMPS = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "relu_n1_to_1"}
 
 
 def match_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
@@ -34,8 +38,11 @@ def match_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     (si, zi), (so, zo) = x.quantization.scalar(), out.quantization.scalar()
     if x.quantization.dtype == "uint8" and (si, zi - 128) == (so, zo) and out.integer_bounds() == (-128, 127):
         return Match(FlipSign((x.type,), tensor_type(variable)), (x.expr,), tuple(out.covered))
-    real = float(np.float32(si)) / float(np.float32(so))
-    return Match(Rescale((x.type,), tensor_type(variable), zi, make_requantize(mode, real, zo, *out.integer_bounds())), (x.expr,), tuple(out.covered))
+    if mode == "fixed" and (out.low, out.high) in LITERT_CLAMPS and x.quantization.dtype == "int8":
+        table = fixed_table(LITERT_CLAMPS[out.low, out.high], {}, x.quantization, out.quantization)
+        return Match(Table((x.type,), tensor_type(variable), table), (x.expr,), tuple(out.covered))
+    operator = Rescale.build(mode, x.type, tensor_type(variable), ((si, zi), (so, zo)), *out.integer_bounds())
+    return Match(operator, (x.expr,), tuple(out.covered))
 
 
 def match_quantize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:

@@ -13,6 +13,8 @@ from nnc_tvm.schedules.quantization import Mode, make_requantize
 
 Expr = Any
 WEIGHT_ONE = 1024
+# what LiteRT's two resizes can be: coordinate transformation -> how the nearest neighbour is rounded
+LITERT = {"asymmetric": "floor", "half_pixel": "round_prefer_ceil", "align_corners": "round_prefer_ceil"}
 
 
 def source_positions(extent: int, out: int, mode: str) -> np.ndarray:
@@ -43,13 +45,19 @@ def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         return None
     a, source, target = call.attrs, x.type, tensor_type(variable)
     (si, zi), (so, zo) = x.quantization.scalar(), out.quantization.scalar()
-    transformation = str(a.coordinate_transformation_mode)
+    transformation: Any = str(a.coordinate_transformation_mode)
     extents = list(zip(source.shape[1:3], target.shape[1:3], strict=True))
     if str(a.method) == "nearest_neighbor" and (si, zi) == (so, zo) and out.integer_bounds() == (-128, 127):
+        if mode == "fixed" and LITERT.get(transformation) == str(a.rounding_method):
+            return Match(ResizeNearest.build(source, target, transformation), (x.expr,), (out.real, *out.covered))
         rows, columns = (nearest_index(e, o, transformation, str(a.rounding_method)) for e, o in extents)
         return Match(ResizeNearest((source,), target, rows, columns), (x.expr,), (out.real, *out.covered))
     if str(a.method) != "linear":
         return None
+    if mode == "fixed" and transformation in LITERT:
+        quantization = (x.quantization.scalar(), out.quantization.scalar())
+        bilinear = ResizeBilinear.build(mode, source, target, transformation, quantization, *out.integer_bounds())
+        return Match(bilinear, (x.expr,), (out.real, *out.covered))
     neighbours, weights = [], []
     for extent, o in extents:
         p = np.clip(source_positions(extent, o, transformation), 0, extent - 1)

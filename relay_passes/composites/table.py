@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import tvm
 
+from nnc_tvm.relay_passes.composites.litert_functions import litert_function
 from nnc_tvm.relay_passes.composites.match import Match, clamp_bounds, parse_output, single_use
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
 from nnc_tvm.relay_passes.qdq import quantization_of
 from nnc_tvm.schedules.operators import Table
-from nnc_tvm.schedules.quantization import Mode
+from nnc_tvm.schedules.operators.unary import fixed_table
+from nnc_tvm.schedules.quantization import Mode, QuantParams
 
 Expr = Any
 _erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -53,6 +55,7 @@ class _Evaluator:
     def __init__(self, graph: Graph, root: Expr) -> None:
         self.graph, self.root = graph, root
         self.source: Expr | None = None
+        self.quantization: QuantParams | None = None
         self.values: dict[Any, np.ndarray | None] = {}
         self.covered: list[Expr] = []
 
@@ -77,7 +80,7 @@ class _Evaluator:
                 return (array.astype(np.float64).reshape(1) - zero) * scale if array.size == 1 else None
             if q.dtype != "int8" or (self.source is not None and self.source is not call.args[0] and not self.source.same_as(call.args[0])):
                 return None
-            self.source = call.args[0]
+            self.source, self.quantization = call.args[0], q
             return (np.arange(-128, 128) - zero) * float(np.float32(scale))
         bounds = clamp_bounds(call)
         if bounds is not None:
@@ -101,7 +104,6 @@ class _Evaluator:
 
 def match_table(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """quantize(f(dequantize(x))) with f a graph of element-wise functions of x and scalars."""
-    del mode
     out = parse_output(graph, variable)
     if out.quantization is None:
         return None
@@ -119,5 +121,10 @@ def match_table(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         return None  # something else needs a value inside as float
     scale, zero = out.quantization.scalar()
     low, high = out.integer_bounds()
+    source = evaluator.quantization
+    function = litert_function(graph, out.real) if mode == "fixed" and (out.low, out.high) == (-math.inf, math.inf) else None
+    if function is not None and source is not None:
+        table = fixed_table(*function, source, out.quantization)
+        return Match(Table((tensor_type(evaluator.source),), tensor_type(variable), table), (evaluator.source,), (*evaluator.covered, *out.covered))
     table = np.clip(np.rint(np.broadcast_to(real, (256,)) / np.float64(np.float32(scale))) + zero, low, high).astype(np.int8)
     return Match(Table((tensor_type(evaluator.source),), tensor_type(variable), table), (evaluator.source,), (*evaluator.covered, *out.covered))

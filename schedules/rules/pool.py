@@ -16,6 +16,7 @@ from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 
 Expr = Any
+INTEGER_LANES = 16  # int32 sums of one vector of bytes
 EXACT_IN_FLOAT = 1 << 24  # integers up to here are float32 values
 
 
@@ -68,8 +69,10 @@ def average_pool(operator: Operator, target: Any, choose: Choose) -> tuple[Stage
     positions, width = shape[1] * shape[2], shape[2]
     acc_dtype = "int32" if operator.inputs[0].dtype == "int8" else "float32"
     made, x = windows(operator, (1, 1), operator.input_zero_point)
-    by_count = epilogue is None or isinstance(epilogue, FloatClamp)
-    constants = [window_counts(operator).astype(acc_dtype)] if by_count else [values for _, values in epilogue_constants(epilogue, positions)]
+    if epilogue is None or isinstance(epilogue, FloatClamp):
+        constants = [window_counts(operator).astype(acc_dtype)]
+    else:
+        constants = [values for _, values in epilogue_constants(epilogue, positions)]
     parameters = [te.placeholder(v.shape, str(v.dtype), name=f"parameter{k}") for k, v in enumerate(constants)]
     (kh, kw), (sh, sw), zero_point = operator.kernel, operator.strides, const(operator.input_zero_point, acc_dtype)
     rh, rw = te.reduce_axis((0, kh), "kh"), te.reduce_axis((0, kw), "kw")
@@ -85,7 +88,7 @@ def average_pool(operator: Operator, target: Any, choose: Choose) -> tuple[Stage
         return apply_epilogue(epilogue, acc[b, i, j, c], at)
 
     y = te.compute(shape, element, name="epilogue")
-    function = apply(s_tir.Schedule(te.create_prim_func([x, *parameters, y])), 64 // 4 if acc_dtype == "int32" else target.vector_bytes // 4, choose).mod["main"]
+    function = apply(s_tir.Schedule(te.create_prim_func([x, *parameters, y])), INTEGER_LANES if acc_dtype == "int32" else target.vector_bytes // 4, choose).mod["main"]
     return (*made, Stage(function, (-1,) if made else (0,), tuple(constants), operator.output, "average pool"))
 
 
@@ -124,7 +127,7 @@ def mean(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] |
 
     acc = te.compute(extents, total, name="accumulate")
     y = te.compute(extents, element, name="epilogue")
-    lanes = 1 if len(shape) - 1 in reduced else 64 // 4 if acc_dtype == "int32" else target.vector_bytes // 4
+    lanes = 1 if len(shape) - 1 in reduced else INTEGER_LANES if acc_dtype == "int32" else target.vector_bytes // 4
     function = apply(s_tir.Schedule(te.create_prim_func([x, y])), lanes, choose).mod["main"]
     return (Stage(function, (0,), (), operator.output, "mean"),)
 
