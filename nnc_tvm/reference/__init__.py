@@ -1,9 +1,9 @@
-"""The oracle: every operator and rounding in NumPy integers, without TVM. Kernels of every target are compared with it.
+"""The oracle: every operator and rounding in NumPy integers; only `Primitive` needs TVM. Kernels of every target are compared with it.
 
 `evaluate(operator, *inputs)` computes one operator, `run_program(program, inputs)` a whole graph.
 """
 
-from nnc_tvm.reference import conv2d, dense, depthwise, elementwise, matmul, movement, pool, requantize, resize, softmax, table  # noqa: F401  (register)
+from nnc_tvm.reference import conv2d, dense, depthwise, elementwise, matmul, movement, pool, primitive, requantize, resize, softmax, table  # noqa: F401  (register)
 from nnc_tvm.reference.dispatch import evaluate
 from nnc_tvm.reference.program import run_program
 
