@@ -1,0 +1,67 @@
+"""Arithmetic, rescaling and conversion on every CPU against the oracle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nnc_tvm.schedules.operators import Dequantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale, TensorType
+from nnc_tvm.schedules.quantization import Mode
+from nnc_tvm.schedules.rule import choose_default
+from nnc_tvm.schedules.rules import elementwise
+from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, target_of
+
+BROADCASTS = [
+    ((1, 7, 9, 17), (1, 7, 9, 17)), ((2, 5, 64), (64,)), ((3, 5), (3, 1)), ((5,), (1,)), ((1, 3, 4), (2, 3, 1)), ((1, 6, 6, 20), (1, 1, 1, 20)),
+    ((1, 1, 33), (4, 3, 1)), ((1,), (1,)), ((3, 1001), (3, 1001)),
+]
+
+
+def int8(shape: tuple[int, ...]) -> TensorType:
+    return TensorType(shape, "int8")
+
+
+def scale_and_zero_point(rng: np.random.Generator) -> tuple[float, int]:
+    return float(rng.uniform(0.01, 0.1)), int(rng.integers(-128, 128))
+
+
+@pytest.mark.parametrize("mode", ["fixed", "float"])
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_two_operands(cpu: tuple[str, str | None], mode: Mode) -> None:
+    rng = random_generator()
+    cases: list[tuple[Operator, list[np.ndarray]]] = []
+    for k, (a, b) in enumerate(BROADCASTS):
+        quantization = tuple(scale_and_zero_point(rng) for _ in range(3))
+        arrays = [rng.integers(-128, 128, shape).astype(np.int8) for shape in (a, b)]
+        output = int8(np.broadcast_shapes(a, b))
+        cases.append((LinearCombination.build(mode, (int8(a), int8(b)), output, quantization, sign=1 - 2 * (k % 2)), arrays))
+        cases.append((Multiply.build(mode, (int8(a), int8(b)), output, quantization, -100, 90), arrays))
+    check(cases, elementwise.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_one_operand(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    shape = (5, 37)
+    kinds = {dtype: TensorType(shape, dtype) for dtype in ("int8", "uint8", "float32")}
+    bytes_ = {"int8": rng.integers(-128, 128, shape).astype(np.int8), "uint8": rng.integers(0, 256, shape).astype(np.uint8)}
+    reals = (rng.standard_normal(shape) * 50).astype(np.float32)
+    reals.flat[:6] = [np.nan, np.inf, -np.inf, 0.25, -0.25, 0.75]  # ties of scale 0.5
+    cases: list[tuple[Operator, list[np.ndarray]]] = []
+    for mode in ("fixed", "float"):
+        for dtype, values in bytes_.items():
+            cases.append((Rescale.build(mode, kinds[dtype], kinds["int8"], (scale_and_zero_point(rng), scale_and_zero_point(rng))), [values]))  # type: ignore[arg-type]
+    for half_away in (False, True):
+        cases.append((Quantize((kinds["float32"],), kinds["int8"], 0.5, 3, half_away=half_away), [reals]))
+    cases.append((Dequantize((kinds["int8"],), kinds["float32"], 0.1, -7), [bytes_["int8"]]))
+    cases.append((FlipSign((kinds["uint8"],), kinds["int8"]), [bytes_["uint8"]]))
+    cases.append((FlipSign((kinds["int8"],), kinds["uint8"]), [bytes_["int8"]]))
+    check(cases, elementwise.stages, target_of(cpu))
+
+
+def test_memory_of_an_operand_that_is_read_once_may_be_reused() -> None:
+    rng = random_generator()
+    quantization = tuple(scale_and_zero_point(rng) for _ in range(3))
+    operator = LinearCombination.build("float", (int8((4, 8)), int8((8,))), int8((4, 8)), quantization)
+    (stage,) = elementwise.stages(operator, target_of(CPUS[0]), choose_default) or ()
+    assert stage.may_overwrite == (0,)
