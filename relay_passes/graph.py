@@ -93,6 +93,10 @@ class Graph:
         return list(result.fields) if isinstance(result, relax.Tuple) else [self.result]
 
 
+# of bindings that passes add: BlockBuilder numbers them; a name of the source model is never taken from it
+UNNAMED = "nnc_made"
+
+
 class Rebuilder:
     """Builds a function anew from an old one; `values` maps old variables to their new expressions."""
 
@@ -103,8 +107,8 @@ class Rebuilder:
         self.made: dict[Var, Expr] = {}
 
     def emit(self, expr: Expr, name: str = "") -> Expr:
-        """Binds a new expression; `definition` finds it again."""
-        variable = self.builder.emit(expr, name_hint=name)
+        """Binds a new expression; `definition` finds it again. Names of the source model are kept for what computes its tensors."""
+        variable = self.builder.emit(expr, name_hint=name or UNNAMED)
         self.made[variable] = self.builder.lookup_binding(variable)
         return variable
 

@@ -14,7 +14,7 @@ import tvm
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites import MATCHERS, Match
-from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type, variables
+from nnc_tvm.relay_passes.graph import UNNAMED, Graph, constant, operator_name, tensor_type, variables
 from nnc_tvm.relay_passes.movement import lower_movement
 from nnc_tvm.relay_passes.primitive import lower_primitive
 from nnc_tvm.relay_passes.program import Layer, Program, Value
@@ -28,6 +28,12 @@ Expr = Any
 def snake_case(name: str) -> str:
     """"DepthwiseConv2d" -> "depthwise_conv2d"."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def source_name(variable: Expr) -> str:
+    """The source model's name of a tensor, without what ONNX Runtime's quantizer appends; "" for names that TVM or a pass made up."""
+    name = str(variable.name).removesuffix("_q").removesuffix("_QuantizeLinear_Output").removesuffix("_DequantizeLinear_Output")
+    return "" if re.fullmatch(rf"(lv|gv|{UNNAMED})\d*(_q)?", name) else name
 
 
 class Lowering:
@@ -88,8 +94,9 @@ class Lowering:
             kind = match.operator.name if isinstance(match.operator, Primitive) else snake_case(type(match.operator).__name__)
             counts[kind] = counts.get(kind, 0) + 1
             read = tuple(value_of(x) for x in match.inputs)
+            name = source_name(variable) or f"{kind}_{counts[kind]}"
             note = f"no integer form: {operator_name(value).removeprefix('relax.')}" if isinstance(match.operator, Primitive) else ""
-            layers.append(Layer(f"{kind}_{counts[kind]}", match.operator, read, define(variable, f"{kind}_{counts[kind]}"), note))
+            layers.append(Layer(name, match.operator, read, define(variable, name), note))
         outputs = tuple(names[r] for r in self.graph.results())
         return Program(values, inputs, outputs, tuple(layers), self.mode, constants)
 
