@@ -36,6 +36,7 @@ class DotProduct:
     steps: how many depths of x one load can serve; a tile takes the largest that divides its reduction.
     tiles: accumulator vectors across channels -> the most pixels that leave room for the operands: more would spill.
     cost: instructions per accumulator vector, per pixel and per weight vector of one depth.
+    short: a reduction of so many turns LLVM unrolls whole; it then needs more registers.
     emit: (tile, x, w, acc) emits the instructions of one step on the buffers that `intrin.tile` describes.
     arithmetic: how the CPU requantizes.
     """
@@ -53,6 +54,7 @@ class DotProduct:
     rows: int = 1
     group: int = 0
     steps: tuple[int, ...] = (1,)
+    short: int = 2
     weight_low: float = -math.inf
     weight_high: float = math.inf
     arithmetic: Arithmetic = field(default=PORTABLE)
@@ -62,6 +64,11 @@ class DotProduct:
         """A vector's weights in memory: (depth / group, lanes, group)."""
         group = self.group or self.depth
         return self.depth // group, self.lanes, group
+
+    @property
+    def accumulators(self) -> int:
+        """Vectors of the largest tile."""
+        return max(v * p // self.rows for v, p in self.tiles.items())
 
     def split(self, weight: np.ndarray) -> list[np.ndarray]:
         """`weight` as the fewest arrays that the instruction takes exactly and that add up to it."""

@@ -102,7 +102,6 @@ TURN_COST = 2.0  # of one turn of the innermost loop, besides the step itself
 EPILOGUE_COST = {1: 16.0, 2: 16.0, 4: 13.0, 8: 9.0, 16: 8.0}  # per accumulator vector, by how many channels are stored at once
 TILE_COST = 20.0
 COPY_COST = 0.2  # per element: a copy costs memory, too
-SHORT = 2  # turns of a reduction that LLVM unrolls whole; only half of the accumulators then leave it room
 
 
 def store_width(c: Contraction, block: int) -> int:
@@ -117,7 +116,7 @@ def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors:
     steps = next(s for s in isa.steps if depths % s == 0)
     accumulators, block = pixels // isa.rows * vectors, vectors * isa.lanes
     turns = depths // steps * runs * c.weight.shape[1] * parts
-    if turns <= SHORT and 2 * accumulators > max(v * p // isa.rows for v, p in isa.tiles.items()) + 8:
+    if turns <= isa.short and 2 * accumulators > isa.accumulators + 8:
         return math.inf
     multiply, load_x, load_w = isa.cost
     step = accumulators * multiply + pixels * (load_x if steps > 1 or len(isa.steps) == 1 else 1.0) + vectors * load_w

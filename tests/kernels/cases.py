@@ -9,7 +9,7 @@ import numpy as np
 from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.quantization import FixedRequantize, FloatRequantize, Mode, make_requantize
-from nnc_tvm.schedules.rule import Rule, choose_default
+from nnc_tvm.schedules.rule import Choose, Rule, choose_default
 from nnc_tvm.targets.base import Target
 from nnc_tvm.targets.registry import get_target
 from tests.kernels.harness import Job, run_jobs
@@ -37,11 +37,12 @@ def random_requantize(rng: np.random.Generator, mode: Mode, channels: int, produ
     return make_requantize(mode, real, int(rng.integers(low, high + 1)), low, high)
 
 
-def check(operators: list[tuple[Operator, list[np.ndarray]]], rule: Rule, target: Target, tolerance: float = 0.0) -> None:
+def check(operators: list[tuple[Operator, list[np.ndarray]]], rule: Rule, target: Target, tolerance: float = 0.0,
+          choose: Choose = choose_default) -> None:
     """Every operator's stages give what the oracle gives: the same integers, floats within `tolerance` of the largest."""
     jobs = []
     for operator, inputs in operators:
-        stages = rule(operator, target, choose_default)
+        stages = rule(operator, target, choose)
         assert stages is not None, f"{rule.__module__} does not take {operator}"
         jobs.append(Job(operator, stages, inputs))
     for job, got in zip(jobs, run_jobs(jobs, target), strict=True):

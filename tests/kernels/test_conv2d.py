@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -42,7 +45,7 @@ def random_conv2d(rng: np.random.Generator) -> Case:
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
 def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
-    check([random_conv2d(rng) for _ in range(16)], contraction.stages, target_of(cpu))
+    check([random_conv2d(rng) for _ in range(10)], contraction.stages, target_of(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
@@ -63,6 +66,18 @@ def test_float_results(cpu: tuple[str, str | None]) -> None:
     scale = rng.uniform(0, 1, 11).astype(np.float32)
     operator = Conv2d(integer.inputs, TensorType(integer.output.shape, "float32"), integer.weight, integer.bias, ScaleToFloat(scale, 0.0), integer.input_zero_point)
     check([(operator, inputs)], contraction.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_every_choice(cpu: tuple[str, str | None]) -> None:
+    """Whatever tuning may choose is exact."""
+    rng = random_generator()
+
+    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
+        assert default in candidates, f"{name}: the default {default} is not among {candidates}"
+        return candidates[rng.integers(len(candidates))]
+
+    check([random_conv2d(rng) for _ in range(5)], contraction.stages, target_of(cpu), choose=choose)
 
 
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
