@@ -83,6 +83,11 @@ def clamp(value: Expr, low: float, high: float, dtype: str) -> Expr:
     return value
 
 
+def round_half_even(value: Expr) -> Expr:
+    """float32 rounded to an integer, half to even. LLVM's intrinsic: TVM's vectorizer takes tirx.nearbyint apart into scalars."""
+    return tirx.call_llvm_pure_intrin("float32", "llvm.roundeven", value)
+
+
 def high_multiply(a: Expr, b: Expr) -> Expr:
     """gemmlowp's SaturatingRoundingDoublingHighMul for b >= 0: round(a * b / 2^31), halves up; int32.
 
@@ -121,7 +126,7 @@ class Arithmetic:
     def round_to_int16(self, value: Expr) -> Expr:
         """float32 rounded half to even and saturated to int16."""
         # clamped before rounding: the bounds are integers, so the result is the same and the conversion to int32 cannot overflow
-        return tirx.nearbyint(clamp(value, -(2**15), 2**15 - 1, "float32")).astype("int32").astype("int16")
+        return round_half_even(clamp(value, -(2**15), 2**15 - 1, "float32")).astype("int32").astype("int16")
 
 
     def to_int8(self, value: Expr, zero_point: int, low: int, high: int) -> Expr:

@@ -12,7 +12,7 @@ from typing import Any
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
-from nnc_tvm.schedules.epilogue import high_multiply, rounding_shift
+from nnc_tvm.schedules.epilogue import high_multiply, round_half_even, rounding_shift
 from nnc_tvm.schedules.loops import fuse_outer, inline_epilogue, vectorize
 from nnc_tvm.schedules.operators import Dequantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -60,7 +60,9 @@ def _(operator: Rescale, x: Expr) -> Expr:
 def _(operator: Quantize, x: Expr) -> Expr:
     low, high = (tirx.const(bound - operator.zero_point, "float32") for bound in (operator.low, operator.high))
     quotient = x / tirx.const(operator.scale, "float32")
-    value = tirx.Select(tirx.isnan(quotient), tirx.const(0, "float32"), te.max(te.min(quotient, high), low))
+    # of NaN both parts are 0, as minimum and maximum give their second operand then; a test for NaN would branch
+    zero = tirx.const(0, "float32")
+    value = te.max(te.min(te.min(quotient, zero) + te.max(quotient, zero), high), low)
     if operator.half_away:
         # |value| <= 255: its fraction is exact, so rounding the magnitude down and adding one from a half upwards is too
         magnitude = tirx.abs(value)
@@ -68,7 +70,7 @@ def _(operator: Quantize, x: Expr) -> Expr:
         whole = whole + tirx.Select(magnitude - whole >= tirx.const(0.5, "float32"), tirx.const(1, "float32"), tirx.const(0, "float32"))
         value = tirx.Select(value < tirx.const(0, "float32"), -whole, whole)
     else:
-        value = tirx.nearbyint(value)
+        value = round_half_even(value)
     return (value.astype("int32") + tirx.const(operator.zero_point, "int32")).astype(operator.output.dtype)
 
 

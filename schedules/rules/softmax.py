@@ -8,7 +8,7 @@ import numpy as np
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules import fixed_point
-from nnc_tvm.schedules.epilogue import clamp, const, high_multiply
+from nnc_tvm.schedules.epilogue import clamp, const, high_multiply, round_half_even
 from nnc_tvm.schedules.gemmlowp import NEWTON_32_17, NEWTON_48_17, exp_on_negative_values
 from nnc_tvm.schedules.operators import FixedSoftmax, Operator, TableSoftmax
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -45,7 +45,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
             return (te.min(rounded, const(255, "int64")).astype("int32") - const(128, "int32")).astype("int8")
         ratio = term(i, k).astype("float32") / total[i].astype("float32") * const(operator.scale, "float32")
         bounded = clamp(ratio, -128 - operator.zero_point, 127 - operator.zero_point, "float32")
-        return (tirx.nearbyint(bounded).astype("int32") + const(operator.zero_point, "int32")).astype("int8")
+        return (round_half_even(bounded).astype("int32") + const(operator.zero_point, "int32")).astype("int8")
 
     y = te.compute((rows, columns), finish, name="y")
     sch = s_tir.Schedule(te.create_prim_func([x, table, y]))
