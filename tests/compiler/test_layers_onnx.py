@@ -24,7 +24,8 @@ def every_tensor(path: pathlib.Path, x: np.ndarray) -> dict[str, np.ndarray]:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(model.SerializeToString(), options)
     names = [o.name for o in session.get_outputs()]
-    return dict(zip(names, session.run(None, {session.get_inputs()[0].name: x}), strict=True))
+    # TVM writes dots in names as underscores
+    return dict(zip((name.replace(".", "_") for name in names), session.run(None, {session.get_inputs()[0].name: x}), strict=True))
 
 
 def as_ours(tensor: np.ndarray) -> np.ndarray:
