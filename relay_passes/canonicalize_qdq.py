@@ -173,12 +173,12 @@ class CanonicalizeQdq:
         if first is None or not first.per_tensor or any(p is None or not same_quantization(p, first) for p in parameters):
             return expr
         integers = [r.definition(f).args[0] for f in fields]
-        if any(_is_constant(i) or not isinstance(i, tvm.ir.Var) for i in integers):
+        if not all(isinstance(i, tvm.ir.Var) for i in integers):
             return expr
         return dequantize(self.remember(r.emit(relax.op.concat(integers, axis=int(expr.attrs.axis)), variable.name + "_q"), first), first)
 
     def finish(self, r: Rebuilder, result: Expr) -> Expr:
-        new = r.values.get(result, result)
+        new: Expr = r.values.get(result, result)
         if str(result.ty.dtype) == "uint8" and new in self.quantized and str(new.ty.dtype) == "int8":
             q = self.quantized[new]
             return r.emit(quantize(r.emit(dequantize(new, q)), QuantParams(q.scale, q.zero_point + 128, "uint8", q.axis)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.program import Program, ScheduledLayer, ScheduledProgram
 from nnc_tvm.schedules.operators import Reshape
-from nnc_tvm.schedules.rule import Choose, choose_default
+from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.targets.base import Target
 
 
@@ -13,7 +13,7 @@ def schedule_layers(program: Program, target: Target, choose: Choose = choose_de
     """`program` with stages for `target`. Raises Unsupported naming the layer that no rule takes."""
     scheduled = []
     for layer in program.layers:
-        stages = () if isinstance(layer.operator, Reshape) else None
+        stages: tuple[Stage, ...] | None = () if isinstance(layer.operator, Reshape) else None
         for rule in target.rules if stages is None else ():
             stages = rule(layer.operator, target, choose)
             if stages is not None:

@@ -72,7 +72,8 @@ class DotProduct:
 
     def split(self, weight: np.ndarray) -> list[np.ndarray]:
         """`weight` as the fewest arrays that the instruction takes exactly and that add up to it."""
-        parts, rest = [], weight
+        parts: list[np.ndarray] = []
+        rest = weight
         while not parts or rest.any():
             parts.append(np.clip(rest, self.weight_low, self.weight_high).astype(weight.dtype))
             rest = rest - parts[-1]

@@ -14,7 +14,9 @@ TOOLCHAIN = Toolchain(
 )
 
 # the CPUs qemu 7.2 knows, the oldest first, with the features that rules ask for
-EMULATED = (("cortex-a53", frozenset()), ("cortex-a76", frozenset({"dotprod"})), ("max", frozenset({"dotprod", "i8mm"})))
+EMULATED: tuple[tuple[str, frozenset[str]], ...] = (
+    ("cortex-a53", frozenset()), ("cortex-a76", frozenset({"dotprod"})), ("max", frozenset({"dotprod", "i8mm"})),
+)
 
 
 def arm_cpu(mcpu: str = DEFAULT_CPU) -> Target:

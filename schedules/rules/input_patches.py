@@ -24,7 +24,7 @@ def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, 
     after = rows * row - before - max(0, copied_rows - 1) * row - copied
 
     @T.prim_func(s_tir=True)
-    def copy(x: T.Buffer((n, h, r), x_dtype), y: T.Buffer((elements,), y_dtype)):
+    def copy(x: T.Buffer((n, h, r), x_dtype), y: T.Buffer((elements,), y_dtype)) -> None:  # type: ignore[valid-type]
         T.func_attr({"tirx.noalias": True})
         with T.sblock("copy"):
             T.reads(x[0:n, 0:h, 0:r])
