@@ -1,8 +1,5 @@
 """Transposing square tiles in registers by rounds of interleaving."""
 
-# TVMScript: annotations are buffers, which a type checker does not know
-# mypy: disable-error-code="no-untyped-def, valid-type"
-
 from __future__ import annotations
 
 import math
@@ -35,7 +32,7 @@ def tiled_transpose(batch: tuple[int, ...], in_strides: tuple[int, ...], out_str
         return result
 
     @T.prim_func(s_tir=True)
-    def transpose_kernel(x: T.Buffer((total,), dtype), y: T.Buffer((total,), dtype)):
+    def transpose_kernel(x: T.Buffer((total,), dtype), y: T.Buffer((total,), dtype)) -> None:  # type: ignore[valid-type]
         T.func_attr({"tirx.noalias": True})
         with T.sblock("y"):
             T.reads(x[0:total])
@@ -48,8 +45,10 @@ def tiled_transpose(batch: tuple[int, ...], in_strides: tuple[int, ...], out_str
                             held[0, i, T.ramp(0, 1, tile)] = x[T.ramp(offset(b, in_strides) + (r * tile + i) * row_stride + c * tile, 1, tile)]
                         for k in T.unroll(rounds):
                             for i in T.unroll(tile // 2):
-                                held[k + 1, 2 * i, T.ramp(0, 1, tile)] = interleave(held[k, i, T.ramp(0, 1, tile)], held[k, i + tile // 2, T.ramp(0, 1, tile)], 0, tile)
-                                held[k + 1, 2 * i + 1, T.ramp(0, 1, tile)] = interleave(held[k, i, T.ramp(0, 1, tile)], held[k, i + tile // 2, T.ramp(0, 1, tile)], 1, tile)
+                                held[k + 1, 2 * i, T.ramp(0, 1, tile)] = interleave(
+                                    held[k, i, T.ramp(0, 1, tile)], held[k, i + tile // 2, T.ramp(0, 1, tile)], 0, tile)
+                                held[k + 1, 2 * i + 1, T.ramp(0, 1, tile)] = interleave(
+                                    held[k, i, T.ramp(0, 1, tile)], held[k, i + tile // 2, T.ramp(0, 1, tile)], 1, tile)
                         for i in T.unroll(tile):
                             y[T.ramp(offset(b, out_strides) + (c * tile + i) * column_stride + r * tile, 1, tile)] = held[rounds, i, T.ramp(0, 1, tile)]
                 for c in range(columns - full_columns):
