@@ -69,12 +69,21 @@ def pmaddwd_pairs(x: T.handle, w: T.handle, acc: T.handle) -> None:
         T.reads(A[0:8], X[0:2, 0, 0:8], W[0:8, 0:2])
         T.writes(A[0:8])
         A[T.ramp(0, 1, 8)] = A[T.ramp(0, 1, 8)] + T.call_llvm_pure_intrin(
-            "int32x8", "llvm.x86.avx2.pmadd.wd", T.Cast("int16x16", T.Shuffle([X.vload([0, 0, 0], "int8x8"), X.vload([1, 0, 0], "int8x8")], PAIRS)), W.vload([0, 0], "int16x16"))
+            "int32x8", "llvm.x86.avx2.pmadd.wd",
+            T.Cast("int16x16", T.Shuffle([X.vload([0, 0, 0], "int8x8"), X.vload([1, 0, 0], "int8x8")], PAIRS)), W.vload([0, 0], "int16x16"))
 
 
 def zip_vectors(a: Any, b: Any, half: int, group: int) -> Any:
     """zip1 (half 0) or zip2 of two int8x16 in units of `group` bytes."""
     return T.Shuffle([a, b], [16 * which + 8 * half + group * i + k for i in range(8 // group) for which in (0, 1) for k in range(group)])
+
+
+def sdot_quarter(x: Any, w: Any, acc: Any, quarter: int) -> Any:
+    """The sums of channels 4 * quarter to 4 * quarter + 3: four rows' bytes, interleaved by one and then by pairs, are four channels' columns."""
+    rows = [x.vload([e, 0, 0], "int8x16") for e in range(4)]
+    first, second = (zip_vectors(rows[e], rows[e + 1], quarter // 2, 1) for e in (0, 2))
+    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot", acc[T.ramp(4 * quarter, 1, 4)], zip_vectors(first, second, quarter % 2, 2),
+                                   w.vload([4 * quarter, 0], "int8x16"))
 
 
 @T.prim_func(s_tir=True)
@@ -86,22 +95,10 @@ def sdot_columns(x: T.handle, w: T.handle, acc: T.handle) -> None:
     with T.sblock("root"):
         T.reads(A[0:16], X[0:4, 0, 0:16], W[0:16, 0:4])
         T.writes(A[0:16])
-        A[T.ramp(0, 1, 4)] = T.call_llvm_pure_intrin(
-            "int32x4", "llvm.aarch64.neon.sdot", A[T.ramp(0, 1, 4)], zip_vectors(
-                zip_vectors(X.vload([0, 0, 0], "int8x16"), X.vload([1, 0, 0], "int8x16"), 0, 1), zip_vectors(X.vload([2, 0, 0], "int8x16"), X.vload([3, 0, 0], "int8x16"), 0, 1), 0, 2),
-            W.vload([0, 0], "int8x16"))
-        A[T.ramp(4, 1, 4)] = T.call_llvm_pure_intrin(
-            "int32x4", "llvm.aarch64.neon.sdot", A[T.ramp(4, 1, 4)], zip_vectors(
-                zip_vectors(X.vload([0, 0, 0], "int8x16"), X.vload([1, 0, 0], "int8x16"), 0, 1), zip_vectors(X.vload([2, 0, 0], "int8x16"), X.vload([3, 0, 0], "int8x16"), 0, 1), 1, 2),
-            W.vload([4, 0], "int8x16"))
-        A[T.ramp(8, 1, 4)] = T.call_llvm_pure_intrin(
-            "int32x4", "llvm.aarch64.neon.sdot", A[T.ramp(8, 1, 4)], zip_vectors(
-                zip_vectors(X.vload([0, 0, 0], "int8x16"), X.vload([1, 0, 0], "int8x16"), 1, 1), zip_vectors(X.vload([2, 0, 0], "int8x16"), X.vload([3, 0, 0], "int8x16"), 1, 1), 0, 2),
-            W.vload([8, 0], "int8x16"))
-        A[T.ramp(12, 1, 4)] = T.call_llvm_pure_intrin(
-            "int32x4", "llvm.aarch64.neon.sdot", A[T.ramp(12, 1, 4)], zip_vectors(
-                zip_vectors(X.vload([0, 0, 0], "int8x16"), X.vload([1, 0, 0], "int8x16"), 1, 1), zip_vectors(X.vload([2, 0, 0], "int8x16"), X.vload([3, 0, 0], "int8x16"), 1, 1), 1, 2),
-            W.vload([12, 0], "int8x16"))
+        A[T.ramp(0, 1, 4)] = sdot_quarter(X, W, A, 0)
+        A[T.ramp(4, 1, 4)] = sdot_quarter(X, W, A, 1)
+        A[T.ramp(8, 1, 4)] = sdot_quarter(X, W, A, 2)
+        A[T.ramp(12, 1, 4)] = sdot_quarter(X, W, A, 3)
 
 
 TensorIntrin.register("avx2_pmaddwd_taps", description(8, 2, "int16"), pmaddwd_pairs)
