@@ -25,11 +25,6 @@ from nnc_tvm.schedules.quantization import Mode
 Expr = Any
 
 
-def snake_case(name: str) -> str:
-    """"DepthwiseConv2d" -> "depthwise_conv2d"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
 def source_name(variable: Expr) -> str:
     """The source model's name of a tensor, without what ONNX Runtime's quantizer appends; "" for names that TVM or a pass made up."""
     name = str(variable.name).removesuffix("_q").removesuffix("_QuantizeLinear_Output").removesuffix("_DequantizeLinear_Output")
@@ -91,7 +86,7 @@ class Lowering:
             match = self.matches.get(variable) or lower_movement(self.graph, variable) or lower_primitive(self.graph, variable)
             if match is None:
                 raise Unsupported(f"'{variable.name}': no kernel for {operator_name(value)} of {[str(a.ty) for a in value.args if hasattr(a, 'ty')]}")
-            kind = match.operator.name if isinstance(match.operator, Primitive) else snake_case(type(match.operator).__name__)
+            kind = match.operator.name if isinstance(match.operator, Primitive) else match.operator.kind
             counts[kind] = counts.get(kind, 0) + 1
             read = tuple(value_of(x) for x in match.inputs)
             name = source_name(variable) or f"{kind}_{counts[kind]}"

@@ -42,11 +42,6 @@ def unique_identifiers(texts: Iterable[str], fallback: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def snake_case(name: str) -> str:
-    """"DepthwiseConv2d" as "depthwise_conv2d"."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
 def comment(text: str, limit: int = 80) -> str:
     """`text` without what could end or nest a C comment, form a trigraph or leave ASCII; at most `limit` characters."""
     plain = re.sub(r"[^ -~]|[*?\\]", "_", text)

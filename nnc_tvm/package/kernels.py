@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nnc_tvm.package.identifiers import snake_case
 from nnc_tvm.relay_passes.program import ScheduledProgram
 
 if TYPE_CHECKING:
@@ -22,12 +21,12 @@ def name_kernels(scheduled: ScheduledProgram, prefix: str, in_place: frozenset[i
     symbols: list[str] = []
     functions: dict[str, tirx.PrimFunc] = {}
     known: dict[tvm_ffi.StructuralKey, str] = {}
-    stages = [(type(layer.layer.operator).__name__, stage) for layer in scheduled.layers for stage in layer.stages]
-    for number, (operator, stage) in enumerate(stages):
+    stages = [(layer.layer.operator.kind, stage) for layer in scheduled.layers for stage in layer.stages]
+    for number, (kind, stage) in enumerate(stages):
         # functions are equal whatever they are called
         key = tvm_ffi.StructuralKey(stage.function.without_attr("global_symbol"))
         if key not in known:
-            known[key] = f"{prefix}_{snake_case(operator)}_{len(known)}"
+            known[key] = f"{prefix}_{kind}_{len(known)}"
             functions[known[key]] = stage.function
         symbols.append(known[key])
         if number in in_place:

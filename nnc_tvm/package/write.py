@@ -14,7 +14,7 @@ from nnc_tvm.package.emit_graph import constant_prefix, graph
 from nnc_tvm.package.emit_header import header
 from nnc_tvm.package.emit_project import cmake, example, makefile
 from nnc_tvm.package.folder import check_output, replacing
-from nnc_tvm.package.identifiers import check_package_name, snake_case, unique_identifiers
+from nnc_tvm.package.identifiers import check_package_name, unique_identifiers
 from nnc_tvm.package.kernels import name_kernels
 from nnc_tvm.package.layout import Layout, lay_out
 from nnc_tvm.package.library import build_library, code_and_constants
@@ -92,7 +92,7 @@ def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str])
             kernels.append(Kernel(symbol, stage.kernel, len(step.arguments)))
         packed = sum(constant.nbytes for stage in layer.stages for constant in stage.constants)
         inputs = tuple(TensorInfo(t.shape, t.dtype) for t in operator.inputs)
-        rows.append(LayerInfo(layer.layer.name, snake_case(type(operator).__name__), "dense" if operator.macs and operator.weight_bytes else "", inputs,
+        rows.append(LayerInfo(layer.layer.name, operator.kind, "dense" if operator.macs and operator.weight_bytes else "", inputs,
                               TensorInfo(operator.output.shape, operator.output.dtype), operator.macs, packed, " + ".join(k.description for k in kernels),
                               tuple(kernels), layer.layer.note))
     return tuple(rows)

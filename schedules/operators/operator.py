@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 
@@ -31,6 +32,11 @@ class Operator:
 
     inputs: tuple[TensorType, ...]
     output: TensorType
+
+    @property
+    def kind(self) -> str:
+        """What the operator is called in reports and symbols: "depthwise_conv2d" for DepthwiseConv2d."""
+        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
 
     @property
     def macs(self) -> int:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nnc_tvm.errors import InvalidInput
-from nnc_tvm.package.identifiers import check_package_name, comment, identifier, package_name, snake_case, unique_identifiers
+from nnc_tvm.package.identifiers import check_package_name, comment, identifier, package_name, unique_identifiers
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -22,10 +22,6 @@ def test_names_that_meet_are_numbered() -> None:
 def test_comment_cannot_end_or_nest() -> None:
     assert comment("a */ b /* c ??/ \\ \n é") == "a _/ b /_ c __/ _ _ _"
     assert len(comment("x" * 500)) == 80
-
-
-def test_snake_case() -> None:
-    assert [snake_case(n) for n in ("DepthwiseConv2d", "MatMul", "Conv2d", "AveragePool2d")] == ["depthwise_conv2d", "mat_mul", "conv2d", "average_pool2d"]
 
 
 def test_package_name() -> None:
