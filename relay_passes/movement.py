@@ -39,8 +39,9 @@ def _max_pool(call: Expr, variable: Expr) -> Match | None:
     if str(a.layout) != "NHWC":
         return None
     bounds = (-128.0, 127.0) if x.dtype == "int8" else (-math.inf, math.inf)
-    pair = lambda v: tuple(int(i) for i in v)  # noqa: E731
-    return Match(MaxPool2d((x,), tensor_type(variable), pair(a.pool_size), pair(a.strides), pair(a.padding), pair(a.dilation), *bounds), (call.args[0],), (variable,))  # type: ignore[arg-type]
+    (kh, kw), (sh, sw), (top, left, bottom, right), (dh, dw) = ([int(v) for v in values] for values in (a.pool_size, a.strides, a.padding, a.dilation))
+    operator = MaxPool2d((x,), tensor_type(variable), (kh, kw), (sh, sw), (top, left, bottom, right), (dh, dw), *bounds)
+    return Match(operator, (call.args[0],), (variable,))
 
 
 def _strided_slice(call: Expr, variable: Expr) -> Match | None:
@@ -76,8 +77,9 @@ def _clip(call: Expr, variable: Expr) -> Match | None:
 
 
 LOWER: dict[str, Callable[[Expr, Expr], Match | None]] = {
-    "relax.reshape": _reshape, "relax.expand_dims": _reshape, "relax.squeeze": _reshape, "relax.flatten": _reshape, "relax.permute_dims": _transpose, "relax.concat": _concat,
-    "relax.nn.max_pool2d": _max_pool, "relax.strided_slice": _strided_slice, "relax.nn.pad": _pad, "relax.broadcast_to": _broadcast, "relax.clip": _clip,
+    "relax.reshape": _reshape, "relax.expand_dims": _reshape, "relax.squeeze": _reshape, "relax.flatten": _reshape, "relax.permute_dims": _transpose,
+    "relax.concat": _concat, "relax.nn.max_pool2d": _max_pool, "relax.strided_slice": _strided_slice, "relax.nn.pad": _pad, "relax.broadcast_to": _broadcast,
+    "relax.clip": _clip,
 }
 
 

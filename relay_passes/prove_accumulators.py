@@ -54,4 +54,5 @@ def prove_accumulators(program: Program) -> None:
     for layer in program.layers:
         bound = accumulator_bound(layer.operator)
         if bound > LIMIT:
-            raise Unsupported(f"layer '{layer.name}': its int32 accumulator could reach {bound}, above 2^31 - 1; split the layer's input channels or use smaller weights")
+            raise Unsupported(f"layer '{layer.name}': its int32 accumulator could reach {bound}, above 2^31 - 1; "
+                              "split the layer's input channels or use smaller weights")

@@ -18,9 +18,10 @@ from nnc_tvm.schedules.quantization import QuantParams
 Expr = Any
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 
-ELEMENTWISE = frozenset(
-    f"relax.{n}" for n in ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "nn.relu", "clip", "sigmoid", "tanh", "exp", "sqrt", "abs", "negative", "erf", "log",
-                           "nn.gelu", "nn.silu", "nn.leakyrelu", "nn.relu6", "quantize", "dequantize", "astype", "where", "floor", "ceil", "round", "rsqrt", "greater", "less"))
+ELEMENTWISE = frozenset(f"relax.{n}" for n in (
+    "add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "clip", "sigmoid", "tanh", "exp", "sqrt", "rsqrt", "abs", "negative", "erf", "log",
+    "floor", "ceil", "round", "greater", "less", "where", "astype", "nn.relu", "nn.relu6", "nn.leakyrelu", "nn.gelu", "nn.silu", "quantize", "dequantize",
+))
 
 
 class ToNhwc:
@@ -102,8 +103,8 @@ def _conv2d(state: ToNhwc, r: Rebuilder, call: Expr) -> Expr | None:
     a = call.attrs
     if a.data_layout != "NCHW":
         return None
-    return relax.op.nn.conv2d(state.nhwc(r, call.args[0]), call.args[1], strides=list(a.strides), padding=list(a.padding), dilation=list(a.dilation), groups=int(a.groups),
-                              data_layout="NHWC", kernel_layout=str(a.kernel_layout), out_layout="NHWC")
+    return relax.op.nn.conv2d(state.nhwc(r, call.args[0]), call.args[1], strides=list(a.strides), padding=list(a.padding), dilation=list(a.dilation),
+                              groups=int(a.groups), data_layout="NHWC", kernel_layout=str(a.kernel_layout), out_layout="NHWC")
 
 
 def _pool(make: Callable[..., Expr]) -> Callable[[ToNhwc, Rebuilder, Expr], Expr | None]:
@@ -144,7 +145,8 @@ def _adaptive_pool(state: ToNhwc, r: Rebuilder, call: Expr) -> Expr | None:
     a = call.attrs
     if a.layout != "NCHW":
         return None
-    return relax.op.nn.adaptive_avg_pool2d(state.nhwc(r, call.args[0]), output_size=list(a.output_size) if a.output_size is not None else None, layout="NHWC", out_layout="NHWC")
+    size = list(a.output_size) if a.output_size is not None else None
+    return relax.op.nn.adaptive_avg_pool2d(state.nhwc(r, call.args[0]), output_size=size, layout="NHWC", out_layout="NHWC")
 
 
 LAYOUT_RULES: dict[str, Callable[[ToNhwc, Rebuilder, Expr], Expr | None]] = {

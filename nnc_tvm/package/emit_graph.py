@@ -51,7 +51,9 @@ def _declarations(manifest: Manifest, layout: Layout) -> list[str]:
     lines = [f"int32_t {symbol}({', '.join(['const void *'] * (count - 1) + ['void *'])});" for symbol, count in arguments.items()]
     sources = [place for step in layout.steps for place in step.arguments] + [source for source, _ in layout.copies]
     constants = sorted({place.index for place in sources if place.base == "constant"})
-    lines += ["", "/* weights, biases, tables: as the kernels read them */", *(f"extern const unsigned char {constant_prefix(manifest.name)}{number}[];" for number in constants)] if constants else []
+    if constants:
+        lines += ["", "/* weights, biases, tables: as the kernels read them */"]
+        lines += [f"extern const unsigned char {constant_prefix(manifest.name)}{number}[];" for number in constants]
     return [*lines, ""]
 
 

@@ -56,8 +56,11 @@ def split(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[st
     x = inputs[0]
     axis = attributes.get("axis", 0) % len(shape_of(x))
     extent, count = shape_of(x)[axis], len(node.output)
-    even = -(-extent // count)
-    sizes = [int(v) for v in array_of(inputs[1], "the sizes of a split")] if optional(inputs, 1) is not None else [even] * (count - 1) + [extent - even * (count - 1)]
+    if optional(inputs, 1) is not None:
+        sizes = [int(v) for v in array_of(inputs[1], "the sizes of a split")]
+    else:
+        even = -(-extent // count)
+        sizes = [even] * (count - 1) + [extent - even * (count - 1)]
     if len(sizes) != count or sum(sizes) != extent or min(sizes) <= 0:
         raise InvalidModel(f"a split of {extent} elements on axis {axis} into {count} parts of {sizes}")
     ends = np.cumsum(sizes).tolist()
