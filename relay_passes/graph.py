@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,15 @@ class Graph:
     def definition(self, expr: Expr) -> Expr:
         """What a variable is bound to; a parameter, constant or call itself."""
         return self.definitions.get(expr, expr) if isinstance(expr, tvm.ir.Var) else expr
+
+    @cached_property
+    def readers(self) -> dict[Var, set[str]]:
+        """The names of the operators that read each variable; the result is not among them."""
+        found: dict[Var, set[str]] = {}
+        for value in self.definitions.values():
+            for variable in variables(value):
+                found.setdefault(variable, set()).add(operator_name(value))
+        return found
 
     def results(self) -> list[Expr]:
         """The function's outputs in order."""

@@ -7,16 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output
+from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
 from nnc_tvm.relay_passes.qdq import quantization_of
 from nnc_tvm.schedules.operators import Dequantize, FlipSign, Quantize, Rescale, Table
 from nnc_tvm.schedules.operators.unary import fixed_table
-from nnc_tvm.schedules.quantization import Mode
+from nnc_tvm.schedules.quantization import Mode, QuantParams
 
 Expr = Any
 # activations that LiteRT has kernels of their own for
 LITERT_CLAMPS = {(0.0, math.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "relu_n1_to_1"}
+
+
+def concatenation_table(source: QuantParams, output: QuantParams) -> np.ndarray:
+    """int8 (256,): how LiteRT's uint8 CONCATENATION brings an input to the output's scale, in float32 on the uint8 values; halves away from zero."""
+    (si, zi), (so, zo) = source.scalar(), output.scalar()
+    factor = np.float32(si) * (np.float32(1) / np.float32(so))
+    real = (np.arange(256, dtype=np.float32) * factor + np.float32(-(zi + 128)) * factor).astype(np.float64)
+    return np.clip(np.copysign(np.floor(np.abs(real) + 0.5), real) + zo, -128, 127).astype(np.int8)
 
 
 def match_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
@@ -38,6 +46,8 @@ def match_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     (si, zi), (so, zo) = x.quantization.scalar(), out.quantization.scalar()
     if x.quantization.dtype == "uint8" and (si, zi - 128) == (so, zo) and out.integer_bounds() == (-128, 127):
         return Match(FlipSign((x.type,), tensor_type(variable)), (x.expr,), tuple(out.covered))
+    if mode == "fixed" and unsigned_activations(graph) and x.quantization.dtype == "int8" and graph.readers.get(variable) == {"relax.concat"}:
+        return Match(Table((x.type,), tensor_type(variable), concatenation_table(x.quantization, out.quantization)), (x.expr,), tuple(out.covered))
     if mode == "fixed" and (out.low, out.high) in LITERT_CLAMPS and x.quantization.dtype == "int8":
         table = fixed_table(LITERT_CLAMPS[out.low, out.high], {}, x.quantization, out.quantization)
         return Match(Table((x.type,), tensor_type(variable), table), (x.expr,), tuple(out.covered))

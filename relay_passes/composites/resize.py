@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output, single_use
+from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output, single_use, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import ResizeBilinear, ResizeNearest
-from nnc_tvm.schedules.quantization import Mode, make_requantize
+from nnc_tvm.schedules.quantization import FixedRequantize, Mode, Requantize, convolution_scale, make_requantize
 
 Expr = Any
-WEIGHT_ONE = 1024
+WEIGHT_BITS = 10
+WEIGHT_ONE = 1 << WEIGHT_BITS
 # what LiteRT's two resizes can be: coordinate transformation -> how the nearest neighbour is rounded
 LITERT = {"asymmetric": "floor", "half_pixel": "round_prefer_ceil", "align_corners": "round_prefer_ceil"}
 
@@ -32,6 +33,14 @@ def nearest_index(extent: int, out: int, mode: str, rounding: str) -> np.ndarray
     p = source_positions(extent, out, mode)
     rounded = {"floor": np.floor(p), "ceil": np.ceil(p), "round_prefer_floor": np.ceil(p - 0.5), "round_prefer_ceil": np.floor(p + 0.5), "round": np.floor(p + 0.5), "": np.floor(p)}
     return np.clip(rounded[rounding], 0, extent - 1).astype(np.int32)
+
+
+def linear_neighbours(extent: int, out: int, mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """(neighbours, weights), int32 (out, 2) each; weights in units of 2^-10, each pair sums to 1024."""
+    p = np.clip(source_positions(extent, out, mode), 0, extent - 1)
+    low = np.floor(p).astype(np.int32)
+    upper = np.rint((p - low) * WEIGHT_ONE).astype(np.int32)
+    return np.stack([low, np.minimum(low + 1, extent - 1)], 1), np.stack([WEIGHT_ONE - upper, upper], 1)
 
 
 def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
@@ -54,17 +63,12 @@ def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         return Match(ResizeNearest((source,), target, rows, columns), (x.expr,), (out.real, *out.covered))
     if str(a.method) != "linear":
         return None
-    if mode == "fixed" and transformation in LITERT:
+    same, low, high = (si, zi) == (so, zo), *out.integer_bounds()
+    if mode == "fixed" and transformation in LITERT and not (same and unsigned_activations(graph)):
         quantization = (x.quantization.scalar(), out.quantization.scalar())
-        bilinear = ResizeBilinear.build(mode, source, target, transformation, quantization, *out.integer_bounds())
-        return Match(bilinear, (x.expr,), (out.real, *out.covered))
-    neighbours, weights = [], []
-    for extent, o in extents:
-        p = np.clip(source_positions(extent, o, transformation), 0, extent - 1)
-        low = np.floor(p).astype(np.int32)
-        upper = np.rint((p - low) * WEIGHT_ONE).astype(np.int32)
-        neighbours.append(np.stack([low, np.minimum(low + 1, extent - 1)], 1).astype(np.int32))
-        weights.append(np.stack([WEIGHT_ONE - upper, upper], 1).astype(np.int32))
-    real = float(np.float32(si)) / float(np.float32(so)) / WEIGHT_ONE**2
-    operator = ResizeBilinear((source,), target, neighbours[0], neighbours[1], weights[0], weights[1], zi, make_requantize(mode, real, zo, *out.integer_bounds()))
-    return Match(operator, (x.expr,), (out.real, *out.covered))
+        return Match(ResizeBilinear.build(mode, source, target, transformation, quantization, low, high), (x.expr,), (out.real, *out.covered))
+    requantize: Requantize = make_requantize(mode, convolution_scale(si, 1, so) / WEIGHT_ONE**2, zo, low, high)
+    if mode == "fixed" and same:  # LiteRT's uint8 kernel rounds the uint8 values, halves up; the shift alone rounds
+        zi, requantize = -128, FixedRequantize(np.array([2**31 - 1], np.int32), np.array([-2 * WEIGHT_BITS], np.int32), -128, low, high)
+    (rows, row_weights), (columns, column_weights) = (linear_neighbours(e, o, transformation) for e, o in extents)
+    return Match(ResizeBilinear((source,), target, rows, columns, row_weights, column_weights, zi, requantize), (x.expr,), (out.real, *out.covered))
