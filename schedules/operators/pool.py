@@ -48,25 +48,28 @@ class AveragePool2d(Operator):
     low: int = -128
     high: int = 127
 
+    @property
+    def counts(self) -> np.ndarray:
+        """int32 (OH * OW,): how many elements each mean is over."""
+        extent, output = self.inputs[0].shape[1:3], self.output.shape[1:3]
+        if self.count_include_pad:
+            return np.full(math.prod(output), math.prod(self.kernel), np.int32)
+        starts = [np.arange(output[axis]) * self.strides[axis] - self.padding[axis] for axis in (0, 1)]
+        inside = [np.minimum(start + self.kernel[axis], extent[axis]) - np.maximum(start, 0) for axis, start in enumerate(starts)]
+        return np.outer(*inside).reshape(-1).astype(np.int32)
+
     @staticmethod
     def build(mode: Mode, source: TensorType, output: TensorType, kernel: tuple[int, int], strides: tuple[int, int], padding: tuple[int, int, int, int],
               count_include_pad: bool, quantization: tuple[tuple[float, int], ...], low: int = -128, high: int = 127) -> AveragePool2d:
         """The int8 form; `quantization` is ((scale, zero_point) of the input and the output)."""
         (si, zi), (so, zo) = quantization
+        integer_mean = AveragePool2d((source,), output, kernel, strides, padding, count_include_pad, 0, None, low, high)
         if mode == "fixed" and (np.float32(si), zi) == (np.float32(so), zo):
-            return AveragePool2d((source,), output, kernel, strides, padding, count_include_pad, 0, None, low, high)
-        counts = np.full(1, math.prod(kernel)) if count_include_pad else window_counts(source.shape[1:3], output.shape[1:3], kernel, strides, padding)
-        requantize = make_requantize(mode, convolution_scale(si, 1, so) / counts, zo, low, high)
-        return AveragePool2d((source,), output, kernel, strides, padding, count_include_pad, zi, requantize, low, high)
-
-
-def window_counts(extent: tuple[int, ...], output: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int],
-                  padding: tuple[int, int, int, int]) -> np.ndarray:
-    """How many elements of the image (H, W) each window holds: (OH * OW,), or (1,) where all hold as many."""
-    starts = [np.arange(output[axis]) * strides[axis] - padding[axis] for axis in (0, 1)]
-    inside = [np.minimum(start + kernel[axis], extent[axis]) - np.maximum(start, 0) for axis, start in enumerate(starts)]
-    counts = np.outer(*inside).reshape(-1)
-    return counts[:1] if np.all(counts == counts[0]) else counts
+            return integer_mean
+        counts = integer_mean.counts
+        if np.all(counts == counts[0]):
+            counts = counts[:1]
+        return replace(integer_mean, input_zero_point=zi, epilogue=make_requantize(mode, convolution_scale(si, 1, so) / counts, zo, low, high))
 
 
 @dataclass(frozen=True, eq=False)

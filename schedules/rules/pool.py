@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.epilogue import apply_epilogue, clamp, const, epilogue_constants
@@ -70,7 +69,7 @@ def average_pool(operator: Operator, target: Any, choose: Choose) -> tuple[Stage
     acc_dtype = "int32" if operator.inputs[0].dtype == "int8" else "float32"
     made, x = windows(operator, (1, 1), operator.input_zero_point)
     if epilogue is None or isinstance(epilogue, FloatClamp):
-        constants = [window_counts(operator).astype(acc_dtype)]
+        constants = [operator.counts.astype(acc_dtype)]
     else:
         constants = [values for _, values in epilogue_constants(epilogue, positions)]
     parameters = [te.placeholder(v.shape, str(v.dtype), name=f"parameter{k}") for k, v in enumerate(constants)]
@@ -88,21 +87,9 @@ def average_pool(operator: Operator, target: Any, choose: Choose) -> tuple[Stage
         return apply_epilogue(epilogue, acc[b, i, j, c], at)
 
     y = te.compute(shape, element, name="epilogue")
-    function = apply(s_tir.Schedule(te.create_prim_func([x, *parameters, y])), INTEGER_LANES if acc_dtype == "int32" else target.vector_bytes // 4, choose).mod["main"]
+    lanes = INTEGER_LANES if acc_dtype == "int32" else target.vector_bytes // 4
+    function = apply(s_tir.Schedule(te.create_prim_func([x, *parameters, y])), lanes, choose).mod["main"]
     return (*made, Stage(function, (-1,) if made else (0,), tuple(constants), operator.output, "average pool"))
-
-
-def window_counts(operator: AveragePool2d) -> np.ndarray:
-    """int32 (OH * OW,): how many elements each mean is over."""
-    _, h, w, _ = operator.inputs[0].shape
-    _, oh, ow, _ = operator.output.shape
-    if operator.count_include_pad:
-        return np.full(oh * ow, math.prod(operator.kernel), np.int32)
-    inside = []
-    for axis, (extent, out) in enumerate(((h, oh), (w, ow))):
-        first = np.arange(out) * operator.strides[axis] - operator.padding[axis]
-        inside.append(np.minimum(first + operator.kernel[axis], extent) - np.maximum(first, 0))
-    return np.outer(*inside).reshape(-1).astype(np.int32)
 
 
 def mean(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:

@@ -17,6 +17,7 @@ from tests.kernels.harness import Job, run_jobs
 # one CPU for every set of instructions
 CPUS = [("x86_cpu", None), ("arm_cpu", "cortex-a53"), ("arm_cpu", "cortex-a76"), ("arm_cpu", "neoverse-v1")]
 CPU_NAMES = ["avx2", "a53", "a76", "v1"]
+MODES: tuple[Mode, Mode] = ("fixed", "float")
 
 
 def target_of(cpu: tuple[str, str | None]) -> Target:

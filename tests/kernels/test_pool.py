@@ -10,7 +10,7 @@ import pytest
 from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean, Operator, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp, make_requantize
 from nnc_tvm.schedules.rules import pool
-from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, target_of
 
 # image (N, H, W, C), kernel, strides, padding
 WINDOWS = [
@@ -55,8 +55,8 @@ def test_average(cpu: tuple[str, str | None], count_include_pad: bool) -> None:
         for zero_point in (0, -128):
             operator = AveragePool2d((x,), y, kernel, strides, padding, count_include_pad, zero_point, None, -120, 120)
             cases.append((operator, [values_of(rng, x)]))
-        for mode in ("fixed", "float"):
-            requantize = make_requantize(mode, 1.3 / pool.window_counts(operator), 5)  # type: ignore[arg-type]
+        for mode in MODES:
+            requantize = make_requantize(mode, 1.3 / operator.counts, 5)
             cases.append((AveragePool2d((x,), y, kernel, strides, padding, count_include_pad, int(rng.integers(-128, 128)), requantize), [values_of(rng, x)]))
     check(cases, pool.average_pool, target_of(cpu))
 
@@ -80,8 +80,8 @@ def test_mean(cpu: tuple[str, str | None], dtype: str) -> None:
         count = math.prod(shape[a] for a in axes)
         kept = tuple(1 if a in axes else extent for a, extent in enumerate(shape)) if k % 2 else tuple(e for a, e in enumerate(shape) if a not in axes)
         x, y = TensorType(shape, dtype), TensorType(kept, dtype)
-        for mode in ("fixed", "float"):
-            epilogue = FloatClamp() if dtype == "float32" else make_requantize(mode, 1.2 / count, 4)  # type: ignore[arg-type]
+        for mode in MODES:
+            epilogue = FloatClamp() if dtype == "float32" else make_requantize(mode, 1.2 / count, 4)
             cases.append((Mean((x,), y, axes, 3 if dtype == "int8" else 0, epilogue), [values_of(rng, x)]))
     check(cases, pool.mean, target_of(cpu), tolerance=1e-6)
 
