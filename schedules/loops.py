@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import s_tir, te, tirx
+from tvm import s_tir, tirx
 
 from nnc_tvm.schedules.epilogue import apply_epilogue, epilogue_constants
 from nnc_tvm.schedules.quantization import Epilogue
@@ -29,6 +29,11 @@ def vectorize(sch: s_tir.Schedule, loop: Any, lanes: int, unroll: int = 1) -> An
         outer, vectors = sch.split(outer, [None, unroll])
         sch.unroll(vectors)
     return outer
+
+
+def round_up(value: int, multiple: int) -> int:
+    """The smallest multiple that is not below `value`."""
+    return -(-value // multiple) * multiple
 
 
 def fuse_outer(sch: s_tir.Schedule, loops: list[Any]) -> None:
@@ -57,11 +62,16 @@ def vectorize_parts(sch: s_tir.Schedule, block: str, sizes: list[int], lanes: in
     return sch.mod["main"]
 
 
+def vectorize_tile(sch: s_tir.Schedule, loops: list[Any], lanes: int) -> None:
+    """Channels (the last of a tile's loops) by vectors of `lanes`, the pixels of a vector of channels one after the other: they share its parameters."""
+    *pixels, channels = loops
+    outer, inner = sch.split(channels, [None, lanes])
+    sch.reorder(outer, *pixels, inner)
+    sch.vectorize(inner)
+    for loop in (outer, *pixels):
+        sch.unroll(loop)
+
+
 def inline_epilogue(epilogue: Epilogue, acc: Any) -> Any:
     """The output element for an accumulator under a per-tensor epilogue, whose parameters become immediates."""
     return apply_epilogue(epilogue, acc, [tirx.const(values.reshape(-1)[0].item(), str(values.dtype)) for _, values in epilogue_constants(epilogue, 1)])
-
-
-def placeholders(operator: Any) -> list[Any]:
-    """One placeholder per input of the operator, in its shape."""
-    return [te.placeholder(t.shape, t.dtype, name=f"x{i}") for i, t in enumerate(operator.inputs)]

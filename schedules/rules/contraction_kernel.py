@@ -18,14 +18,9 @@ from tvm.s_tir.stmt import SBlock
 
 from nnc_tvm.schedules.epilogue import finish, requantize
 from nnc_tvm.schedules.intrin.tile import tile_step
+from nnc_tvm.schedules.loops import round_up, vectorize_tile
 from nnc_tvm.schedules.rule import Choose
-from nnc_tvm.schedules.rules.contraction_plan import (
-    Contraction,
-    Plan,
-    round_up,
-    store_width,
-    x_layout,
-)
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, store_width, x_layout
 
 
 def contraction_kernel(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray], choose: Choose) -> Any:
@@ -80,7 +75,8 @@ def start_at_bias(function: Any, parameter: int, set_axis: int) -> Any:
         indices = block.init.indices
         init = tirx.BufferStore(block.init.buffer, bias[indices[set_axis], indices[4]], indices)
         # the reads stay as they are: the sum itself, which instructions are matched with, does not read the bias
-        return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, block.body, init, block.alloc_buffers, block.match_buffers, block.annotations)
+        return SBlock(block.iter_vars, block.reads, block.writes, block.name_hint, block.body, init, block.alloc_buffers, block.match_buffers,
+                      block.annotations)
 
     body = tvm_ffi.structural_map(function.body, (SBlock, replace))
     return tirx.PrimFunc(function.params, body, function.ret_type, attrs=function.attrs)
@@ -117,13 +113,3 @@ def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_
     for loop in stores:
         sch.unroll(loop)
     return sch
-
-
-def vectorize_tile(sch: s_tir.Schedule, loops: list[Any], lanes: int) -> None:
-    """Channels (the last of a tile's loops) by vectors, the pixels of a vector of channels one after the other: they share its parameters."""
-    *pixels, channels = loops
-    outer, inner = sch.split(channels, [None, lanes])
-    sch.reorder(outer, *pixels, inner)
-    sch.vectorize(inner)
-    for loop in (outer, *pixels):
-        sch.unroll(loop)

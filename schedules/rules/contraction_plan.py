@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.quantization import Epilogue
 from nnc_tvm.schedules.rule import Choose
 
@@ -76,10 +77,6 @@ class Plan:
         return self.tile.vectors * self.isa.lanes
 
 
-def round_up(value: int, multiple: int) -> int:
-    return -(-value // multiple) * multiple
-
-
 def x_layout(c: Contraction, isa: DotProduct, pixels: int) -> tuple[int, int, int, bool]:
     """(rows, elements of a row, elements in all, whether it is a copy) of the image that a kernel with tiles of `pixels` reads.
 
@@ -125,15 +122,20 @@ def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors:
     return tiles * (turns * (step * steps + TURN_COST) + accumulators * EPILOGUE_COST[store_width(c, block)] + TILE_COST) + copied * elements * COPY_COST
 
 
+def pixel_counts(c: Contraction, isa: DotProduct, vectors: int) -> list[int]:
+    """The pixels that a tile of `vectors` may have: whole rows of the instruction, no more than fit the registers or than an image row has."""
+    return list(range(isa.rows, min(isa.tiles[vectors], round_up(c.out[2], isa.rows)) + 1, isa.rows))
+
+
 def make_plan(c: Contraction, candidates: tuple[DotProduct, ...], choose: Choose) -> Plan | None:
     """The cheapest instruction and tile by `tile_cost`; None without candidates."""
     parts = {isa: isa.split(c.weight) for isa in candidates}
-    options = [(isa, p, v) for isa in candidates for v, most in isa.tiles.items() for p in range(isa.rows, min(most, round_up(c.out[2], isa.rows)) + 1, isa.rows)]
+    options = [(isa, p, v) for isa in candidates for v in isa.tiles for p in pixel_counts(c, isa, v)]
     if not options:
         return None
     isa, pixels, vectors = min(options, key=lambda o: tile_cost(c, o[0], len(parts[o[0]]), o[1], o[2]))
     vectors = choose("vectors", list(isa.tiles), vectors)
-    possible = list(range(isa.rows, min(isa.tiles[vectors], round_up(c.out[2], isa.rows)) + 1, isa.rows))
+    possible = pixel_counts(c, isa, vectors)
     pixels = choose("pixels", possible, min(pixels, possible[-1]))
     depths = math.ceil(c.runs[1] / isa.depth)
     divisors = [s for s in isa.steps if depths % s == 0]

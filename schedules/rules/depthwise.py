@@ -18,7 +18,7 @@ from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.epilogue import const, epilogue_constants, finish, requantize
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
-from nnc_tvm.schedules.loops import vectorize_parts
+from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.input_patches import padded_copy
@@ -82,7 +82,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     _, oh, ow, out = operator.output.shape
     (_, kw), (sh, sw), (dh, dw) = operator.kernel, operator.strides, operator.dilation
     acc_dtype, x_dtype = ("float32", "float32") if isa.weight_dtype == "float32" else ("int32", "int8")
-    padded_out, padded_rows, padded_width = (math.ceil(extent / unit) * unit for extent, unit in ((out, tile.block), (oh, tile.rows), (ow, tile.pixels)))
+    padded_out, padded_rows, padded_width = round_up(out, tile.block), round_up(oh, tile.rows), round_up(ow, tile.pixels)
     rows = (padded_rows - tile.rows) * sh + (tile.steps * isa.depth - 1) * dh + 1
     columns = (padded_width - 1) * sw + (kw - 1) * dw + 1
 
@@ -93,8 +93,8 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
         made.append(Stage(image_copy(operator, image, target), (0,), (), TensorType(image, x_dtype), "pad"))
 
     weight = pack_weights(operator, tile, padded_out)
-    bias = operator.bias if acc_dtype == "float32" else operator.bias.astype(np.int64) - operator.input_zero_point * operator.weight.astype(np.int64).sum((0, 1))
-    constants = [np.pad(values, (0, padded_out - values.size)) for values in (bias.astype(acc_dtype), *(v for _, v in epilogue_constants(operator.epilogue, out)))]
+    constants = [centred_bias(operator), *(values for _, values in epilogue_constants(operator.epilogue, out))]
+    constants = [np.pad(values, (0, padded_out - values.size)) for values in constants]
     x = te.placeholder(image, x_dtype, name="x")
     weights = te.placeholder(weight.shape, isa.weight_dtype, name="weights")
     parameters = [te.placeholder(values.shape, str(values.dtype), name=f"parameter{k}") for k, values in enumerate(constants)]
@@ -111,6 +111,13 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
     made.append(Stage(sch.mod["main"], (-1,) if made else (0,), (weight, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"))
     return tuple(made)
+
+
+def centred_bias(operator: DepthwiseConv2d) -> np.ndarray:
+    """bias - z * sum of weights: the kernel then multiplies x itself instead of x - z."""
+    if operator.weight.dtype == np.float32:
+        return operator.bias
+    return (operator.bias.astype(np.int64) - operator.input_zero_point * operator.weight.astype(np.int64).sum((0, 1))).astype(np.int32)
 
 
 def pack_weights(operator: DepthwiseConv2d, tile: Tile, padded_out: int) -> np.ndarray:
@@ -174,15 +181,5 @@ def apply(sch: s_tir.Schedule, tile: Tile, kw: int, native: int, choose: Choose)
     for loop in (c1, i1, j1):
         sch.unroll(loop)
     for block, lanes in ((init, isa.lanes), (requantized, native), (finished, tile.block)):
-        unroll_tile(sch, sch.get_loops(block)[len(outer):], lanes)
+        vectorize_tile(sch, sch.get_loops(block)[len(outer):], lanes)
     return sch
-
-
-def unroll_tile(sch: s_tir.Schedule, loops: list[Any], lanes: int) -> None:
-    """`lanes` channels (the last of a tile's loops) at once, the pixels one after the other: they share a vector's parameters."""
-    *pixels, channels = loops
-    vectors, vector = sch.split(channels, [None, lanes])
-    sch.reorder(vectors, *pixels, vector)
-    for loop in (vectors, *pixels):
-        sch.unroll(loop)
-    sch.vectorize(vector)

@@ -14,16 +14,12 @@ import numpy as np
 from tvm.script import tirx as T
 
 from nnc_tvm.schedules.epilogue import epilogue_constants
+from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import MatMul, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import instructions, per_group, prepare_x
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
-from nnc_tvm.schedules.rules.contraction_plan import (
-    Contraction,
-    Plan,
-    make_plan,
-    round_up,
-)
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, make_plan
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
@@ -35,7 +31,8 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     za, zc = operator.zero_points
     # any right operand may come: only instructions that are exact for all of int8
     candidates = tuple(isa for isa in instructions(target.features, dtype) if isa.weight_low <= -128)
-    c = Contraction((b, 1, m, k), (b, 1, m, o), np.zeros((o, 1, 1, k), dtype), np.zeros(o, np.int32), operator.epilogue, 0, dtype, own_weights=True, row_terms=zc != 0)
+    c = Contraction((b, 1, m, k), (b, 1, m, o), np.zeros((o, 1, 1, k), dtype), np.zeros(o, np.int32), operator.epilogue, 0, dtype,
+                    own_weights=True, row_terms=zc != 0)
     plan = make_plan(c, candidates, choose)
     if plan is None:
         return None
@@ -53,9 +50,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     constants = [per_group(values, 1, plan.channels) for _, values in epilogue_constants(c.epilogue, o)]
     if za:
         add(Stage(column_terms((b, k, o), plan.channels, za, zc), (1,), (), TensorType((b, plan.channels), "int32"), "column sums"))
-        biases = []
-    else:
-        biases = [np.zeros((b, plan.channels), isa.acc_dtype)]
+    biases = [] if za else [np.zeros((b, plan.channels), isa.acc_dtype)]
     function = contraction_kernel(c, plan, constants, choose)
     return (*made, Stage(function, tuple(inputs), (*biases, *constants), operator.output, plan.name))
 
@@ -66,9 +61,10 @@ def pack(operator: MatMul, plan: Plan) -> Any:
     w_dtype, depth = isa.w_dtype, isa.depth
     b, k, o = operator.inputs[1].shape
     _, tiles, _, _, steps, vectors, outer, lanes, inner = plan.packed_shape
+    shape = (b, tiles, steps, vectors, outer, lanes, inner)
 
     @T.prim_func(s_tir=True)
-    def function(c: T.Buffer((b, k, o), dtype), packed: T.Buffer((b, tiles, steps, vectors, outer, lanes, inner), w_dtype)):
+    def function(c: T.Buffer((b, k, o), dtype), packed: T.Buffer(shape, w_dtype)) -> None:  # type: ignore[valid-type]
         T.func_attr({"tirx.noalias": True})
         with T.sblock("pack"):
             T.reads(c[0:b, 0:k, 0:o])
@@ -91,7 +87,7 @@ def row_terms(shape: tuple[int, int, int], padded: int, zc: int) -> Any:
     b, m, k = shape
 
     @T.prim_func(s_tir=True)
-    def function(a: T.Buffer((b, m, k), "int8"), y: T.Buffer((b, padded), "int32")):
+    def function(a: T.Buffer((b, m, k), "int8"), y: T.Buffer((b, padded), "int32")) -> None:  # type: ignore[valid-type]
         T.func_attr({"tirx.noalias": True})
         with T.sblock("rows"):
             T.reads(a[0:b, 0:m, 0:k])
@@ -110,7 +106,7 @@ def column_terms(shape: tuple[int, int, int], padded: int, za: int, zc: int) -> 
     b, k, o = shape
 
     @T.prim_func(s_tir=True)
-    def function(c: T.Buffer((b, k, o), "int8"), y: T.Buffer((b, padded), "int32")):
+    def function(c: T.Buffer((b, k, o), "int8"), y: T.Buffer((b, padded), "int32")) -> None:  # type: ignore[valid-type]
         T.func_attr({"tirx.noalias": True})
         with T.sblock("columns"):
             T.reads(c[0:b, 0:k, 0:o])
