@@ -59,7 +59,7 @@ def row(model: pathlib.Path, work: pathlib.Path) -> str:
     arm = [compiled(model, work / cpu, "--target", "arm_cpu", "--mcpu", cpu)[0] for cpu in ARM]
     instructions = " | ".join(f"{figures['guest_instructions'] / 1e6:.2f} M" for figures in arm)
     size = f"{arm[0]['arena_bytes'] / 1024:.1f} | {arm[0]['weights_bytes'] / 1024:.0f} | {arm[0]['code_bytes'] / 1024:.0f}"
-    return f"| {model.stem} | {host['median_ms']:.2f} | {f'{peer:.2f}' if peer else ''} | {instructions} | {size} | {seconds:.1f} |"
+    return f"| {model.stem} | {host['median_ms']:.3g} | {f'{peer:.3g}' if peer else ''} | {instructions} | {size} | {seconds:.1f} |"
 
 
 def main() -> None:

@@ -14,11 +14,12 @@ RequantizeOption = Literal["auto", "fixed", "float"]
 
 
 def compile_model(path: pathlib.Path, target: Target, output: pathlib.Path, name: str | None = None, requantize: RequantizeOption = "auto",
-                  progress: Callable[[str], None] = lambda line: None) -> Manifest:
+                  batch: int | None = None, progress: Callable[[str], None] = lambda line: None) -> Manifest:
     """Compiles the model file `path` for `target` into the package folder `output`; returns the manifest.
 
     name: prefix of the package's C symbols, by default made from the file's name. requantize: the meaning of requantization, by
-    default the source format's own ("fixed" for TFLite, "float" for ONNX). progress is told one line per phase.
+    default the source format's own ("fixed" for TFLite, "float" for ONNX). batch: what a dynamic batch becomes,
+    by default 1. progress is told one line per phase.
     Raises InvalidModel, Unsupported, InvalidInput, MissingTool or ToolFailed, each with one line that says what to do.
     """
     # each stage is imported when it runs: `import nnc_tvm` stays fast, and a refused file never loads TVM
@@ -27,7 +28,7 @@ def compile_model(path: pathlib.Path, target: Target, output: pathlib.Path, name
     from nnc_tvm.package.identifiers import package_name
 
     progress(f"reading {path.name}")
-    source = load(path)
+    source = load(path, batch)
     from nnc_tvm.relay_passes.pipeline import to_program
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
 

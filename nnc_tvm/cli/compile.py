@@ -20,9 +20,10 @@ from nnc_tvm.compiler import RequantizeOption, compile_model
 @click.option("--name", metavar="NAME", help="Prefix of the C symbols.  [default: from the file's name]")
 @click.option("--requantize", type=click.Choice(get_args(RequantizeOption)), default="auto", show_default=True,
               help="fixed: bit-exact with LiteRT's reference kernels. float: ONNX's meaning. auto: the source format's own.")
+@click.option("--batch", type=click.IntRange(1), metavar="N", help="What a dynamic batch becomes.  [default: 1]")
 @json_option
 def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
-            as_json: bool) -> None:
+            batch: int | None, as_json: bool) -> None:
     """Compile MODEL (.tflite or .onnx, INT8) into a C package.
 
     The package is a folder with a header, readable C, a library of kernels, Make and CMake files, an example and manifest.json.
@@ -43,7 +44,7 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Pa
     check_output(output)
     from nnc_tvm.targets.registry import get_target
 
-    manifest = compile_model(model, get_target(kind, mcpu), output, name, requantize, progress)
+    manifest = compile_model(model, get_target(kind, mcpu), output, name, requantize, batch, progress)
     if as_json:
         print_json(dataclasses.asdict(manifest))
     else:

@@ -11,20 +11,23 @@ from nnc_tvm.frontend.model import SourceModel
 from nnc_tvm.frontend.shapes import one_line
 
 
-def load(path: str | pathlib.Path) -> SourceModel:
+def load(path: str | pathlib.Path, batch: int | None = None) -> SourceModel:
     """The model file `path` as a QDQ module.
 
+    batch: what a dynamic batch becomes; None is 1, and takes a model of fixed batch as it is.
     Raises InvalidModel for files that are broken or contradict themselves and Unsupported for what nnc-tvm does not import; nothing
     else, whatever the file holds, and always in one line. Broken files are refused before TVM is loaded.
     """
     file = read_model_file(pathlib.Path(path))
     try:
-        return LOADERS[file.format](file)
+        return LOADERS[file.format](file, batch)
     except (InvalidModel, Unsupported) as error:
         raise type(error)(f"{file.path.name}: {one_line(error, 380)}") from error.__cause__
 
 
-def load_tflite(file: ModelFile) -> SourceModel:
+def load_tflite(file: ModelFile, batch: int | None) -> SourceModel:
+    if batch not in (None, 1):
+        raise Unsupported(f"a batch of {batch}: TFLite files fix every shape; convert the model with this batch")
     from nnc_tvm.frontend.tflite_checks import check_tflite
     from nnc_tvm.frontend.tflite_file import parse_tflite
 
@@ -36,7 +39,7 @@ def load_tflite(file: ModelFile) -> SourceModel:
     return SourceModel(module, file.path.stem, hashlib.sha256(file.data).hexdigest(), len(file.data), "tflite", "fixed", inputs, outputs)
 
 
-def load_onnx(file: ModelFile) -> SourceModel:
+def load_onnx(file: ModelFile, batch: int | None) -> SourceModel:
     from nnc_tvm.frontend.onnx_checks import check_onnx
     from nnc_tvm.frontend.onnx_external import load_external_data
     from nnc_tvm.frontend.onnx_file import parse_onnx
@@ -45,7 +48,10 @@ def load_onnx(file: ModelFile) -> SourceModel:
     contents = [file.data, *load_external_data(proto, file.path)]
     check_onnx(proto)
     from nnc_tvm.frontend.onnx_import import import_onnx
+    from nnc_tvm.frontend.onnx_passes.fix_batch import set_batch
 
+    if batch is not None:
+        set_batch(proto, batch)
     module, inputs, outputs = import_onnx(proto)
     digest = hashlib.sha256(b"".join(contents)).hexdigest()
     return SourceModel(module, file.path.stem, digest, sum(len(c) for c in contents), "onnx", "float", inputs, outputs)

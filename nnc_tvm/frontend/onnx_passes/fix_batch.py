@@ -1,4 +1,4 @@
-"""A dynamic batch becomes 1."""
+"""A dynamic batch becomes 1, or what the user asks for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,18 @@ import onnx
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.onnx_passes.graph import infer_shapes, initializers
+
+
+def set_batch(model: onnx.ModelProto, batch: int) -> None:
+    """Sets the first extent of every input to `batch` where the file leaves it open. Raises Unsupported where it is another number."""
+    constants = initializers(model.graph)
+    for value in model.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name in constants or not dims:
+            continue
+        if dims[0].HasField("dim_value") and dims[0].dim_value != batch:
+            raise Unsupported(f"the input '{value.name}' has the fixed batch {dims[0].dim_value}, not {batch}; export the model with a dynamic batch")
+        dims[0].dim_value = batch
 
 
 def fix_batch(model: onnx.ModelProto) -> None:
