@@ -168,10 +168,10 @@ def match_matmul(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     if operator_name(call) != "relax.matmul" or (out.real is not variable and not single_use(graph, out.real)):
         return None
     a, b = parse_operand(graph, call.args[0]), parse_operand(graph, call.args[1])
-    if a.array is not None or b.array is not None:
+    if a.array is not None and b.array is not None:
         return None
     integer = all(x.quantization is not None and x.quantization.per_tensor and x.quantization.dtype == "int8" for x in (a, b))
-    if not integer and out.quantization is not None:
+    if not integer and (out.quantization is not None or any(x.quantization is not None and x.array is not None for x in (a, b))):
         return None
     left, right = (a.expr, b.expr) if integer else call.args[:2]
     ls, rs = tensor_type(left).shape, tensor_type(right).shape

@@ -13,10 +13,11 @@ from nnc_tvm.schedules.operators import LinearCombination, Multiply, TensorType
 from nnc_tvm.schedules.quantization import Mode, QuantParams
 
 Expr = Any
+GRID_TOLERANCE = 1e-3  # steps; a constant so far off moves the sum or product by less than a thousandth of a step of the operand's own
 
 
 def _integer_operand(leaf: Leaf) -> Leaf | None:
-    """The operand as int8 on one scale; float constants are quantized to their own largest value."""
+    """The operand as int8 on one scale. Constants that are not get one by their largest value, where that leaves every value as it is."""
     q = leaf.quantization
     if q is not None and q.per_tensor and q.dtype == "int8":
         return leaf
@@ -25,6 +26,8 @@ def _integer_operand(leaf: Leaf) -> Leaf | None:
         return None
     scale = np.float32(np.abs(values).max(initial=0) / 127 or 1)
     integers = np.clip(np.rint(values / np.float64(scale)), -127, 127).astype(np.int8)
+    if np.abs(values / np.float64(scale) - integers).max(initial=0) > GRID_TOLERANCE:
+        return None
     return Leaf(relax.const(integers), QuantParams(np.asarray(scale), np.zeros((), np.int32), "int8"), integers, [])
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 import tvm
+from tvm import relax
 
 from nnc_tvm.relay_passes.canonicalize_qdq import UNSIGNED
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
-from nnc_tvm.relay_passes.qdq import quantization_of
+from nnc_tvm.relay_passes.qdq import quantization_of, shifted_to_int8
 from nnc_tvm.schedules.operators import Operator, TensorType
 from nnc_tvm.schedules.quantization import Epilogue, FloatClamp, Mode, QuantParams, ScaleToFloat, make_requantize, quantized_bounds
 
@@ -125,12 +126,19 @@ class Leaf:
 
 
 def parse_operand(graph: Graph, expr: Expr) -> Leaf:
-    """The integers behind a dequantize, a constant, or the float tensor itself. A dequantize is free: every reader has its own."""
+    """The integers behind a dequantize, a constant, or the float tensor itself. A dequantize is free: every reader has its own.
+
+    uint8 constants become int8, exactly.
+    """
     value = graph.definition(expr)
     q = quantization_of(value) if operator_name(value) == "relax.dequantize" else None
-    if q is not None:
-        return Leaf(value.args[0], q, constant(value.args[0]), [])
-    return Leaf(expr, None, constant(value), [])
+    if q is None:
+        return Leaf(expr, None, constant(value), [])
+    array = constant(value.args[0])
+    if array is not None and array.dtype == np.uint8:
+        array = (array.astype(np.int16) - 128).astype(np.int8)
+        return Leaf(relax.const(array), shifted_to_int8(q), array, [])
+    return Leaf(value.args[0], q, array, [])
 
 
 def real_values(leaf: Leaf) -> np.ndarray | None:
