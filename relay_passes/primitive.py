@@ -24,7 +24,7 @@ def lower_primitive(graph: Graph, variable: Expr) -> Match | None:
     builder = relax.BlockBuilder()
     parameters = [relax.Var(f"x{k}", s.ty) for k, s in enumerate(sources)]
     replace: dict[Any, Expr] = dict(zip(sources, parameters, strict=True))
-    constants = [a for a in getattr(call, "args", ()) if constant(a) is not None and constant(a).size > 1]  # type: ignore[union-attr]
+    constants = [a for a in getattr(call, "args", ()) if (array := constant(a)) is not None and array.size > 1]
     extra = [relax.Var(f"c{k}", c.ty) for k, c in enumerate(constants)]
     body = substitute(call, replace)
     for c, v in zip(constants, extra, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nnc_tvm.errors import Unsupported
-from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, parse_operand, parse_output, real_values, single_use, unsigned_activations
+from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, broadcastable, parse_operand, parse_output, real_values, single_use, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, TensorType
 from nnc_tvm.schedules.quantization import FixedRequantize, Mode
@@ -16,7 +16,7 @@ from nnc_tvm.schedules.quantization import FixedRequantize, Mode
 Expr = Any
 
 
-def _with_bias(graph: Graph, out: Output, channel_axis_size: int, name: str) -> tuple[Expr, Leaf | None, list[Expr]] | None:
+def _with_bias(graph: Graph, out: Output, name: str) -> tuple[Expr, Leaf | None, list[Expr]] | None:
     """(the contraction's variable, its bias operand, covered) below `out`; None where there is no contraction `name`."""
     core = out.real
     call = graph.definition(core)
@@ -53,10 +53,8 @@ def _weights(leaf: Leaf, order: list[int], channel_axis: int) -> tuple[np.ndarra
     assert q is not None and leaf.array is not None
     if not q.per_tensor and q.axis != channel_axis:
         return None
-    shape = [1] * leaf.array.ndim
-    if not q.per_tensor:
-        shape[q.axis] = -1
-    wide = (leaf.array.astype(np.int32) - q.zero_point.reshape(shape)).astype(np.int16)
+    _, zero_point = broadcastable(q, leaf.array.ndim)
+    wide = (leaf.array.astype(np.int32) - zero_point).astype(np.int16)
     return wide.transpose(order), q.scale.astype(np.float64)
 
 
@@ -69,14 +67,13 @@ def _unit(in_scale: float, weight_scale: np.ndarray, single: bool) -> np.ndarray
 
 
 def _is_integer(x: Leaf, w: Leaf) -> bool:
-    return (x.quantization is not None and x.array is None and x.quantization.per_tensor and x.quantization.dtype == "int8" and w.quantization is not None
-            and w.array is not None and w.array.dtype in (np.int8, np.uint8))
+    return x.int8 is not None and x.array is None and w.quantization is not None and w.array is not None and w.array.dtype in (np.int8, np.uint8)
 
 
 def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """conv2d in NHWC [+ bias] [+ clamp] [+ quantize]; integers when both operands are, else all float."""
     out = parse_output(graph, variable)
-    found = _with_bias(graph, out, -1, "relax.nn.conv2d")
+    found = _with_bias(graph, out, "relax.nn.conv2d")
     if found is None or any(v is not variable and not single_use(graph, v) for v in found[2]):
         return None
     core, bias, covered = found
@@ -108,8 +105,8 @@ def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         source = call.args[0]
     padding = tuple(int(p) for p in a.padding)
     common: dict[str, Any] = {
-        "inputs": (tensor_type(source),), "output": tensor_type(variable), "bias": bias_values, "epilogue": out.epilogue(mode, unit, not integer), "input_zero_point": in_zero,
-        "strides": tuple(int(s) for s in a.strides), "padding": padding, "dilation": tuple(int(d) for d in a.dilation),
+        "inputs": (tensor_type(source),), "output": tensor_type(variable), "bias": bias_values, "epilogue": out.epilogue(mode, unit, not integer),
+        "input_zero_point": in_zero, "strides": tuple(int(s) for s in a.strides), "padding": padding, "dilation": tuple(int(d) for d in a.dilation),
     }
     groups = int(a.groups)
     in_channels = tensor_type(source).shape[-1]
@@ -125,7 +122,7 @@ def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
 def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """matmul with a constant right side [+ bias] [+ clamp] [+ quantize]."""
     out = parse_output(graph, variable)
-    found = _with_bias(graph, out, -1, "relax.matmul")
+    found = _with_bias(graph, out, "relax.matmul")
     if found is None or any(v is not variable and not single_use(graph, v) for v in found[2]):
         return None
     core, bias, covered = found
@@ -170,7 +167,7 @@ def match_matmul(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     a, b = parse_operand(graph, call.args[0]), parse_operand(graph, call.args[1])
     if a.array is not None and b.array is not None:
         return None
-    integer = all(x.quantization is not None and x.quantization.per_tensor and x.quantization.dtype == "int8" for x in (a, b))
+    integer = a.int8 is not None and b.int8 is not None
     if not integer and (out.quantization is not None or any(x.quantization is not None and x.array is not None for x in (a, b))):
         return None
     left, right = (a.expr, b.expr) if integer else call.args[:2]
@@ -179,10 +176,11 @@ def match_matmul(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         return None
     batch = int(np.prod(ls[:-2]))
     unit, zeros = np.ones(()), (0, 0)
-    if a.quantization is not None and b.quantization is not None and integer:
-        (sa, za), (sb, zb) = a.quantization.scalar(), b.quantization.scalar()
+    if a.int8 is not None and b.int8 is not None:
+        (sa, za), (sb, zb) = a.int8.scalar(), b.int8.scalar()
         unit, zeros = np.asarray(np.float32(sa) * np.float32(sb)).astype(np.float64), (za, zb)
     dtype = tensor_type(left).dtype
-    operator = MatMul((TensorType((batch, *ls[-2:]), dtype), TensorType((batch, *rs[-2:]), dtype)), TensorType((batch, ls[-2], rs[-1]), tensor_type(variable).dtype),
-                      out.epilogue(mode, unit, not integer), zeros)
+    inputs = TensorType((batch, *ls[-2:]), dtype), TensorType((batch, *rs[-2:]), dtype)
+    output = TensorType((batch, ls[-2], rs[-1]), tensor_type(variable).dtype)
+    operator = MatMul(inputs, output, out.epilogue(mode, unit, not integer), zeros)
     return Match(operator, (left, right), (out.real, *out.covered))

@@ -18,8 +18,7 @@ GRID_TOLERANCE = 1e-3  # steps; a constant so far off moves the sum or product b
 
 def _integer_operand(leaf: Leaf) -> Leaf | None:
     """The operand as int8 on one scale. Constants that are not get one by their largest value, where that leaves every value as it is."""
-    q = leaf.quantization
-    if q is not None and q.per_tensor and q.dtype == "int8":
+    if leaf.int8 is not None:
         return leaf
     values = real_values(leaf)
     if values is None or not np.all(np.isfinite(values)):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import tvm
-
-from nnc_tvm.relay_passes.composites.match import clamp_bounds
+from nnc_tvm.relay_passes.composites.match import clamp_bounds, clamp_operand
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name
 
 Expr = Any
@@ -37,7 +35,7 @@ def describe(graph: Graph, expr: Expr) -> str:
         return "x" if inner is None else "?"
     bounds = clamp_bounds(call)
     if bounds is not None:
-        return f"clamp[{bounds[0]:.6g},{bounds[1]:.6g}]({describe(graph, next(a for a in call.args if isinstance(a, tvm.ir.Var)))})"
+        return f"clamp[{bounds[0]:.6g},{bounds[1]:.6g}]({describe(graph, clamp_operand(call))})"
     alpha = f"[{float(call.attrs.alpha):.9g}]" if name == "nn.leakyrelu" else ""
     return f"{name or '?'}{alpha}({','.join(describe(graph, a) for a in getattr(call, 'args', ()))})"
 

@@ -63,6 +63,14 @@ class Output:
         return make_requantize(mode, scale / np.float64(np.float32(out)), zero, *self.integer_bounds())
 
 
+def scalar(expr: Expr) -> float | None:
+    """The value of a literal or of a constant of one element, None for anything else."""
+    array = constant(expr)
+    if array is not None:
+        return float(array.reshape(-1)[0]) if array.size == 1 else None
+    return float(expr.value) if isinstance(expr, tvm.tirx.FloatImm | tvm.tirx.IntImm) else None
+
+
 def clamp_bounds(call: Expr) -> tuple[float, float] | None:
     """The bounds of an activation that is a clamp."""
     name = operator_name(call)
@@ -71,12 +79,18 @@ def clamp_bounds(call: Expr) -> tuple[float, float] | None:
     if name == "relax.nn.relu6":
         return 0.0, 6.0
     if name == "relax.clip":
-        return tuple(float(a.value) if hasattr(a, "value") and not isinstance(a, tvm.ir.GenericConst) else float(constant(a)) for a in call.args[1:3])  # type: ignore[return-value,arg-type]
+        low, high = (scalar(a) for a in call.args[1:3])
+        return None if low is None or high is None else (low, high)
     if name in ("relax.maximum", "relax.minimum"):
-        bound = next((constant(a) for a in call.args if constant(a) is not None and constant(a).size == 1), None)  # type: ignore[union-attr]
+        bound = next((value for value in map(scalar, call.args) if value is not None), None)
         if bound is not None:
-            return (float(bound.reshape(-1)[0]), math.inf) if name == "relax.maximum" else (-math.inf, float(bound.reshape(-1)[0]))
+            return (bound, math.inf) if name == "relax.maximum" else (-math.inf, bound)
     return None
+
+
+def clamp_operand(call: Expr) -> Expr:
+    """What a clamp is of: the argument that is not a bound."""
+    return next((a for a in call.args if isinstance(a, tvm.ir.Var)), call.args[0])
 
 
 def unsigned_activations(graph: Graph) -> bool:
@@ -107,7 +121,7 @@ def parse_output(graph: Graph, variable: Expr) -> Output:
         covered.append(real)
         # the outer clamp is applied last
         low, high = max(low, min(bounds[0], high)), min(high, max(bounds[1], low))
-        real = next(a for a in call.args if isinstance(a, tvm.ir.Var))
+        real = clamp_operand(call)
     return Output(real, q, low, high, covered)
 
 
@@ -123,6 +137,12 @@ class Leaf:
     @property
     def type(self) -> TensorType:
         return TensorType(tuple(self.array.shape), str(self.array.dtype)) if self.array is not None else tensor_type(self.expr)
+
+    @property
+    def int8(self) -> QuantParams | None:
+        """Its quantization where it is int8 on one scale."""
+        q = self.quantization
+        return q if q is not None and q.per_tensor and q.dtype == "int8" else None
 
 
 def parse_operand(graph: Graph, expr: Expr) -> Leaf:
@@ -141,14 +161,19 @@ def parse_operand(graph: Graph, expr: Expr) -> Leaf:
     return Leaf(value.args[0], q, array, [])
 
 
+def broadcastable(q: QuantParams, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """(scale, zero_point) in shapes that broadcast over tensors of that rank."""
+    shape = [1] * rank
+    if not q.per_tensor:
+        shape[q.axis] = -1
+    return q.scale.reshape(shape), q.zero_point.reshape(shape)
+
+
 def real_values(leaf: Leaf) -> np.ndarray | None:
     """The float64 values of a constant operand."""
     if leaf.array is None:
         return None
     if leaf.quantization is None:
         return leaf.array.astype(np.float64)
-    q = leaf.quantization
-    shape = [1] * leaf.array.ndim
-    if not q.per_tensor:
-        shape[q.axis] = -1
-    return (leaf.array.astype(np.float64) - q.zero_point.reshape(shape)) * q.scale.astype(np.float64).reshape(shape)
+    scale, zero_point = broadcastable(leaf.quantization, leaf.array.ndim)
+    return (leaf.array.astype(np.float64) - zero_point) * scale.astype(np.float64)

@@ -36,8 +36,9 @@ def match_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     out = parse_output(graph, variable)
     if out.quantization is None:
         x = parse_operand(graph, value.args[0])
-        flips = target is not None and x.quantization is not None and {target.dtype, x.quantization.dtype} == {"int8", "uint8"}
-        if not flips or x.array is not None or not np.array_equal(target.scale, x.quantization.scale):  # type: ignore[union-attr]
+        if target is None or x.quantization is None or x.array is not None:
+            return None
+        if {target.dtype, x.quantization.dtype} != {"int8", "uint8"} or not np.array_equal(target.scale, x.quantization.scale):
             return None
         return Match(FlipSign((x.type,), tensor_type(variable)), (x.expr,), (variable,))
     x = parse_operand(graph, out.real)

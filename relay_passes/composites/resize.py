@@ -9,11 +9,10 @@ import numpy as np
 from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output, single_use, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import ResizeBilinear, ResizeNearest
+from nnc_tvm.schedules.operators.resize import ONE, WEIGHT_BITS
 from nnc_tvm.schedules.quantization import FixedRequantize, Mode, Requantize, convolution_scale, make_requantize
 
 Expr = Any
-WEIGHT_BITS = 10
-WEIGHT_ONE = 1 << WEIGHT_BITS
 # what LiteRT's two resizes can be: coordinate transformation -> how the nearest neighbour is rounded
 LITERT = {"asymmetric": "floor", "half_pixel": "round_prefer_ceil", "align_corners": "round_prefer_ceil"}
 
@@ -31,7 +30,10 @@ def source_positions(extent: int, out: int, mode: str) -> np.ndarray:
 def nearest_index(extent: int, out: int, mode: str, rounding: str) -> np.ndarray:
     """int32 (out,) source index of nearest-neighbour resizing."""
     p = source_positions(extent, out, mode)
-    rounded = {"floor": np.floor(p), "ceil": np.ceil(p), "round_prefer_floor": np.ceil(p - 0.5), "round_prefer_ceil": np.floor(p + 0.5), "round": np.floor(p + 0.5), "": np.floor(p)}
+    rounded = {
+        "floor": np.floor(p), "": np.floor(p), "ceil": np.ceil(p), "round": np.floor(p + 0.5),
+        "round_prefer_floor": np.ceil(p - 0.5), "round_prefer_ceil": np.floor(p + 0.5),
+    }
     return np.clip(rounded[rounding], 0, extent - 1).astype(np.int32)
 
 
@@ -39,8 +41,8 @@ def linear_neighbours(extent: int, out: int, mode: str) -> tuple[np.ndarray, np.
     """(neighbours, weights), int32 (out, 2) each; weights in units of 2^-10, each pair sums to 1024."""
     p = np.clip(source_positions(extent, out, mode), 0, extent - 1)
     low = np.floor(p).astype(np.int32)
-    upper = np.rint((p - low) * WEIGHT_ONE).astype(np.int32)
-    return np.stack([low, np.minimum(low + 1, extent - 1)], 1), np.stack([WEIGHT_ONE - upper, upper], 1)
+    upper = np.rint((p - low) * ONE).astype(np.int32)
+    return np.stack([low, np.minimum(low + 1, extent - 1)], 1), np.stack([ONE - upper, upper], 1)
 
 
 def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
@@ -50,10 +52,11 @@ def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     if out.quantization is None or operator_name(call) != "relax.image.resize2d" or str(call.attrs.layout) != "NHWC" or not single_use(graph, out.real):
         return None
     x = parse_operand(graph, call.args[0])
-    if x.quantization is None or not x.quantization.per_tensor or x.quantization.dtype != "int8":
+    if x.int8 is None:
         return None
     a, source, target = call.attrs, x.type, tensor_type(variable)
-    (si, zi), (so, zo) = x.quantization.scalar(), out.quantization.scalar()
+    quantization = x.int8.scalar(), out.quantization.scalar()
+    (si, zi), (so, zo) = quantization
     transformation: Any = str(a.coordinate_transformation_mode)
     extents = list(zip(source.shape[1:3], target.shape[1:3], strict=True))
     if str(a.method) == "nearest_neighbor" and (si, zi) == (so, zo) and out.integer_bounds() == (-128, 127):
@@ -65,9 +68,8 @@ def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         return None
     same, low, high = (si, zi) == (so, zo), *out.integer_bounds()
     if mode == "fixed" and transformation in LITERT and not (same and unsigned_activations(graph)):
-        quantization = (x.quantization.scalar(), out.quantization.scalar())
         return Match(ResizeBilinear.build(mode, source, target, transformation, quantization, low, high), (x.expr,), (out.real, *out.covered))
-    requantize: Requantize = make_requantize(mode, convolution_scale(si, 1, so) / WEIGHT_ONE**2, zo, low, high)
+    requantize: Requantize = make_requantize(mode, convolution_scale(si, 1, so) / ONE**2, zo, low, high)
     if mode == "fixed" and same:  # LiteRT's uint8 kernel rounds the uint8 values, halves up; the shift alone rounds
         zi, requantize = -128, FixedRequantize(np.array([2**31 - 1], np.int32), np.array([-2 * WEIGHT_BITS], np.int32), -128, low, high)
     (rows, row_weights), (columns, column_weights) = (linear_neighbours(e, o, transformation) for e, o in extents)

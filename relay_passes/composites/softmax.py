@@ -20,9 +20,10 @@ def match_softmax(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     if out.quantization is None or operator_name(call) != "relax.nn.softmax" or not single_use(graph, out.real):
         return None
     x = parse_operand(graph, call.args[0])
-    if x.quantization is None or not x.quantization.per_tensor or x.quantization.dtype != "int8" or int(call.attrs.axis) % len(x.type.shape) != len(x.type.shape) - 1:
+    rank = len(x.type.shape)
+    if x.int8 is None or int(call.attrs.axis) % rank != rank - 1:
         return None
-    (si, _), (so, zo) = x.quantization.scalar(), out.quantization.scalar()
+    (si, _), (so, zo) = x.int8.scalar(), out.quantization.scalar()
     operator: Any
     if mode == "fixed" and (so, zo) == (1 / 256, -128):
         try:

@@ -10,7 +10,7 @@ import numpy as np
 import tvm
 
 from nnc_tvm.relay_passes.composites.litert_functions import litert_function
-from nnc_tvm.relay_passes.composites.match import Match, clamp_bounds, parse_output, single_use
+from nnc_tvm.relay_passes.composites.match import Match, clamp_bounds, clamp_operand, parse_output, single_use
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
 from nnc_tvm.relay_passes.qdq import quantization_of
 from nnc_tvm.schedules.operators import Table
@@ -43,9 +43,10 @@ UNARY: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
     "relax.nn.softplus": lambda x, a: np.logaddexp(0, x),
     "relax.astype": lambda x, a: x,
 }
-BINARY: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "relax.add": np.add, "relax.subtract": np.subtract, "relax.multiply": np.multiply, "relax.divide": np.divide, "relax.maximum": np.maximum, "relax.minimum": np.minimum,
-    "relax.power": np.power, "relax.greater": np.greater, "relax.less": np.less, "relax.greater_equal": np.greater_equal, "relax.less_equal": np.less_equal,
+SEVERAL: dict[str, Callable[..., np.ndarray]] = {
+    "relax.add": np.add, "relax.subtract": np.subtract, "relax.multiply": np.multiply, "relax.divide": np.divide, "relax.power": np.power,
+    "relax.maximum": np.maximum, "relax.minimum": np.minimum, "relax.greater": np.greater, "relax.less": np.less, "relax.greater_equal": np.greater_equal,
+    "relax.less_equal": np.less_equal, "relax.where": lambda condition, x, y: np.where(condition, x, y),
 }
 
 
@@ -84,17 +85,17 @@ class _Evaluator:
             return (np.arange(-128, 128) - zero) * float(np.float32(scale))
         bounds = clamp_bounds(call)
         if bounds is not None:
-            operands = [self(a) for a in call.args[:1]] if name == "relax.clip" else [self(a) for a in call.args if isinstance(a, tvm.ir.Var)]
-            result = None if any(o is None for o in operands) else np.clip(operands[0], *bounds)  # type: ignore[arg-type]
+            x = self(clamp_operand(call))
+            result = None if x is None else np.clip(x, *bounds)
         elif name in UNARY:
             x = self(call.args[0])
             result = None if x is None else UNARY[name](x, call.attrs)
-        elif name in BINARY or name == "relax.where":
-            operands = [self(a) for a in call.args]
-            if any(o is None for o in operands):
+        elif name in SEVERAL:
+            operands = [x for x in map(self, call.args) if x is not None]
+            if len(operands) < len(call.args):
                 return None
             with np.errstate(all="ignore"):
-                result = np.where(*operands) if name == "relax.where" else BINARY[name](operands[0], operands[1])  # type: ignore[call-overload,arg-type]
+                result = SEVERAL[name](*operands)
         else:
             return None
         if result is not None:
