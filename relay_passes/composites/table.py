@@ -25,6 +25,10 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1 / (1 + np.exp(-np.abs(x))), np.exp(-np.abs(x)) / (1 + np.exp(-np.abs(x))))
 
 
+def _where(condition: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.where(condition, x, y)
+
+
 UNARY: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
     "relax.sigmoid": lambda x, a: _sigmoid(x),
     "relax.tanh": lambda x, a: np.tanh(x),
@@ -46,7 +50,7 @@ UNARY: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
 SEVERAL: dict[str, Callable[..., np.ndarray]] = {
     "relax.add": np.add, "relax.subtract": np.subtract, "relax.multiply": np.multiply, "relax.divide": np.divide, "relax.power": np.power,
     "relax.maximum": np.maximum, "relax.minimum": np.minimum, "relax.greater": np.greater, "relax.less": np.less, "relax.greater_equal": np.greater_equal,
-    "relax.less_equal": np.less_equal, "relax.where": lambda condition, x, y: np.where(condition, x, y),
+    "relax.less_equal": np.less_equal, "relax.where": _where,
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import singledispatch
 from typing import Any
 
@@ -11,15 +10,10 @@ import numpy as np
 from nnc_tvm.schedules.epilogue import epilogue_constants
 from nnc_tvm.schedules.intrin import avx2, neon
 from nnc_tvm.schedules.isa import DotProduct
-from nnc_tvm.schedules.operators import Conv2d, Dense, Operator, TensorType
+from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
-from nnc_tvm.schedules.rules.contraction_plan import (
-    Contraction,
-    Plan,
-    make_plan,
-    x_layout,
-)
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, make_plan, x_layout
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 
 TABLES = {"int8": (avx2.INTEGER, neon.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT)}
@@ -33,13 +27,11 @@ def contraction_of(operator: Operator) -> Contraction | None:
 
 @contraction_of.register
 def _(operator: Conv2d) -> Contraction:
-    image, out = operator.inputs[0].shape, operator.output.shape
+    (n, h, w, channels), (_, oh, ow, out) = operator.inputs[0].shape, operator.output.shape
     if operator.kernel == (1, 1) and operator.strides == (1, 1) and not any(operator.padding):  # all pixels are alike: one long row
-        pixels = math.prod(image[:3])
-        image, out = (1, 1, pixels, image[3]), (1, 1, pixels, out[3])
-    return Contraction(image, out, operator.weight, centred_bias(operator), operator.epilogue, operator.input_zero_point,  # type: ignore[arg-type]
-                       operator.inputs[0].dtype,
-                       operator.strides, operator.padding, operator.dilation, operator.groups)
+        n, h, w, oh, ow = 1, 1, n * h * w, 1, n * h * w
+    return Contraction((n, h, w, channels), (n, oh, ow, out), operator.weight, centred_bias(operator), operator.epilogue, operator.input_zero_point,
+                       operator.inputs[0].dtype, operator.strides, operator.padding, operator.dilation, operator.groups)
 
 
 @contraction_of.register
@@ -49,11 +41,11 @@ def _(operator: Dense) -> Contraction:
                        operator.inputs[0].dtype)
 
 
-def centred_bias(operator: Conv2d | Dense) -> np.ndarray:
-    """bias - z * sum of weights: the kernel then multiplies x itself instead of x - z."""
+def centred_bias(operator: Conv2d | Dense | DepthwiseConv2d, channel_axis: int = 0) -> np.ndarray:
+    """bias - z * sum of each output channel's weights: the kernel then multiplies x itself instead of x - z."""
     if operator.weight.dtype == np.float32:
         return operator.bias
-    total = operator.weight.astype(np.int64).sum(axis=tuple(range(1, operator.weight.ndim)))
+    total = operator.weight.astype(np.int64).sum(axis=tuple(axis for axis in range(operator.weight.ndim) if axis != channel_axis))
     return (operator.bias.astype(np.int64) - operator.input_zero_point * total).astype(np.int32)
 
 

@@ -21,6 +21,7 @@ from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.contraction import centred_bias
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 
 Expr = Any
@@ -93,7 +94,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
         made.append(Stage(image_copy(operator, image, target), (0,), (), TensorType(image, x_dtype), "pad"))
 
     weight = pack_weights(operator, tile, padded_out)
-    constants = [centred_bias(operator), *(values for _, values in epilogue_constants(operator.epilogue, out))]
+    constants = [centred_bias(operator, 2), *(values for _, values in epilogue_constants(operator.epilogue, out))]
     constants = [np.pad(values, (0, padded_out - values.size)) for values in constants]
     x = te.placeholder(image, x_dtype, name="x")
     weights = te.placeholder(weight.shape, isa.weight_dtype, name="weights")
@@ -111,13 +112,6 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
     made.append(Stage(sch.mod["main"], (-1,) if made else (0,), (weight, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"))
     return tuple(made)
-
-
-def centred_bias(operator: DepthwiseConv2d) -> np.ndarray:
-    """bias - z * sum of weights: the kernel then multiplies x itself instead of x - z."""
-    if operator.weight.dtype == np.float32:
-        return operator.bias
-    return (operator.bias.astype(np.int64) - operator.input_zero_point * operator.weight.astype(np.int64).sum((0, 1))).astype(np.int32)
 
 
 def pack_weights(operator: DepthwiseConv2d, tile: Tile, padded_out: int) -> np.ndarray:
