@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import shlex
 from typing import get_args
 
 import click
@@ -48,4 +49,5 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Pa
     if as_json:
         print_json(dataclasses.asdict(manifest))
     else:
-        tell(f"{summary(manifest)}\n{output}: `make -C {output} run` builds and runs the example; `nnc-tvm inspect {output}` shows the layers")
+        folder = shlex.quote(str(output))
+        tell(f"{summary(manifest)}\n{output}: `make -C {folder} run` builds and runs the example; `nnc-tvm inspect {folder}` shows the layers")
