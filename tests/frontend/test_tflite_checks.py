@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,8 +27,8 @@ def relu(x: Tensor) -> bytes:
     return build_model([x, Tensor("y", x.shape, x.dtype, x.scale, x.zero_point)], RELU, ["x"], ["y"])
 
 
-def weights(**changes: object) -> Tensor:
-    return Tensor(**{"name": "w", "shape": W.shape, "dtype": "int8", "scale": W.scale, "zero_point": 0, "axis": 0, "data": W.data, **changes})  # type: ignore[arg-type]
+def weights(**changes: Any) -> Tensor:
+    return Tensor(**{"name": "w", "shape": W.shape, "dtype": "int8", "scale": W.scale, "zero_point": 0, "axis": 0, "data": W.data, **changes})
 
 
 F = Tensor("x", (1, 8, 8, 3), "float32")

@@ -31,7 +31,8 @@ def _main_source(calls: list[tuple[str, list[int]]], sizes: list[int], outputs: 
     lines += [f"int {name}({', '.join(['void *'] * len(arrays))});" for name, arrays in calls]
     lines += [
         f"static const long sizes[COUNT] = {{ {', '.join(map(str, sizes))} }};", f"static const int outputs[] = {{ {', '.join(map(str, outputs))} }};",
-        "int main(int argc, char **argv) {", "  static unsigned char *p[COUNT]; char name[32];", "  if (argc < 2) return 9;", "  for (int i = 0; i < COUNT; i++) {",
+        "int main(int argc, char **argv) {", "  static unsigned char *p[COUNT]; char name[32];", "  if (argc < 2) return 9;",
+        "  for (int i = 0; i < COUNT; i++) {",
         "    sprintf(name, \"%d.bin\", i); p[i] = malloc(sizes[i] + 2 * GUARD); memset(p[i], 0xA5, sizes[i] + 2 * GUARD);",
         "    FILE *f = fopen(name, \"rb\"); if (f) { if (fread(p[i] + GUARD, 1, sizes[i], f) != (size_t)sizes[i]) return 8; fclose(f); }", "  }",
         "  for (int k = 0; k < atoi(argv[1]); k++) {",
@@ -39,7 +40,8 @@ def _main_source(calls: list[tuple[str, list[int]]], sizes: list[int], outputs: 
         "  }", "  for (int i = 0; i < COUNT; i++) for (int g = 0; g < GUARD; g++)",
         "    if (p[i][g] != 0xA5 || p[i][GUARD + sizes[i] + g] != 0xA5) { fprintf(stderr, \"array %d: guard overwritten\\n\", i); return 7; }",
         "  for (unsigned i = 0; i < sizeof outputs / sizeof *outputs; i++) {",
-        "    sprintf(name, \"out%u.bin\", i); FILE *f = fopen(name, \"wb\"); fwrite(p[outputs[i]] + GUARD, 1, sizes[outputs[i]], f); fclose(f);", "  }", "  return 0; }",
+        "    sprintf(name, \"out%u.bin\", i); FILE *f = fopen(name, \"wb\"); fwrite(p[outputs[i]] + GUARD, 1, sizes[outputs[i]], f); fclose(f);",
+        "  }", "  return 0; }",
     ]
     return "\n".join(lines) + "\n"
 
@@ -70,7 +72,8 @@ def run_jobs(jobs: list[Job], target: Target, folder: pathlib.Path | None = None
                 np.ascontiguousarray(a).tofile(work / f"{i}.bin")
         (work / "main.c").write_text(_main_source(invocations, sizes, outputs))
         chain = target.toolchain
-        subprocess.run([f"{chain.prefix}gcc", "-O1", *(("-static",) if chain.prefix else ()), "main.c", "stages.o", "-lm", "-o", "stages"], check=True, cwd=work)
+        flags = ["-O1", "-static"] if chain.prefix else ["-O1"]
+        subprocess.run([f"{chain.prefix}gcc", *flags, "main.c", "stages.o", "-lm", "-o", "stages"], check=True, cwd=work)
         emulator = [part.format(cpu=target.emulated_cpu) for part in chain.emulator]
         done = subprocess.run([*emulator, *wrapper, "./stages", str(calls)], cwd=work, capture_output=True, text=True)
         assert done.returncode == 0, f"exit {done.returncode}: {done.stderr[-500:]}"

@@ -11,7 +11,7 @@ import pytest
 from nnc_tvm.schedules.operators import Conv2d, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp, Mode, ScaleToFloat
 from nnc_tvm.schedules.rules import contraction
-from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, random_requantize, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, target_of
 
 Case = tuple[Conv2d, list[np.ndarray]]
 
@@ -39,7 +39,7 @@ def random_conv2d(rng: np.random.Generator) -> Case:
     h, w = [(k - 1) * d + int(rng.integers(1, 12)) for k, d in zip(kernel, dilation, strict=True)]
     image = (int(rng.choice([1, 1, 3])), h, w, int(rng.choice([1, 3, 5, 16, 17, 24, 64])) * groups)
     out = int(rng.choice([1, 3, 8, 12, 17, 20, 64, 130])) * groups
-    return conv2d(rng, image, out, kernel, strides, padding if rng.random() < 0.6 else (0, 0, 0, 0), dilation, groups, ["fixed", "float"][rng.integers(2)])  # type: ignore[arg-type]
+    return conv2d(rng, image, out, kernel, strides, padding if rng.random() < 0.6 else (0, 0, 0, 0), dilation, groups, MODES[rng.integers(2)])
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
@@ -64,7 +64,8 @@ def test_float_results(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
     integer, inputs = conv2d(rng, (1, 7, 8, 5), 11, (3, 3))
     scale = rng.uniform(0, 1, 11).astype(np.float32)
-    operator = Conv2d(integer.inputs, TensorType(integer.output.shape, "float32"), integer.weight, integer.bias, ScaleToFloat(scale, 0.0), integer.input_zero_point)
+    output = TensorType(integer.output.shape, "float32")
+    operator = Conv2d(integer.inputs, output, integer.weight, integer.bias, ScaleToFloat(scale, 0.0), integer.input_zero_point)
     check([(operator, inputs)], contraction.stages, target_of(cpu))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ SHAPES = [
 ]
 
 
-def operator_of(shape: tuple, weight: np.ndarray, bias: np.ndarray, epilogue: Epilogue, zero_point: int) -> DepthwiseConv2d:  # type: ignore[type-arg]
+def operator_of(shape: tuple[Any, ...], weight: np.ndarray, bias: np.ndarray, epilogue: Epilogue, zero_point: int) -> DepthwiseConv2d:
     image, multiplier, kernel, strides, padding, dilation = shape
     out = [(image[1 + a] + padding[a] + padding[2 + a] - (kernel[a] - 1) * dilation[a] - 1) // strides[a] + 1 for a in range(2)]
     dtype = "float32" if weight.dtype == np.float32 else "int8"
@@ -78,4 +80,4 @@ def test_every_choice_computes_the_same(choices: dict[str, object]) -> None:
     shape = SHAPES[0]
     weight = rng.integers(-127, 128, (3, 3, 64)).astype(np.int16)
     operator = operator_of(shape, weight, np.zeros(64, np.int32), random_requantize(rng, "fixed", 64, 9), -7)
-    check([(operator, [rng.integers(-128, 128, shape[0]).astype(np.int8)])], lambda op, target, _: depthwise.stages(op, target, choose), target_of(CPUS[0]))  # type: ignore[arg-type]
+    check([(operator, [rng.integers(-128, 128, shape[0]).astype(np.int8)])], depthwise.stages, target_of(CPUS[0]), choose=choose)

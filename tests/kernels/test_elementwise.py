@@ -9,7 +9,7 @@ from nnc_tvm.schedules.operators import Dequantize, FlipSign, LinearCombination,
 from nnc_tvm.schedules.quantization import Mode
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import elementwise
-from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, target_of
 
 BROADCASTS = [
     ((1, 7, 9, 17), (1, 7, 9, 17)), ((2, 5, 64), (64,)), ((3, 5), (3, 1)), ((5,), (1,)), ((1, 3, 4), (2, 3, 1)), ((1, 6, 6, 20), (1, 1, 1, 20)),
@@ -48,9 +48,9 @@ def test_one_operand(cpu: tuple[str, str | None]) -> None:
     reals = (rng.standard_normal(shape) * 50).astype(np.float32)
     reals.flat[:6] = [np.nan, np.inf, -np.inf, 0.25, -0.25, 0.75]  # ties of scale 0.5
     cases: list[tuple[Operator, list[np.ndarray]]] = []
-    for mode in ("fixed", "float"):
+    for mode in MODES:
         for dtype, values in bytes_.items():
-            cases.append((Rescale.build(mode, kinds[dtype], kinds["int8"], (scale_and_zero_point(rng), scale_and_zero_point(rng))), [values]))  # type: ignore[arg-type]
+            cases.append((Rescale.build(mode, kinds[dtype], kinds["int8"], (scale_and_zero_point(rng), scale_and_zero_point(rng))), [values]))
     for half_away in (False, True):
         cases.append((Quantize((kinds["float32"],), kinds["int8"], 0.5, 3, half_away=half_away), [reals]))
     cases.append((Dequantize((kinds["int8"],), kinds["float32"], 0.1, -7), [bytes_["int8"]]))

@@ -8,7 +8,7 @@ import pytest
 from nnc_tvm.schedules.operators import MatMul, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp
 from nnc_tvm.schedules.rules import matmul
-from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, random_requantize, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, target_of
 
 SHAPES = [(1, 5, 16, 8), (3, 7, 33, 17), (2, 20, 64, 40), (1, 1, 7, 1001), (4, 13, 5, 1)]
 
@@ -21,7 +21,7 @@ def test_integer(cpu: tuple[str, str | None]) -> None:
     for i, (b, m, k, o) in enumerate(SHAPES):
         zero_points = [(0, 0), (3, 0), (0, -7), (127, -128), (-128, 5)][i]
         inputs = (TensorType((b, m, k), "int8"), TensorType((b, k, o), "int8"))
-        epilogue = random_requantize(rng, ["fixed", "float"][i % 2], 1, k)  # type: ignore[arg-type]
+        epilogue = random_requantize(rng, MODES[i % 2], 1, k)
         operator = MatMul(inputs, TensorType((b, m, o), "int8"), epilogue, zero_points)
         extremes = [(-128, 127), (-128, -128)][rng.integers(2)]
         cases.append((operator, [rng.integers(extremes[0], extremes[1] + 1, t.shape).astype(np.int8) for t in inputs]))
