@@ -73,8 +73,8 @@ def emit_smmla(tile: Tile, x: Any, w: Any, acc: Any) -> None:
     """i8mm: two pixels by two channels by eight elements."""
     for u, v, p in product(range(tile.steps), range(tile.vectors), range(tile.pixels // 2)):
         rows = [T.reinterpret(x.vload([(2 * p + k) * tile.stride], f"int8x{8 * tile.steps}"), dtype="int64" if tile.steps == 1 else "int64x2") for k in (0, 1)]
-        total = T.call_llvm_pure_intrin("llvm.aarch64.neon.smmla", acc.vload([p, v, 0], "int32x4"),
-                                        T.reinterpret(T.Shuffle(rows, [u, tile.steps + u]), dtype="int8x16"), w.vload([u, v, 0, 0, 0], "int8x16"), dtype="int32x4")
+        pixels = T.reinterpret(T.Shuffle(rows, [u, tile.steps + u]), dtype="int8x16")
+        total = T.call_llvm_pure_intrin("llvm.aarch64.neon.smmla", acc.vload([p, v, 0], "int32x4"), pixels, w.vload([u, v, 0, 0, 0], "int8x16"), dtype="int32x4")
         T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 4)])
 
 
@@ -90,8 +90,8 @@ ARITHMETIC = NeonArithmetic()
 TILES = {1: 14, 2: 10, 3: 7, 4: 6, 5: 5, 6: 4, 8: 2}  # of 32 registers
 
 SMMLA = DotProduct(
-    "smmla", frozenset({"i8mm"}), "int8", "int8", "int32", lanes=2, depth=8, rows=2, tiles={2: 10, 4: 8, 6: 6, 8: 6, 10: 4, 12: 2}, cost=(1, 1, 1), emit=emit_smmla,
-    steps=(2, 1), short=4, weight_low=-128, weight_high=127, arithmetic=ARITHMETIC)
+    "smmla", frozenset({"i8mm"}), "int8", "int8", "int32", lanes=2, depth=8, rows=2, tiles={2: 10, 4: 8, 6: 6, 8: 6, 10: 4, 12: 2}, cost=(1, 1, 1),
+    emit=emit_smmla, steps=(2, 1), short=4, weight_low=-128, weight_high=127, arithmetic=ARITHMETIC)
 SDOT = DotProduct(
     "sdot", frozenset({"dotprod"}), "int8", "int8", "int32", lanes=4, depth=4, tiles=TILES, cost=(1, 0.25, 1), emit=emit_sdot, steps=(4, 2, 1),
     weight_low=-128, weight_high=127, arithmetic=ARITHMETIC)
@@ -102,7 +102,8 @@ SMLAL_16 = DotProduct(
     "smlal_16", frozenset({"neon"}), "int16", "int16", "int32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.125, 1), emit=emit_smlal_16, steps=(8, 4, 2, 1),
     weight_low=-(2**15), weight_high=2**15 - 1, arithmetic=ARITHMETIC)
 FMLA = DotProduct(
-    "fmla", frozenset({"neon"}), "float32", "float32", "float32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.25, 1), emit=emit_fmla, steps=(4, 2, 1), arithmetic=ARITHMETIC)
+    "fmla", frozenset({"neon"}), "float32", "float32", "float32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.25, 1), emit=emit_fmla, steps=(4, 2, 1),
+    arithmetic=ARITHMETIC)
 
 INTEGER = (SMMLA, SDOT, SMLAL, SMLAL_16)
 FLOAT = (FMLA,)
