@@ -74,7 +74,8 @@ def emit_smmla(tile: Tile, x: Any, w: Any, acc: Any) -> None:
     for u, v, p in product(range(tile.steps), range(tile.vectors), range(tile.pixels // 2)):
         rows = [T.reinterpret(x.vload([(2 * p + k) * tile.stride], f"int8x{8 * tile.steps}"), dtype="int64" if tile.steps == 1 else "int64x2") for k in (0, 1)]
         pixels = T.reinterpret(T.Shuffle(rows, [u, tile.steps + u]), dtype="int8x16")
-        total = T.call_llvm_pure_intrin("llvm.aarch64.neon.smmla", acc.vload([p, v, 0], "int32x4"), pixels, w.vload([u, v, 0, 0, 0], "int8x16"), dtype="int32x4")
+        total = T.call_llvm_pure_intrin("llvm.aarch64.neon.smmla", acc.vload([p, v, 0], "int32x4"), pixels, w.vload([u, v, 0, 0, 0], "int8x16"),
+                                        dtype="int32x4")
         T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 4)])
 
 
