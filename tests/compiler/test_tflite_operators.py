@@ -49,8 +49,9 @@ def test_operator(case: Case, dtype: str, tmp_path: pathlib.Path) -> None:
 def test_quantize_and_dequantize(dtype: str, tmp_path: pathlib.Path) -> None:
     """From float and back, halves and saturated values among them."""
     shape, q = (1, 400), (0.05, 3 if dtype == "int8" else 131)
-    data = build_model([Tensor("x", shape, "float32"), Tensor("q", shape, dtype, *q), Tensor("y", shape, "float32")],
-                       [Node("QUANTIZE", ("x",), ("q",), ("QuantizeOptions", {})), Node("DEQUANTIZE", ("q",), ("y",), ("DequantizeOptions", {}), 2)], ["x"], ["q", "y"])
+    tensors = [Tensor("x", shape, "float32"), Tensor("q", shape, dtype, *q), Tensor("y", shape, "float32")]
+    nodes = [Node("QUANTIZE", ("x",), ("q",), ("QuantizeOptions", {})), Node("DEQUANTIZE", ("q",), ("y",), ("DequantizeOptions", {}), 2)]
+    data = build_model(tensors, nodes, ["x"], ["q", "y"])
     x = ((np.arange(400, dtype=np.float32) - 200) * np.float32(0.025)).reshape(shape)
     exact(tmp_path, data, {"x": x})
 
