@@ -1,10 +1,11 @@
 """One spelling of QDQ graphs: int8 activations, constants folded, data movement on integers, clamps before the quantize.
 
 - uint8 tensors become int8 with the zero point moved by 128; exact. uint8 inputs and outputs are converted at the door.
-- Data movement (reshape, transpose, slice, max pooling, ...) of a dequantized tensor happens before the dequantize, on integers.
+- Data movement (reshape, transpose, slice, max pooling, ...) of a dequantized tensor happens before the dequantize, on integers. So does
+  padding, where its value is on the tensor's grid; before a quantize any padding is.
 - clip on a quantized tensor becomes a clip on the reals before the quantize; full-range clips vanish.
 - quantize(dequantize(x)) with the same parameters is x. Concatenation brings its inputs to the output's scale first.
-- Movement of constants is computed now.
+- Movement and quantization of constants are computed now.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tvm
 from tvm import relax
 
 from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild
-from nnc_tvm.relay_passes.qdq import RANGES, dequantize, quantization_of, quantize, same_quantization, shifted_to_int8
+from nnc_tvm.relay_passes.qdq import RANGES, dequantize, dequantized_constant, quantization_of, quantize, same_quantization, shifted_to_int8
 from nnc_tvm.schedules.quantization import QuantParams
 
 Expr = Any
@@ -59,6 +60,23 @@ def moved_axis(call: Expr, before: tuple[int, ...], after: tuple[int, ...], axis
     return None
 
 
+def constant_reals(definition: Expr) -> np.ndarray | None:
+    """float32 values of a constant, dequantized or not; None for anything else."""
+    value = constant(definition)
+    return value.astype(np.float32) if value is not None else dequantized_constant(definition)
+
+
+def padding_integer(pad: Expr, q: QuantParams) -> int:
+    """What the padding value of a real tensor is on the grid of `q`."""
+    scale, zero = q.scalar()
+    return int(np.clip(np.rint(np.float32(pad.attrs.pad_value) / np.float32(scale)) + zero, *RANGES[q.dtype]))
+
+
+def padded(pad: Expr, source: Expr, value: float) -> Expr:
+    """The same padding of `source` with `value`."""
+    return relax.op.nn.pad(source, [int(w) for w in pad.attrs.pad_width], pad_mode=str(pad.attrs.pad_mode), pad_value=value)
+
+
 class CanonicalizeQdq:
     """See the module. State: the quantization of every integer variable that the pass has made."""
 
@@ -74,6 +92,8 @@ class CanonicalizeQdq:
         name = operator_name(expr)
         if name in MOVEMENT:
             return self.movement(r, variable, expr)
+        if name == "relax.nn.pad":
+            return self.pad(r, variable, expr)
         handler = {"relax.quantize": self.quantize, "relax.dequantize": self.dequantize, "relax.clip": self.clip, "relax.concat": self.concat}.get(name)
         return handler(r, variable, expr) if handler else expr
 
@@ -102,21 +122,39 @@ class CanonicalizeQdq:
         moved_integers = self.remember(r.emit(call_with(typed, [inner.args[0], *typed.args[1:]]), variable.name + "_q"), q)
         return dequantize(moved_integers, q)
 
+    def pad(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        """The padding of dequantized integers on the integers, by the integer that stands for the padding value."""
+        source = expr.args[0]
+        if source in self.quantized:  # integers already; uint8 ones are int8 by now
+            shift = 128 if str(variable.ty.dtype) == "uint8" else 0
+            return self.remember(r.emit(padded(expr, source, float(expr.attrs.pad_value) - shift), variable.name), self.quantized[source])
+        inner = r.definition(source)
+        q_inner = quantization_of(inner)
+        if q_inner is None or operator_name(inner) != "relax.dequantize" or not q_inner.per_tensor or _is_constant(inner.args[0]):
+            return expr
+        integer = padding_integer(expr, q_inner)
+        scale, zero = q_inner.scalar()
+        if np.float32(integer - zero) * np.float32(scale) != np.float32(expr.attrs.pad_value):
+            return expr
+        return dequantize(self.remember(r.emit(padded(expr, inner.args[0], integer), variable.name + "_q"), q_inner), q_inner)
+
     def quantize(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
         q = quantization_of(expr)
         if q is None:
             return expr
         target = shifted_to_int8(q)
         self.unsigned |= q.dtype == "uint8"
-        value = constant(expr.args[0])
-        if value is not None and q.per_tensor:  # in float32, as run time would
-            integers = np.rint(value.astype(np.float32) / target.scale) + target.zero_point
-            return relax.const(np.clip(integers, *RANGES[target.dtype]).astype(target.dtype))
         inner = r.definition(expr.args[0])
+        reals = constant_reals(inner)
+        if reals is not None and q.per_tensor:
+            return self.quantized_constant(reals, target)
+        source = quantization_of(inner)
         if operator_name(inner) in RESHAPES and q.per_tensor and single_reader(r, variable):
             moved = self.remember(r.emit(quantize(inner.args[0], target), variable.name + "_q"), target)
             return self.remember(r.emit(call_with(inner, [moved, *inner.args[1:]]), variable.name), target)
-        source = quantization_of(inner)
+        if operator_name(inner) == "relax.nn.pad" and q.per_tensor and single_reader(r, variable):
+            moved = self.remember(r.emit(quantize(inner.args[0], target), variable.name + "_q"), target)
+            return self.remember(r.emit(padded(inner, moved, padding_integer(inner, target)), variable.name), target)
         if operator_name(inner) == "relax.dequantize" and source is not None and same_quantization(source, target) and not _is_constant(inner.args[0]):
             return inner.args[0]
         if operator_name(inner) == "relax.concat":
@@ -124,12 +162,20 @@ class CanonicalizeQdq:
             return self.remember(r.emit(relax.op.concat(parts, axis=int(inner.attrs.axis)), variable.name), target)
         return self.remember(r.emit(quantize(expr.args[0], target), variable.name), target)
 
+    def quantized_constant(self, reals: np.ndarray, target: QuantParams) -> Expr:
+        """The integers of constant reals, computed in float32 as at run time."""
+        integers = np.rint(reals.astype(np.float32) / target.scale) + target.zero_point
+        return self.remember(relax.const(np.clip(integers, *RANGES[target.dtype]).astype(target.dtype)), target)
+
     def onto_scale(self, r: Rebuilder, real: Expr, target: QuantParams) -> Expr:
         """The integers of `real` on the scale `target`."""
         inner = r.definition(real)
         source = quantization_of(inner)
         if operator_name(inner) == "relax.dequantize" and source is not None and same_quantization(source, target):
             return inner.args[0]
+        reals = constant_reals(inner)
+        if reals is not None:
+            return self.quantized_constant(reals, target)
         return self.remember(r.emit(quantize(real, target)), target)
 
     def dequantize(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
@@ -166,8 +212,9 @@ class CanonicalizeQdq:
         if not isinstance(expr.args[0], relax.Tuple):
             return expr
         fields = list(expr.args[0].fields)
-        if all(f in self.quantized for f in fields):
-            return self.remember(r.emit(expr, variable.name), self.quantized[fields[0]])
+        known = next((self.quantized[f] for f in fields if f in self.quantized), None)
+        if known is not None and all(f in self.quantized or _is_constant(f) for f in fields):
+            return self.remember(r.emit(relax.op.concat([_as_int8(f) for f in fields], axis=int(expr.attrs.axis)), variable.name), known)
         parameters = [quantization_of(r.definition(f)) for f in fields]
         first = parameters[0]
         if first is None or not first.per_tensor or any(p is None or not same_quantization(p, first) for p in parameters):
@@ -183,6 +230,12 @@ class CanonicalizeQdq:
             q = self.quantized[new]
             return r.emit(quantize(r.emit(dequantize(new, q)), QuantParams(q.scale, q.zero_point + 128, "uint8", q.axis)))
         return new
+
+
+def _as_int8(integers: Expr) -> Expr:
+    """uint8 constants shifted as the variables beside them are."""
+    value = constant(integers)
+    return relax.const((value.astype(np.int16) - 128).astype(np.int8)) if value is not None and value.dtype == np.uint8 else integers
 
 
 def _is_constant(expr: Expr) -> bool:

@@ -18,7 +18,7 @@ from nnc_tvm.relay_passes.graph import UNNAMED, Graph, constant, operator_name, 
 from nnc_tvm.relay_passes.movement import lower_movement
 from nnc_tvm.relay_passes.primitive import lower_primitive
 from nnc_tvm.relay_passes.program import Layer, Program, Value
-from nnc_tvm.relay_passes.qdq import quantization_of
+from nnc_tvm.relay_passes.qdq import dequantized_constant, quantization_of
 from nnc_tvm.schedules.operators.primitive import Primitive
 from nnc_tvm.schedules.quantization import Mode
 
@@ -43,9 +43,9 @@ class Lowering:
         """Finds the groups, from the results backwards over what is needed."""
         self.needed.update(v for r in self.graph.results() for v in variables(r))
         for variable in reversed(list(self.graph.definitions)):
-            if variable not in self.needed:
-                continue
             value = self.graph.definitions[variable]
+            if variable not in self.needed or dequantized_constant(value) is not None:
+                continue
             match = next((m for m in (matcher(self.graph, variable, self.mode) for matcher in MATCHERS) if m), None) if operator_name(value) else None
             if match is not None:
                 self.matches[variable] = match
@@ -60,13 +60,17 @@ class Lowering:
         scales = self.scales()
 
         def value_of(expr: Expr) -> str:
+            if expr in names:
+                return names[expr]
             array = constant(expr)
-            if array is not None:
-                name = f"constant_{len(constants)}"
-                constants[name] = array
-                values[name] = Value(name, tensor_type(expr))
-                return name
-            return names[expr]
+            if array is None:
+                array = dequantized_constant(self.graph.definition(expr))
+                assert array is not None, f"'{expr}' is read before it is computed"
+            name = f"constant_{len(constants)}"
+            constants[name], values[name] = array, Value(name, tensor_type(expr))
+            if isinstance(expr, tvm.ir.Var):
+                names[expr] = name
+            return name
 
         def define(variable: Expr, base: str) -> str:
             name = base
@@ -79,7 +83,7 @@ class Lowering:
         inputs = tuple(define(p, p.name) for p in self.graph.function.params)
         counts: dict[str, int] = {}
         for variable, value in self.graph.definitions.items():
-            if variable not in self.needed or not operator_name(value):
+            if variable not in self.needed or dequantized_constant(value) is not None or not operator_name(value):
                 if isinstance(value, tvm.ir.Var) and variable in self.needed:
                     names[variable] = names[value]
                 continue

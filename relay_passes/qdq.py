@@ -32,6 +32,18 @@ def quantization_of(call: Expr) -> QuantParams | None:
     return QuantParams(scale, zero, dtype, int(call.attrs.axis) % max(ndim, 1))
 
 
+def dequantized_constant(call: Expr) -> np.ndarray | None:
+    """The float32 values of the dequantize of a constant, as run time would compute them; None for other expressions."""
+    q = quantization_of(call)
+    value = constant(call.args[0]) if q is not None and operator_name(call) == "relax.dequantize" else None
+    if q is None or value is None:
+        return None
+    shape = [1] * value.ndim
+    if not q.per_tensor:
+        shape[q.axis] = -1
+    return np.asarray((value.astype(np.int64) - q.zero_point.reshape(shape)).astype(np.float32) * q.scale.reshape(shape)).reshape(value.shape)
+
+
 def same_quantization(a: QuantParams, b: QuantParams) -> bool:
     """Whether two tensors stand for the same reals element by element."""
     return a.dtype == b.dtype and a.scale.shape == b.scale.shape and bool(np.all(a.scale == b.scale) and np.all(a.zero_point == b.zero_point))
