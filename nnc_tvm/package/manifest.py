@@ -12,7 +12,7 @@ from typing import Any
 
 from nnc_tvm.errors import InvalidInput
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FORMAT = "nnc-tvm package"
 FILE = "manifest.json"
 
@@ -63,10 +63,12 @@ class Kernel:
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Shape and dtype of a layer's input or output."""
+    """A layer's input or output. real = scale * (q - zero_point) where they are given."""
 
     shape: tuple[int, ...]
     dtype: str
+    scale: float | None
+    zero_point: int | None
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,8 @@ def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str])
             symbol, step = next(calls)
             kernels.append(Kernel(symbol, stage.kernel, len(step.arguments)))
         packed = sum(constant.nbytes for stage in layer.stages for constant in stage.constants)
-        inputs = tuple(TensorInfo(t.shape, t.dtype) for t in operator.inputs)
-        rows.append(LayerInfo(layer.layer.name, operator.kind, "dense" if operator.macs and operator.weight_bytes else "", inputs,
-                              TensorInfo(operator.output.shape, operator.output.dtype), operator.macs, packed, " + ".join(k.description for k in kernels),
-                              tuple(kernels), layer.layer.note))
+        values = [scheduled.program.values[name] for name in (*layer.layer.inputs, layer.layer.output)]
+        *inputs, output = (TensorInfo(t.shape, t.dtype, v.scale, v.zero_point) for t, v in zip((*operator.inputs, operator.output), values, strict=True))
+        rows.append(LayerInfo(layer.layer.name, operator.kind, "dense" if operator.macs and operator.weight_bytes else "", tuple(inputs), output,
+                              operator.macs, packed, " + ".join(k.description for k in kernels), tuple(kernels), layer.layer.note))
     return tuple(rows)
