@@ -37,12 +37,13 @@ def choose_default(name: str, candidates: Sequence[T], default: T) -> T:
 class Stage:
     """One kernel of an operator.
 
-    function: a scheduled PrimFunc with buffer parameters inputs..., constants..., output (no symbolic shapes).
+    function: a scheduled PrimFunc with buffer parameters inputs..., constants..., scratch..., output (no symbolic shapes).
     inputs: what each input parameter is: k >= 0 is the operator's k-th input, k < 0 the output of stage -1 - k.
     constants: packed arrays in the order of their parameters.
     output: type of what the stage writes; the last stage's has the operator's output's bytes.
     may_overwrite: input positions whose memory the output may reuse: element i is written after the last read of element i.
     kernel: name for people, such as "avx2_pmaddwd 6x16".
+    scratch: buffers that the kernel writes and reads back; they hold nothing before and after.
     """
 
     function: tvm.tirx.PrimFunc
@@ -51,6 +52,7 @@ class Stage:
     output: TensorType
     kernel: str
     may_overwrite: tuple[int, ...] = ()
+    scratch: tuple[TensorType, ...] = ()
 
 
 Rule = Callable[[Operator, Any, Choose], "tuple[Stage, ...] | None"]

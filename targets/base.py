@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from nnc_tvm.schedules.rule import Rule
+
+Optimize = Literal["speed", "balanced", "size"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Target:
     vector_bytes: width of a vector register; registers: how many; cache sizes in bytes.
     rules: schedule rules in the order they are tried.
     emulated_cpu: the name the emulator knows the CPU by.
+    optimize: what a package is made for. "speed" may grow the weights, "balanced" keeps them within twice the model's, "size" takes
+        the smallest form of each layer.
     """
 
     kind: str
@@ -46,6 +50,7 @@ class Target:
     toolchain: Toolchain = Toolchain()
     emulated_cpu: str = ""
     attributes: tuple[str, ...] = ()
+    optimize: Optimize = "balanced"
 
     def tvm_target(self) -> Any:
         """The tvm.target.Target that LLVM compiles for."""

@@ -11,6 +11,7 @@ import click
 
 from nnc_tvm.cli.common import json_option, print_json, progress, tell
 from nnc_tvm.compiler import RequantizeOption, compile_model
+from nnc_tvm.targets.base import Optimize
 
 
 @click.command()
@@ -21,10 +22,12 @@ from nnc_tvm.compiler import RequantizeOption, compile_model
 @click.option("--name", metavar="NAME", help="Prefix of the C symbols.  [default: from the file's name]")
 @click.option("--requantize", type=click.Choice(get_args(RequantizeOption)), default="auto", show_default=True,
               help="fixed: bit-exact with LiteRT's reference kernels. float: ONNX's meaning. auto: the source format's own.")
+@click.option("--optimize", type=click.Choice(get_args(Optimize)), default="balanced", show_default=True,
+              help="speed: weights may grow severalfold. balanced: at most twice the model's. size: the smallest form of each layer.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="What a dynamic batch becomes.  [default: 1]")
 @json_option
 def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
-            batch: int | None, as_json: bool) -> None:
+            optimize: Optimize, batch: int | None, as_json: bool) -> None:
     """Compile MODEL (.tflite or .onnx, INT8) into a C package.
 
     The package is a folder with a header, readable C, a library of kernels, Make and CMake files, an example and manifest.json.
@@ -45,7 +48,8 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Pa
     check_output(output)
     from nnc_tvm.targets.registry import get_target
 
-    manifest = compile_model(model, get_target(kind, mcpu), output, name, requantize, batch, progress)
+    target = dataclasses.replace(get_target(kind, mcpu), optimize=optimize)
+    manifest = compile_model(model, target, output, name, requantize, batch, progress)
     if as_json:
         print_json(dataclasses.asdict(manifest))
     else:

@@ -46,7 +46,7 @@ def graph(manifest: Manifest, layout: Layout) -> str:
 
 
 def _declarations(manifest: Manifest, layout: Layout) -> list[str]:
-    """Prototypes of the kernels (inputs, constants, output) and of the constants."""
+    """Prototypes of the kernels (inputs, constants, scratch, output) and of the constants."""
     arguments = {kernel.symbol: kernel.arguments for layer in manifest.layers for kernel in layer.kernels}
     lines = [f"int32_t {symbol}({', '.join(['const void *'] * (count - 1) + ['void *'])});" for symbol, count in arguments.items()]
     sources = [place for step in layout.steps for place in step.arguments] + [source for source, _ in layout.copies]

@@ -22,7 +22,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel call: its arguments in the order of the function's parameters (inputs, constants, output)."""
+    """One kernel call: its arguments in the order of the function's parameters (inputs, constants, scratch, output)."""
 
     arguments: tuple[Place, ...]
 
@@ -67,7 +67,7 @@ class _Planner:
         self.tensors: dict[str, _Tensor] = {}  # by the name of that value
         self.outputs: dict[str, list[int]] = {}
         self.step = 0
-        self.calls: list[tuple[Stage, list[_Tensor], list[Place], _Tensor]] = []
+        self.calls: list[tuple[Stage, list[_Tensor], list[Place], list[_Tensor], _Tensor]] = []
 
     def layout(self) -> Layout:
         for layer in self.layers:
@@ -87,7 +87,7 @@ class _Planner:
         def place(tensor: _Tensor) -> Place:
             return tensor.place or Place("arena", plan.offsets[tensor.block])
 
-        steps = tuple(Step((*map(place, inputs), *packed, place(output))) for _, inputs, packed, output in self.calls)
+        steps = tuple(Step((*map(place, inputs), *packed, *map(place, scratch), place(output))) for _, inputs, packed, scratch, output in self.calls)
         return Layout(steps, in_place, tuple(self.copies()), plan)
 
     def owner(self, name: str) -> str:
@@ -102,7 +102,8 @@ class _Planner:
                 tensor.last = self.step
             output = _Tensor(stage.output, self.step, self.step, None)
             made.append(output)
-            self.calls.append((stage, inputs, [Place("constant", self.constants.add(c)) for c in stage.constants], output))
+            scratch = [_Tensor(t, self.step, self.step, None) for t in stage.scratch]
+            self.calls.append((stage, inputs, [Place("constant", self.constants.add(c)) for c in stage.constants], scratch, output))
             self.step += 1
         if made:
             name, result = layer.layer.output, made[-1]
@@ -117,7 +118,10 @@ class _Planner:
         """The arena's buffers: one for each tensor, or one for several where a kernel may write over an input that dies with it."""
         blocks: list[arena.Buffer] = []
         in_place = set()
-        for number, (stage, inputs, _, output) in enumerate(self.calls):
+        for number, (stage, inputs, _, scratch, output) in enumerate(self.calls):
+            for tensor in scratch:
+                tensor.block = len(blocks)
+                blocks.append(arena.Buffer(tensor.type.bytes, tensor.first, tensor.last))
             if output.place is not None:
                 continue
             over = next((inputs[p] for p in stage.may_overwrite if _dies(inputs, p, stage, number, output)), None)

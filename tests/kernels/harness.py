@@ -61,6 +61,7 @@ def run_jobs(jobs: list[Job], target: Target, folder: pathlib.Path | None = None
         for i, stage in enumerate(job.stages):
             functions[f"stage_{j}_{i}"] = stage.function
             arguments = [inputs[k] if k >= 0 else made[-1 - k] for k in stage.inputs] + [add(c, c.nbytes) for c in stage.constants]
+            arguments += [add(None, t.bytes) for t in stage.scratch]
             made.append(add(None, stage.output.bytes))
             invocations.append((f"stage_{j}_{i}", [*arguments, made[-1]]))
         outputs.append(made[-1])
