@@ -31,6 +31,11 @@ def rounding_shift(value: np.ndarray, exponent: np.ndarray | int) -> np.ndarray:
     return np.where(wide < 0, -((half - wide) >> exponent), (wide + half) >> exponent)
 
 
+def round_half_away(real: np.ndarray) -> np.ndarray:
+    """float64 rounded to integers, halves away from zero, as C's round(); |real| < 2^52."""
+    return np.copysign(np.floor(np.abs(real) + 0.5), real)
+
+
 def divide_half_away(value: np.ndarray, count: np.ndarray | int) -> np.ndarray:
     """value / count, halves away from zero; count > 0."""
     wide = value.astype(np.int64)

@@ -6,6 +6,7 @@ import numpy as np
 
 from nnc_tvm.reference.dispatch import evaluate
 from nnc_tvm.reference.rounding import apply_epilogue
+from nnc_tvm.schedules.fixed_point import round_half_away
 from nnc_tvm.schedules.operators import Dequantize, FlipSign, Quantize, Rescale
 
 
@@ -19,7 +20,7 @@ def quantize(operator: Quantize, x: np.ndarray) -> np.ndarray:
     """Infinities saturate; NaN gives the zero point."""
     scaled = np.clip(x.astype(np.float32) / np.float32(operator.scale), operator.low - operator.zero_point, operator.high - operator.zero_point)
     wide = np.nan_to_num(scaled, nan=0.0).astype(np.float64)  # float64 holds |v| + 0.5 exactly
-    rounded = np.copysign(np.floor(np.abs(wide) + 0.5), wide) if operator.half_away else np.rint(wide)
+    rounded = round_half_away(wide) if operator.half_away else np.rint(wide)
     return (rounded.astype(np.int64) + operator.zero_point).astype(operator.output.dtype)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
 from nnc_tvm.relay_passes.qdq import quantization_of
+from nnc_tvm.schedules.fixed_point import round_half_away
 from nnc_tvm.schedules.operators import Dequantize, FlipSign, Quantize, Rescale, Table
 from nnc_tvm.schedules.operators.unary import fixed_table
 from nnc_tvm.schedules.quantization import Mode, QuantParams
@@ -24,7 +25,7 @@ def concatenation_table(source: QuantParams, output: QuantParams) -> np.ndarray:
     (si, zi), (so, zo) = source.scalar(), output.scalar()
     factor = np.float32(si) * (np.float32(1) / np.float32(so))
     real = (np.arange(256, dtype=np.float32) * factor + np.float32(-(zi + 128)) * factor).astype(np.float64)
-    return np.clip(np.copysign(np.floor(np.abs(real) + 0.5), real) + zo, -128, 127).astype(np.int8)
+    return np.clip(round_half_away(real) + zo, -128, 127).astype(np.int8)
 
 
 def match_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:

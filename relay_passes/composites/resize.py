@@ -9,8 +9,8 @@ import numpy as np
 from nnc_tvm.relay_passes.composites.match import Match, parse_operand, parse_output, single_use, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import ResizeBilinear, ResizeNearest
-from nnc_tvm.schedules.operators.resize import ONE, WEIGHT_BITS
-from nnc_tvm.schedules.quantization import FixedRequantize, Mode, Requantize, convolution_scale, make_requantize
+from nnc_tvm.schedules.operators.resize import ONE, division_by_weights
+from nnc_tvm.schedules.quantization import Mode, Requantize, convolution_scale, make_requantize
 
 Expr = Any
 # what LiteRT's two resizes can be: coordinate transformation -> how the nearest neighbour is rounded
@@ -70,7 +70,7 @@ def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     if mode == "fixed" and transformation in LITERT and not (same and unsigned_activations(graph)):
         return Match(ResizeBilinear.build(mode, source, target, transformation, quantization, low, high), (x.expr,), (out.real, *out.covered))
     requantize: Requantize = make_requantize(mode, convolution_scale(si, 1, so) / ONE**2, zo, low, high)
-    if mode == "fixed" and same:  # LiteRT's uint8 kernel rounds the uint8 values, halves up; the shift alone rounds
-        zi, requantize = -128, FixedRequantize(np.array([2**31 - 1], np.int32), np.array([-2 * WEIGHT_BITS], np.int32), -128, low, high)
+    if mode == "fixed" and same:  # LiteRT's uint8 kernel rounds the uint8 values, halves up
+        zi, requantize = -128, division_by_weights(-128, low, high)
     (rows, row_weights), (columns, column_weights) = (linear_neighbours(e, o, transformation) for e, o in extents)
     return Match(ResizeBilinear((source,), target, rows, columns, row_weights, column_weights, zi, requantize), (x.expr,), (out.real, *out.covered))

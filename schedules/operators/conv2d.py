@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
-from nnc_tvm.schedules.operators.operator import Operator
-from nnc_tvm.schedules.quantization import Epilogue
+from nnc_tvm.schedules.operators.operator import WeightedSum
 
 
 @dataclass(frozen=True, eq=False)
-class Conv2d(Operator):
+class Conv2d(WeightedSum):
     """y[n,h,w,o] = epilogue(bias[o] + sum over kh, kw, c of (x[n, h*sh + kh*dh - top, w*sw + kw*dw - left, c] - z) * weight[o,kh,kw,c])
 
-    Outside the image x - z is 0. Integer form: x int8, weight int16 within [-255, 255] with the weights' zero point already
-    subtracted, bias int32. Float form: all float32 and z = 0.
+    Outside the image x - z is 0. Integer and float forms as in WeightedSum.
 
     inputs: (x (N, H, W, C),); output (N, OH, OW, O)
     weight: (O, KH, KW, C / groups); output channel o reads the input channels of group o // (O / groups)
@@ -23,10 +19,6 @@ class Conv2d(Operator):
     padding: (top, left, bottom, right), each >= 0
     """
 
-    weight: np.ndarray
-    bias: np.ndarray
-    epilogue: Epilogue
-    input_zero_point: int = 0
     strides: tuple[int, int] = (1, 1)
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
@@ -39,7 +31,3 @@ class Conv2d(Operator):
     @property
     def macs(self) -> int:
         return self.output.elements * self.weight[0].size
-
-    @property
-    def weight_bytes(self) -> int:
-        return self.weight.size * (4 if self.weight.dtype == np.float32 else 1) + 4 * self.bias.size

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nnc_tvm.schedules.operators.operator import Operator, TensorType
-from nnc_tvm.schedules.quantization import Epilogue, Mode, make_requantize, product_scale
+from nnc_tvm.schedules.operators.operator import Operator
+from nnc_tvm.schedules.quantization import Epilogue
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,13 +17,6 @@ class MatMul(Operator):
 
     epilogue: Epilogue
     zero_points: tuple[int, int] = (0, 0)
-
-    @staticmethod
-    def build(mode: Mode, inputs: tuple[TensorType, TensorType], output: TensorType, quantization: tuple[tuple[float, int], ...],
-              low: int = -128, high: int = 127) -> MatMul:
-        """The int8 form; `quantization` is ((scale, zero_point) of a, c and the output)."""
-        (sa, za), (sc, zc), (so, zo) = quantization
-        return MatMul(inputs, output, make_requantize(mode, product_scale(sa, sc, so), zo, low, high), (za, zc))
 
     @property
     def macs(self) -> int:

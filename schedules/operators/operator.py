@@ -6,6 +6,10 @@ import math
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
+from nnc_tvm.schedules.quantization import Epilogue
+
 
 @dataclass(frozen=True)
 class TensorType:
@@ -47,3 +51,21 @@ class Operator:
     def weight_bytes(self) -> int:
         """Bytes of weights and biases as the model holds them (not as packed)."""
         return 0
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedSum(Operator):
+    """What convolutions and dense layers share: y = epilogue(bias + sum of (x - z) * weight).
+
+    Integer form: x int8, weight int16 within [-255, 255] with the weights' zero point already subtracted, bias int32.
+    Float form: all float32 and z = 0. bias: (O,), one for each output channel.
+    """
+
+    weight: np.ndarray
+    bias: np.ndarray
+    epilogue: Epilogue
+    input_zero_point: int = 0
+
+    @property
+    def weight_bytes(self) -> int:
+        return self.weight.size * (4 if self.weight.dtype == np.float32 else 1) + 4 * self.bias.size

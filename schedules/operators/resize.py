@@ -67,9 +67,13 @@ class ResizeBilinear(Operator):
         (rows, row_weights), (columns, column_weights) = (_bilinear(source.shape[axis], output.shape[axis], coordinates) for axis in (1, 2))
         requantize = make_requantize(mode, convolution_scale(si, 1, so) / ONE**2, zo, low, high)
         if mode == "fixed" and (np.float32(si), zi) == (np.float32(so), zo):
-            # a high multiply by 2^31 - 1 leaves |acc| < 2^30 as it is: the shift alone rounds
-            zi, requantize = 0, FixedRequantize(np.array([(1 << 31) - 1], np.int32), np.array([-2 * WEIGHT_BITS], np.int32), 0, low, high)
+            zi, requantize = 0, division_by_weights(0, low, high)
         return ResizeBilinear((source,), output, rows, columns, row_weights, column_weights, zi, requantize)
+
+
+def division_by_weights(zero_point: int, low: int, high: int) -> FixedRequantize:
+    """y = clamp(zero_point + round(acc / 2^20), low, high): a high multiply by 2^31 - 1 leaves |acc| < 2^30 as it is, the shift alone rounds."""
+    return FixedRequantize(np.array([(1 << 31) - 1], np.int32), np.array([-2 * WEIGHT_BITS], np.int32), zero_point, low, high)
 
 
 def _bilinear(extent: int, count: int, coordinates: Coordinates) -> tuple[np.ndarray, np.ndarray]:

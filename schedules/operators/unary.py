@@ -1,7 +1,4 @@
-"""Unary functions between two int8 tensors as 256-entry tables: the entries of `Table`.
-
-`fixed_table` equals LiteRT's reference kernels, `float_table` is the QDQ meaning.
-"""
+"""Unary functions between two int8 tensors as 256-entry tables, equal to LiteRT's reference kernels: the entries of `Table` in `fixed` mode."""
 
 from __future__ import annotations
 
@@ -10,19 +7,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from nnc_tvm.schedules.fixed_point import multiply_by_quantized, rounding_shift
+from nnc_tvm.schedules.fixed_point import multiply_by_quantized, round_half_away, rounding_shift
 from nnc_tvm.schedules.quantization import QuantParams, quantize_multiplier, quantized_bounds
 
 Attributes = Mapping[str, float]
 F32 = np.float32
 INTEGERS = np.arange(-128, 128)
-
-
-def float_table(function: Callable[[np.ndarray], np.ndarray], source: QuantParams, output: QuantParams) -> np.ndarray:
-    """int8 (256,): clamp(rint(function(scale * (x - z)) / output scale) + zero_point), in float64; per-tensor int8 quantizations."""
-    (si, zi), (so, zo) = source.scalar(), output.scalar()
-    real = function((INTEGERS - zi) * float(F32(si)))
-    return np.clip(np.rint(real / float(F32(so))) + zo, -128, 127).astype(np.int8)
 
 
 def fixed_table(name: str, attributes: Attributes, source: QuantParams, output: QuantParams) -> np.ndarray:
@@ -40,8 +30,7 @@ def _evaluated(function: Callable[[np.ndarray, Attributes], np.ndarray]) -> Call
         (si, zi), (so, zo) = source.scalar(), output.scalar()
         real = F32(si) * (INTEGERS - zi).astype(F32)
         scaled = (function(real, attributes) * (F32(1) / F32(so))).astype(np.float64)
-        rounded = np.copysign(np.floor(np.abs(scaled) + 0.5), scaled)
-        return np.clip(rounded + zo, -128, 127).astype(np.int8)
+        return np.clip(round_half_away(scaled) + zo, -128, 127).astype(np.int8)
 
     return table
 

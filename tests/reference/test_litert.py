@@ -153,7 +153,7 @@ def test_rounding(rng: np.random.Generator, kind: str, exact_halves: bool) -> No
     if kind == "BATCH_MATMUL":
         quantization = ((1.0, 5), (float(weight_scale[0]), 0), (1.0, 3))
         types = (TensorType((1, 256, 1), "int8"), TensorType((1, 1, outputs), "int8")), TensorType((1, 256, outputs), "int8")
-        matmul = MatMul.build("fixed", *types, quantization)
+        matmul = MatMul(*types, make_requantize("fixed", product_scale(1.0, float(weight_scale[0]), 1.0), 3), (5, 0))
         check(matmul, kind, ("BatchMatMulOptions", {}), [x.reshape(1, 256, 1), weight.reshape(1, 1, -1)], list(quantization), version=2)
         return
     operator, weights, axis, options = operators[kind]
@@ -163,8 +163,9 @@ def test_rounding(rng: np.random.Generator, kind: str, exact_halves: bool) -> No
 
 def test_matmul(rng: np.random.Generator) -> None:
     a, c = integers(rng, (2, 7, 20)), integers(rng, (2, 20, 9))
-    quantization = (scaled(rng), scaled(rng), scaled(rng, 0.02, 0.2))
-    operator = MatMul.build("fixed", (TensorType(a.shape, "int8"), TensorType(c.shape, "int8")), TensorType((2, 7, 9), "int8"), quantization)
+    quantization = (sa, za), (sc, zc), (so, zo) = (scaled(rng), scaled(rng), scaled(rng, 0.02, 0.2))
+    types = (TensorType(a.shape, "int8"), TensorType(c.shape, "int8")), TensorType((2, 7, 9), "int8")
+    operator = MatMul(*types, make_requantize("fixed", product_scale(sa, sc, so), zo), (za, zc))
     check(operator, "BATCH_MATMUL", ("BatchMatMulOptions", {}), [a, c], list(quantization), version=2)
 
 

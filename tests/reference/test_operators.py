@@ -29,8 +29,7 @@ from nnc_tvm.schedules.operators import (
     Transpose,
 )
 from nnc_tvm.schedules.operators.operator import Operator
-from nnc_tvm.schedules.operators.unary import float_table
-from nnc_tvm.schedules.quantization import FloatClamp, Mode, QuantParams, ScaleToFloat
+from nnc_tvm.schedules.quantization import FloatClamp, Mode, ScaleToFloat
 
 WORST: dict[Mode, float] = {"fixed": 0.76, "float": 0.51}  # steps: `fixed` rounds twice
 EXACT = ScaleToFloat(np.ones(1, np.float32))  # shows the accumulator
@@ -172,12 +171,6 @@ def test_quantize_of_anything() -> None:
     types = (TensorType(x.shape, "float32"),), TensorType(x.shape, "int8")
     np.testing.assert_array_equal(evaluate(Quantize(*types, 1.0, 5), x), [5, 127, -128, 127, -128, 5, 5, 5, 7, 7, 5])
     np.testing.assert_array_equal(evaluate(Quantize(*types, 1.0, 5, half_away=True), x), [5, 127, -128, 127, -128, 5, 5, 6, 7, 8, 4])
-
-
-def test_float_table() -> None:
-    params = [QuantParams(np.float32(s).reshape(()), np.array(z, np.int32), "int8") for s, z in ((0.05, -3), (0.01, 7))]
-    x = (np.arange(-128, 128) + 3) * float(np.float32(0.05))
-    np.testing.assert_array_equal(float_table(np.tanh, *params), np.clip(np.rint(np.tanh(x) / float(np.float32(0.01))) + 7, -128, 127))
 
 
 def test_movement() -> None:
