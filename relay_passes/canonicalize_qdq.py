@@ -29,12 +29,21 @@ MOVEMENT = frozenset({
 })
 
 
+# movement that leaves the order of the elements
+SHAPE_ONLY = frozenset({"relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"})
 # movement that any element-wise function commutes with: the quantize goes first, next to the operator it belongs to
 RESHAPES = frozenset({"relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten", "relax.strided_slice"})
 
 
+# element-wise functions of one tensor, which such movement is taken behind for the same reason
+UNARY = frozenset({
+    "relax.clip", "relax.nn.gelu", "relax.nn.gelu_tanh", "relax.nn.leakyrelu", "relax.nn.relu", "relax.nn.relu6", "relax.nn.silu", "relax.sigmoid",
+    "relax.tanh",
+})
+
+
 def single_reader(r: Rebuilder, variable: Expr) -> bool:
-    """Whether nothing but `variable` reads what it quantizes."""
+    """Whether nothing but `variable` reads its operand."""
     return r.graph.uses[r.graph.definitions[variable].args[0]] == 1
 
 
@@ -58,6 +67,19 @@ def moved_axis(call: Expr, before: tuple[int, ...], after: tuple[int, ...], axis
         if extent == before[axis] and int(np.prod(after[:new])) == leading:
             return new
     return None
+
+
+def shortened(r: Rebuilder, move: Expr, shape: list[int]) -> Expr:
+    """A reshape of a reshape, or a transpose of a transpose, as one; their source where they undo each other. shape: of the result."""
+    inner = r.definition(move.args[0])
+    names = operator_name(move), operator_name(inner)
+    if all(n in SHAPE_ONLY for n in names):
+        source = inner.args[0]
+        return source if [int(d) for d in source.ty.shape] == shape else relax.op.reshape(source, shape)
+    if names == ("relax.permute_dims", "relax.permute_dims") and move.attrs.axes is not None and inner.attrs.axes is not None:
+        axes = [int(inner.attrs.axes[int(a)]) for a in move.attrs.axes]
+        return inner.args[0] if axes == sorted(axes) else relax.op.permute_dims(inner.args[0], axes)
+    return move
 
 
 def constant_reals(definition: Expr) -> np.ndarray | None:
@@ -94,10 +116,17 @@ class CanonicalizeQdq:
             return self.movement(r, variable, expr)
         if name == "relax.nn.pad":
             return self.pad(r, variable, expr)
+        if name in UNARY and operator_name(r.definition(expr.args[0])) in RESHAPES and single_reader(r, variable):
+            inner = r.definition(expr.args[0])
+            moved = r.emit(call_with(expr, [inner.args[0], *expr.args[1:]]))
+            return r.emit(call_with(inner, [moved, *inner.args[1:]]), variable.name)
         handler = {"relax.quantize": self.quantize, "relax.dequantize": self.dequantize, "relax.clip": self.clip, "relax.concat": self.concat}.get(name)
         return handler(r, variable, expr) if handler else expr
 
     def movement(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        expr = shortened(r, expr, [int(d) for d in variable.ty.shape])
+        if isinstance(expr, tvm.ir.Var):
+            return expr
         source = expr.args[0]
         expr = r.emit(expr, variable.name)
         typed = r.definition(expr)
@@ -119,8 +148,8 @@ class CanonicalizeQdq:
             return expr if moved is None or axis is None else dequantize(relax.const(moved), QuantParams(q.scale, q.zero_point, q.dtype, axis))
         if not q.per_tensor:
             return expr
-        moved_integers = self.remember(r.emit(call_with(typed, [inner.args[0], *typed.args[1:]]), variable.name + "_q"), q)
-        return dequantize(moved_integers, q)
+        integers = shortened(r, call_with(typed, [inner.args[0], *typed.args[1:]]), list(after))
+        return dequantize(integers if isinstance(integers, tvm.ir.Var) else self.remember(r.emit(integers, variable.name + "_q"), q), q)
 
     def pad(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
         """The padding of dequantized integers on the integers, by the integer that stands for the padding value."""

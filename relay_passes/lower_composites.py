@@ -89,14 +89,16 @@ class Lowering:
                 continue
             match = self.matches.get(variable) or lower_movement(self.graph, variable) or lower_primitive(self.graph, variable)
             if match is None:
-                raise Unsupported(f"'{variable.name}': no kernel for {operator_name(value)} of {[str(a.ty) for a in value.args if hasattr(a, 'ty')]}")
+                shapes = ", ".join(f"{t.dtype}{list(t.shape)}" for t in map(tensor_type, variables(value)))
+                kind = operator_name(value).removeprefix("relax.")
+                raise Unsupported(f"'{variable.name}': there is no kernel for {kind} of {shapes}; replace it or cut the model before it")
             kind = match.operator.name if isinstance(match.operator, Primitive) else match.operator.kind
             counts[kind] = counts.get(kind, 0) + 1
             read = tuple(value_of(x) for x in match.inputs)
             name = source_name(variable) or f"{kind}_{counts[kind]}"
             note = f"no integer form: {operator_name(value).removeprefix('relax.')}" if isinstance(match.operator, Primitive) else ""
             layers.append(Layer(name, match.operator, read, define(variable, name), note))
-        outputs = tuple(names[r] for r in self.graph.results())
+        outputs = tuple(value_of(r) for r in self.graph.results())
         return Program(values, inputs, outputs, tuple(layers), self.mode, constants)
 
     def scales(self) -> dict[Any, tuple[float, int]]:

@@ -78,6 +78,10 @@ class ToNhwc:
 
     def visit(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
         name = operator_name(expr)
+        if name == "relax.mean" and not bool(expr.attrs.keepdims) and _reads_channels_last(self, expr):
+            axes = {int(a) % 4 for a in expr.attrs.axis or range(4)}
+            if axes >= {2, 3}:  # what is left is in the same order on both faces
+                return relax.op.mean(self.channels_last[expr.args[0]], axis=sorted(TO_NHWC.index(a) for a in axes), keepdims=False)
         if name in LAYOUT_RULES:
             last = LAYOUT_RULES[name](self, r, expr)
             return expr if last is None else self.both_faces(r, variable, last)
@@ -125,6 +129,25 @@ def _reduce_mean(state: ToNhwc, r: Rebuilder, call: Expr) -> Expr | None:
     return relax.op.mean(state.nhwc(r, x), axis=sorted(TO_NHWC.index(int(i) % 4) for i in call.attrs.axis), keepdims=True)
 
 
+def _reads_channels_last(state: ToNhwc, call: Expr) -> bool:
+    return isinstance(call.args[0], tvm.ir.Var) and call.args[0] in state.channels_last and len(call.args[0].ty.shape) == 4
+
+
+def _pad(state: ToNhwc, r: Rebuilder, call: Expr) -> Expr | None:
+    if not _reads_channels_last(state, call):
+        return None
+    width = [int(w) for w in call.attrs.pad_width]
+    permuted = [w for axis in TO_NHWC for w in width[2 * axis:2 * axis + 2]]
+    return relax.op.nn.pad(state.nhwc(r, call.args[0]), permuted, pad_mode=str(call.attrs.pad_mode), pad_value=float(call.attrs.pad_value))
+
+
+def _strided_slice(state: ToNhwc, r: Rebuilder, call: Expr) -> Expr | None:
+    if not _reads_channels_last(state, call):
+        return None
+    axes = relax.Tuple([relax.prim_value(TO_NHWC.index(int(a.value) % 4)) for a in call.args[1].fields])
+    return call_with(call, [state.nhwc(r, call.args[0]), axes, *call.args[2:]])
+
+
 def _concat(state: ToNhwc, r: Rebuilder, call: Expr) -> Expr | None:
     fields = list(call.args[0].fields) if isinstance(call.args[0], relax.Tuple) else []
     if not any(f in state.channels_last for f in fields if isinstance(f, tvm.ir.Var)):
@@ -157,6 +180,8 @@ LAYOUT_RULES: dict[str, Callable[[ToNhwc, Rebuilder, Expr], Expr | None]] = {
     "relax.mean": _reduce_mean,
     "relax.concat": _concat,
     "relax.image.resize2d": _resize2d,
+    "relax.nn.pad": _pad,
+    "relax.strided_slice": _strided_slice,
 }
 
 
