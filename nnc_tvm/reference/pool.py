@@ -43,7 +43,7 @@ def _window_sums(operator: AveragePool2d, x: np.ndarray) -> np.ndarray:
 
 
 def window_counts(operator: AveragePool2d) -> np.ndarray:
-    """(1, OH, OW, 1): how many elements each mean is over."""
+    """(1, OH, OW, 1): how many elements each mean is over; counted one by one, apart from `AveragePool2d.counts` that kernels use."""
     _, height, width, _ = operator.inputs[0].shape
     if operator.count_include_pad:
         return np.full((1, *operator.output.shape[1:3], 1), math.prod(operator.kernel), np.float64)

@@ -27,11 +27,11 @@ def padding_of(scheme: int, size: tuple[int, int], window: tuple[int, int], stri
     return [t // 2 for t in totals] + [t - t // 2 for t in totals]
 
 
-def positive(what: str, *values: int) -> tuple[int, ...]:
-    """`values`. Raises InvalidModel when one is not positive."""
-    if any(v <= 0 for v in values):
-        raise InvalidModel(f"{what} {list(values)}; they must be positive")
-    return values
+def positive(what: str, height: int, width: int) -> tuple[int, int]:
+    """(height, width). Raises InvalidModel when one is not positive."""
+    if min(height, width) <= 0:
+        raise InvalidModel(f"{what} {[height, width]}; they must be positive")
+    return height, width
 
 
 def weights(o: Operands, i: int, axes: tuple[int, ...] | None, shape: tuple[int, ...] | None = None, axis: int = 0) -> Expr:
@@ -87,7 +87,7 @@ def _convolution(o: Operands, a: Any, size: tuple[int, int], kernel: tuple[int, 
     strides = positive("strides", a.StrideH(), a.StrideW())
     dilation = positive("dilation factors", a.DilationHFactor(), a.DilationWFactor())
     window = ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
-    padding = padding_of(a.Padding(), size, window, strides)  # type: ignore[arg-type]
+    padding = padding_of(a.Padding(), size, window, strides)
     y = relax.op.nn.conv2d(o.real(0), w, strides=strides, padding=padding, dilation=dilation, groups=groups, data_layout="NHWC", kernel_layout=layout)
     return o.result(activate(o, add_bias(o, o.emit(y)), a.FusedActivationFunction()))
 

@@ -25,7 +25,7 @@ def _window(o: Operands) -> dict[str, Any]:
     _, h, w, _ = o.tensor(0).shape
     kernel = positive("filter size", a.FilterHeight(), a.FilterWidth())
     strides = positive("strides", a.StrideH(), a.StrideW())
-    padding = padding_of(a.Padding(), (h, w), kernel, strides)  # type: ignore[arg-type]
+    padding = padding_of(a.Padding(), (h, w), kernel, strides)
     return {"pool_size": kernel, "strides": strides, "padding": padding, "layout": "NHWC"}
 
 
