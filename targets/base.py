@@ -17,6 +17,7 @@ class Toolchain:
     prefix: of the GNU tools ("aarch64-linux-gnu-", "" for the host's own).
     emulator: command that runs a foreign executable, with "{cpu}" for the emulator's CPU name; empty when it runs natively.
     packages: Debian packages that provide them, for the message when they are missing.
+    flags: what the compiler is always given beside the package's own flags.
     """
 
     prefix: str = ""
@@ -33,7 +34,8 @@ class Target:
     features: instruction-set extensions that rules ask for ("avx2", "neon", "dotprod", "i8mm").
     vector_bytes: width of a vector register; registers: how many; cache sizes in bytes.
     rules: schedule rules in the order they are tried.
-    emulated_cpu: the name the emulator knows the CPU by.
+    toolchain: builds and runs packages. emulated_cpu: the name the emulator knows the CPU by.
+    attributes: LLVM's features switched on ("+name") or off ("-name") beside those of the CPU.
     optimize: what a package is made for. "speed" may grow the weights, "balanced" keeps them within twice the model's, "size" takes
         the smallest form of each layer.
     """
