@@ -185,7 +185,7 @@ class CanonicalizeQdq:
             moved = self.remember(r.emit(quantize(inner.args[0], target), variable.name + "_q"), target)
             return self.remember(r.emit(padded(inner, moved, padding_integer(inner, target)), variable.name), target)
         if operator_name(inner) == "relax.dequantize" and source is not None and same_quantization(source, target) and not _is_constant(inner.args[0]):
-            return inner.args[0]
+            return self.remember(inner.args[0], target)
         if operator_name(inner) == "relax.concat":
             parts = [self.onto_scale(r, field, target) for field in inner.args[0].fields]
             return self.remember(r.emit(relax.op.concat(parts, axis=int(inner.attrs.axis)), variable.name), target)

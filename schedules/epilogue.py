@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
-from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, ScaleToFloat
+from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, KeepInt32, ScaleToFloat
 
 Expr = Any
 Constants = list[tuple[str, np.ndarray]]
@@ -31,7 +31,7 @@ def epilogue_constants(epilogue: Epilogue, channels: int) -> Constants:
 
 @singledispatch
 def requantize(epilogue: Epilogue, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
-    """The result before its zero point: saturated to int16, or float32 and final for the float epilogues.
+    """The result before its zero point: saturated to int16, or final for the epilogues without one (float32 and int32 results).
 
     `parameters` are the channel's entries of `epilogue_constants`, in order.
     """
@@ -39,8 +39,8 @@ def requantize(epilogue: Epilogue, acc: Expr, parameters: list[Expr], arithmetic
 
 
 def finish(epilogue: Epilogue, value: Expr, arithmetic: Arithmetic) -> Expr:
-    """The output element for a result of `requantize`: clamp(value + zero_point, low, high) as int8; floats are final."""
-    if isinstance(epilogue, ScaleToFloat | FloatClamp):
+    """The output element for a result of `requantize`: clamp(value + zero_point, low, high) as int8; float32 and int32 results are final."""
+    if isinstance(epilogue, ScaleToFloat | FloatClamp | KeepInt32):
         return value
     return arithmetic.to_int8(value, epilogue.zero_point, epilogue.low, epilogue.high)
 
@@ -69,8 +69,9 @@ def _(epilogue: FloatRequantize | ScaleToFloat, channels: int) -> Constants:
     return [("scale", spread(epilogue.scale, channels, epilogue.scale.size if epilogue.scale.size > 1 else channels))]
 
 
-@epilogue_constants.register
-def _(epilogue: FloatClamp, channels: int) -> Constants:
+@epilogue_constants.register(FloatClamp)
+@epilogue_constants.register(KeepInt32)
+def _(epilogue: FloatClamp | KeepInt32, channels: int) -> Constants:
     return []
 
 
@@ -183,3 +184,8 @@ def _(epilogue: ScaleToFloat, acc: Expr, parameters: list[Expr], arithmetic: Ari
 @requantize.register
 def _(epilogue: FloatClamp, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
     return clamp(acc, epilogue.low, epilogue.high, "float32")
+
+
+@requantize.register
+def _(epilogue: KeepInt32, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
+    return acc

@@ -97,8 +97,13 @@ class FloatClamp:
     high: float = math.inf
 
 
+@dataclass(frozen=True, eq=False)
+class KeepInt32:
+    """y = acc: an integer kernel whose accumulator is itself the result (ONNX's MatMulInteger and ConvInteger)."""
+
+
 Requantize = FixedRequantize | FloatRequantize
-Epilogue = FixedRequantize | FloatRequantize | ScaleToFloat | FloatClamp
+Epilogue = FixedRequantize | FloatRequantize | ScaleToFloat | FloatClamp | KeepInt32
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:

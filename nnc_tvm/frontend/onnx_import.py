@@ -41,6 +41,9 @@ class Importer(ONNXGraphImporter):
                 if isinstance(self._nodes.get(name), tvm.ir.Call):
                     self._nodes[name] = self.bb.emit(self._nodes[name], name_hint=name)
 
+    def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
+        """`check_supported` has done it, with our converters in mind."""
+
     def _convert_operator(self, op_name: str, inputs: list[Any], attrs: dict[str, Any], opset: int) -> Any:
         converter = CONVERTERS.get(op_name)
         if converter is None:

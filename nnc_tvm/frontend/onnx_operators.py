@@ -1,6 +1,8 @@
 """Operators outside ONNX's own operator set that can be imported."""
 
-FOREIGN_OPERATORS = frozenset({
-    ("com.microsoft", "QuantizeLinear"), ("com.microsoft", "DequantizeLinear"),
-    ("com.microsoft", "Gelu"), ("com.microsoft", "FastGelu"), ("com.microsoft", "BiasGelu"),
+MICROSOFT = frozenset({
+    "QuantizeLinear", "DequantizeLinear", "Gelu", "FastGelu", "BiasGelu",
+    "QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearReduceMean", "QLinearSigmoid",
+    "QLinearSoftmax", "QLinearLeakyRelu", "QGemm", "MatMulNBits",
 })
+FOREIGN_OPERATORS = frozenset(("com.microsoft", name) for name in MICROSOFT)

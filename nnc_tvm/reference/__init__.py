@@ -3,7 +3,21 @@
 `evaluate(operator, *inputs)` computes one operator, `run_program(program, inputs)` a whole graph.
 """
 
-from nnc_tvm.reference import conv2d, dense, depthwise, elementwise, matmul, movement, pool, primitive, requantize, resize, softmax, table  # noqa: F401  (register)
+from nnc_tvm.reference import (  # noqa: F401  (register)
+    conv2d,
+    dense,
+    depthwise,
+    dynamic,
+    elementwise,
+    matmul,
+    movement,
+    pool,
+    primitive,
+    requantize,
+    resize,
+    softmax,
+    table,
+)
 from nnc_tvm.reference.dispatch import evaluate
 from nnc_tvm.reference.program import run_program
 

@@ -7,12 +7,12 @@ from functools import singledispatch
 import numpy as np
 
 from nnc_tvm.schedules.fixed_point import multiply_by_quantized, multiply_by_quantized_once, require_int32
-from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, ScaleToFloat
+from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, KeepInt32, ScaleToFloat
 
 
 @singledispatch
 def apply_epilogue(epilogue: Epilogue, acc: np.ndarray) -> np.ndarray:
-    """The output elements for accumulators (..., channels): int8 or float32, of the same shape."""
+    """The output elements for accumulators (..., channels): int8, int32 or float32, of the same shape."""
     raise NotImplementedError(f"the reference does not know the epilogue {type(epilogue).__name__}")
 
 
@@ -39,3 +39,8 @@ def _(epilogue: ScaleToFloat, acc: np.ndarray) -> np.ndarray:
 @apply_epilogue.register
 def _(epilogue: FloatClamp, acc: np.ndarray) -> np.ndarray:
     return np.clip(acc.astype(np.float32), np.float32(epilogue.low), np.float32(epilogue.high))
+
+
+@apply_epilogue.register
+def _(epilogue: KeepInt32, acc: np.ndarray) -> np.ndarray:
+    return require_int32(acc).astype(np.int32)

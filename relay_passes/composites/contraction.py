@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +12,31 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, broadcastable, parse_operand, parse_output, real_values, single_use, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, TensorType
-from nnc_tvm.schedules.quantization import FixedRequantize, Mode
+from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, KeepInt32, Mode
 
 Expr = Any
+SUMS = frozenset({"relax.nn.conv2d", "relax.matmul"})
+
+
+class Accumulator(Output):
+    """The end of a pattern whose int32 sums are the result."""
+
+    def epilogue(self, mode: Mode, scale: np.ndarray, float_kernel: bool) -> Epilogue:
+        """The sums as they are; their unit must be 1."""
+        return KeepInt32()
+
+
+def contraction_output(graph: Graph, variable: Expr) -> Output:
+    """As `parse_output`; a cast to int32 is the accumulator itself."""
+    call = graph.definition(variable)
+    if operator_name(call) == "relax.astype" and tensor_type(variable).dtype == "int32" and operator_name(graph.definition(call.args[0])) in SUMS:
+        return Accumulator(call.args[0], None, -math.inf, math.inf, [variable])
+    return parse_output(graph, variable)
+
+
+def fits_accumulator(out: Output, integer: bool, unit: np.ndarray) -> bool:
+    """Whether `out` takes sums in units of `unit`: results that are the sums themselves need integers of unit 1."""
+    return not isinstance(out, Accumulator) or (integer and bool(np.all(unit == 1)))
 
 
 def _with_bias(graph: Graph, out: Output, name: str) -> tuple[Expr, Leaf | None, list[Expr]] | None:
@@ -48,7 +71,10 @@ def _bias_integers(bias: Leaf | None, unit: np.ndarray, channels: int, name: str
 
 
 def _weights(leaf: Leaf, order: list[int], channel_axis: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """(weights int16 without zero point, transposed by `order`; float64 scale () or (channels,)); None when quantized along another axis."""
+    """(weights int16 without zero point, transposed by `order`; float64 scale () or (channels,)).
+
+    None when they are quantized along another axis: no integer sum has one unit then.
+    """
     q = leaf.quantization
     assert q is not None and leaf.array is not None
     if not q.per_tensor and q.axis != channel_axis:
@@ -71,8 +97,8 @@ def _is_integer(x: Leaf, w: Leaf) -> bool:
 
 
 def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
-    """conv2d in NHWC [+ bias] [+ clamp] [+ quantize]; integers when both operands are, else all float."""
-    out = parse_output(graph, variable)
+    """conv2d in NHWC [+ bias] [+ clamp] [+ quantize]; integers when both operands are and the output channels have one scale each, else all float."""
+    out = contraction_output(graph, variable)
     found = _with_bias(graph, out, "relax.nn.conv2d")
     if found is None or any(v is not variable and not single_use(graph, v) for v in found[2]):
         return None
@@ -84,12 +110,9 @@ def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         return None
     layout = str(a.kernel_layout)
     order = [layout.index(c) for c in "OHWI"]
-    integer = _is_integer(x, w)
+    packed = _weights(w, order, layout.index("O")) if _is_integer(x, w) else None
     channels = tensor_type(core).shape[-1]
-    if integer:
-        packed = _weights(w, order, layout.index("O"))
-        if packed is None:
-            return None
+    if packed is not None:
         weight, weight_scale = packed
         assert x.quantization is not None
         in_scale, in_zero = x.quantization.scalar()
@@ -103,9 +126,11 @@ def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
         weight, unit, in_zero = weights.astype(np.float32).transpose(order), np.ones(()), 0
         bias_values = np.zeros(channels, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
         source = call.args[0]
+    if not fits_accumulator(out, packed is not None, unit):
+        return None
     padding = tuple(int(p) for p in a.padding)
     common: dict[str, Any] = {
-        "inputs": (tensor_type(source),), "output": tensor_type(variable), "bias": bias_values, "epilogue": out.epilogue(mode, unit, not integer),
+        "inputs": (tensor_type(source),), "output": tensor_type(variable), "bias": bias_values, "epilogue": out.epilogue(mode, unit, packed is None),
         "input_zero_point": in_zero, "strides": tuple(int(s) for s in a.strides), "padding": padding, "dilation": tuple(int(d) for d in a.dilation),
     }
     groups = int(a.groups)
@@ -121,7 +146,7 @@ def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
 
 def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """matmul with a constant right side [+ bias] [+ clamp] [+ quantize]."""
-    out = parse_output(graph, variable)
+    out = contraction_output(graph, variable)
     found = _with_bias(graph, out, "relax.matmul")
     if found is None or any(v is not variable and not single_use(graph, v) for v in found[2]):
         return None
@@ -130,12 +155,9 @@ def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     x, w = parse_operand(graph, call.args[0]), parse_operand(graph, call.args[1])
     if w.array is None or w.array.ndim != 2:
         return None
-    integer = _is_integer(x, w)
+    packed = _weights(w, [1, 0], 1) if _is_integer(x, w) else None
     channels = w.array.shape[1]
-    if integer:
-        packed = _weights(w, [1, 0], 1)
-        if packed is None:
-            return None
+    if packed is not None:
         weight, weight_scale = packed
         assert x.quantization is not None
         in_scale, in_zero = x.quantization.scalar()
@@ -147,7 +169,9 @@ def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
             return None
         weight, unit, in_zero, source = np.asarray(real_values(w)).astype(np.float32).T, np.ones(()), 0, call.args[0]
         bias_values = np.zeros(channels, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
-    epilogue = out.epilogue(mode, unit, not integer)
+    if not fits_accumulator(out, packed is not None, unit):
+        return None
+    epilogue = out.epilogue(mode, unit, packed is None)
     if isinstance(epilogue, FixedRequantize):
         epilogue = replace(epilogue, single_rounding=True)
     shape = tensor_type(source).shape
@@ -160,7 +184,7 @@ def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
 
 def match_matmul(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """matmul of two activations of equal batch [+ clamp] [+ quantize]."""
-    out = parse_output(graph, variable)
+    out = contraction_output(graph, variable)
     call = graph.definition(out.real)
     if operator_name(call) != "relax.matmul" or (out.real is not variable and not single_use(graph, out.real)):
         return None
@@ -179,6 +203,8 @@ def match_matmul(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     if a.int8 is not None and b.int8 is not None:
         (sa, za), (sb, zb) = a.int8.scalar(), b.int8.scalar()
         unit, zeros = np.asarray(np.float32(sa) * np.float32(sb)).astype(np.float64), (za, zb)
+    if not fits_accumulator(out, integer, unit):
+        return None
     dtype = tensor_type(left).dtype
     inputs = TensorType((batch, *ls[-2:]), dtype), TensorType((batch, *rs[-2:]), dtype)
     output = TensorType((batch, ls[-2], rs[-1]), tensor_type(variable).dtype)

@@ -14,7 +14,7 @@ from tvm import s_tir, te, tirx
 from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
 from nnc_tvm.schedules.epilogue import high_multiply, round_half_even, rounding_shift
 from nnc_tvm.schedules.loops import fuse_outer, inline_epilogue, vectorize
-from nnc_tvm.schedules.operators import Dequantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale
+from nnc_tvm.schedules.operators import Dequantize, DynamicQuantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale
 from nnc_tvm.schedules.rule import Choose, Stage
 
 Expr = Any
@@ -56,13 +56,17 @@ def _(operator: Rescale, x: Expr) -> Expr:
     return inline_epilogue(operator.requantize, offset(x, operator.zero_point))
 
 
+def clamped(quotient: Expr, low: Expr, high: Expr) -> Expr:
+    """max(min(quotient, high), low), 0 for NaN."""
+    # of NaN both parts are 0, as minimum and maximum give their second operand then; a test for NaN would branch
+    zero = tirx.const(0, "float32")
+    return te.max(te.min(te.min(quotient, zero) + te.max(quotient, zero), high), low)
+
+
 @element.register
 def _(operator: Quantize, x: Expr) -> Expr:
     low, high = (tirx.const(bound - operator.zero_point, "float32") for bound in (operator.low, operator.high))
-    quotient = x / tirx.const(operator.scale, "float32")
-    # of NaN both parts are 0, as minimum and maximum give their second operand then; a test for NaN would branch
-    zero = tirx.const(0, "float32")
-    value = te.max(te.min(te.min(quotient, zero) + te.max(quotient, zero), high), low)
+    value = clamped(x / tirx.const(operator.scale, "float32"), low, high)
     if operator.half_away:
         # |value| <= 255: its fraction is exact, so rounding the magnitude down and adding one from a half upwards is too
         magnitude = tirx.abs(value)
@@ -72,6 +76,13 @@ def _(operator: Quantize, x: Expr) -> Expr:
     else:
         value = round_half_even(value)
     return (value.astype("int32") + tirx.const(operator.zero_point, "int32")).astype(operator.output.dtype)
+
+
+@element.register
+def _(operator: DynamicQuantize, x: Expr, scale: Expr, zero_point: Expr) -> Expr:
+    zero = zero_point.astype("float32")
+    value = clamped(x / scale, tirx.const(-128, "float32") - zero, tirx.const(127, "float32") - zero)
+    return (round_half_even(value) + zero).astype("int32").astype("int8")
 
 
 @element.register

@@ -6,14 +6,25 @@ from collections.abc import Callable
 
 import onnx
 
+from nnc_tvm.frontend.onnx_passes.dequantize_blocks import dequantize_blocks
 from nnc_tvm.frontend.onnx_passes.fix_batch import fix_batch
 from nnc_tvm.frontend.onnx_passes.fold_batch_norm import fold_batch_norm
 from nnc_tvm.frontend.onnx_passes.fold_constants import fold_constants
+from nnc_tvm.frontend.onnx_passes.microsoft_qdq import microsoft_qdq
+from nnc_tvm.frontend.onnx_passes.qgemm import qgemm
+from nnc_tvm.frontend.onnx_passes.qlinear_conv import qlinear_conv
+from nnc_tvm.frontend.onnx_passes.qlinear_functions import qlinear_functions
+from nnc_tvm.frontend.onnx_passes.qlinear_matmul import qlinear_matmul
 from nnc_tvm.frontend.onnx_passes.remove_dead import remove_dead
 from nnc_tvm.frontend.onnx_passes.remove_identity import remove_identity
 from nnc_tvm.frontend.onnx_passes.resolve_auto_pad import resolve_auto_pad
 from nnc_tvm.frontend.onnx_passes.upgrade_opset import upgrade_opset
+from nnc_tvm.frontend.onnx_passes.widen_narrow_integers import widen_narrow_integers
 
+# quantized dialects become DequantizeLinear and QuantizeLinear around float operators
+DIALECTS: tuple[Callable[[onnx.ModelProto], None], ...] = (
+    microsoft_qdq, widen_narrow_integers, qlinear_conv, qlinear_matmul, qgemm, qlinear_functions, dequantize_blocks,
+)
 PASSES: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    upgrade_opset, fix_batch, remove_identity, fold_constants, remove_identity, fold_batch_norm, resolve_auto_pad, remove_dead,
+    upgrade_opset, *DIALECTS, fix_batch, remove_identity, fold_constants, remove_identity, fold_batch_norm, resolve_auto_pad, remove_dead,
 )

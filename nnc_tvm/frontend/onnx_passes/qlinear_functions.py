@@ -1,0 +1,50 @@
+"""ONNX Runtime's QLinear operators of one or two activations become float operators between DequantizeLinear and QuantizeLinear.
+
+Source: ONNX Runtime, docs/ContribOperators.md (com.microsoft).
+"""
+
+from __future__ import annotations
+
+import functools
+
+import onnx
+
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.frontend.onnx_passes.graph import attributes
+from nnc_tvm.frontend.onnx_passes.rewrite import MICROSOFT, Replacement, rewrite
+
+UNARY = {"QLinearSigmoid": "Sigmoid", "QLinearLeakyRelu": "LeakyRelu", "QLinearAveragePool": "AveragePool",
+         "QLinearGlobalAveragePool": "GlobalAveragePool", "QLinearReduceMean": "ReduceMean", "QLinearSoftmax": "Softmax"}
+BINARY = {"QLinearAdd": "Add", "QLinearMul": "Mul"}
+
+
+def qlinear_functions(model: onnx.ModelProto) -> None:
+    for name, op in UNARY.items():
+        rewrite(model, MICROSOFT, name, functools.partial(_unary, op))
+    for name, op in BINARY.items():
+        rewrite(model, MICROSOFT, name, functools.partial(_binary, op))
+    rewrite(model, MICROSOFT, "QLinearConcat", _concat)
+
+
+def _unary(op: str, r: Replacement) -> None:
+    """Inputs: x, x scale, x zero point (optional), y scale, y zero point (optional)."""
+    values = attributes(r.node)
+    if values.get("channels_last", 0):
+        raise Unsupported("channels_last is 1; export the model with channels first")
+    if values.get("opset", 13) < 13:
+        raise Unsupported(f"the softmax of opset {values['opset']}, over several axes at once; quantize the model from opset 13 or newer")
+    kept = [a for a in r.node.attribute if a.name not in ("channels_last", "opset")]
+    real = r.emit(op, r.real(0))
+    r.nodes[-1].attribute.extend(kept)
+    r.quantize(real, 3)
+
+
+def _binary(op: str, r: Replacement) -> None:
+    """Inputs: a, scale, zero point, b, scale, zero point, y scale, y zero point; zero points are optional."""
+    r.quantize(r.emit(op, r.real(0), r.real(3)), 6)
+
+
+def _concat(r: Replacement) -> None:
+    """Inputs: y scale, y zero point, then tensor, scale and zero point of each part."""
+    parts = [r.real(i) for i in range(2, len(r.node.input), 3)]
+    r.quantize(r.emit("Concat", *parts, axis=attributes(r.node)["axis"]), 0)
