@@ -12,7 +12,7 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, broadcastable, parse_operand, parse_output, real_values, single_use, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, TensorType
-from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, KeepInt32, Mode
+from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, KeepInt32, Mode, convolution_scale, product_scale
 
 Expr = Any
 SUMS = frozenset({"relax.nn.conv2d", "relax.matmul"})
@@ -88,8 +88,8 @@ def _unit(in_scale: float, weight_scale: np.ndarray, single: bool) -> np.ndarray
     """The accumulator's unit, float64 () or (channels,). LiteRT multiplies in double, but per-tensor scales of FULLY_CONNECTED and of
     uint8 convolutions in float32 (`single`)."""
     if single and not weight_scale.ndim:
-        return np.asarray(np.float32(in_scale) * weight_scale.astype(np.float32)).astype(np.float64)
-    return np.asarray(np.float64(np.float32(in_scale)) * weight_scale)
+        return np.asarray(product_scale(in_scale, float(weight_scale), 1.0))
+    return convolution_scale(in_scale, weight_scale, 1.0)
 
 
 def _is_integer(x: Leaf, w: Leaf) -> bool:
@@ -202,7 +202,7 @@ def match_matmul(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     unit, zeros = np.ones(()), (0, 0)
     if a.int8 is not None and b.int8 is not None:
         (sa, za), (sb, zb) = a.int8.scalar(), b.int8.scalar()
-        unit, zeros = np.asarray(np.float32(sa) * np.float32(sb)).astype(np.float64), (za, zb)
+        unit, zeros = np.asarray(product_scale(sa, sb, 1.0)), (za, zb)
     if not fits_accumulator(out, integer, unit):
         return None
     dtype = tensor_type(left).dtype
