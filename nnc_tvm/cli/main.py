@@ -14,6 +14,7 @@ from nnc_tvm.errors import NncError
 COMMANDS = {
     "compile": "Compile a model into a C package.",
     "run": "Run a package on arrays.",
+    "verify": "Compare a package with its source model, layer by layer.",
     "bench": "Measure a package: time or instructions, and bytes.",
     "inspect": "Show a package's layers and costs.",
     "targets": "List the targets and what they need.",

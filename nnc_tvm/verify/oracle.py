@@ -1,0 +1,45 @@
+"""Any model on nnc-tvm's own NumPy reference."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Literal, cast
+
+import numpy as np
+
+from nnc_tvm.frontend import SourceModel, load
+from nnc_tvm.package.manifest import Manifest
+from nnc_tvm.verify.tensor import Tensor
+
+
+class Oracle:
+    """See SourceRunner."""
+
+    description = "nnc-tvm's reference in NumPy"
+
+    def __init__(self, source: SourceModel, manifest: Manifest) -> None:
+        from nnc_tvm.relay_passes.pipeline import to_program
+
+        self.program = to_program(source.module, cast(Literal["fixed", "float"], manifest.requantize))
+        made = {layer.name: layer.output for layer in self.program.layers}
+        self.tensors = {layer.name: made[layer.name] for layer in manifest.layers if layer.name in made}
+        self.outputs = dict(zip((t.name for t in source.outputs), self.program.outputs, strict=True))
+        self.inputs = dict(zip(self.program.inputs, (t.name for t in source.inputs), strict=True))
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        from nnc_tvm.reference import run_program
+
+        values = run_program(self.program, {ours: inputs[name] for ours, name in self.inputs.items()})
+        names = {name: name for name in self.tensors.values()} | self.outputs
+        described = {name: self.program.values[value] for name, value in names.items()}
+        return {name: Tensor(values[names[name]], value.scale, value.zero_point) for name, value in described.items()}
+
+
+def open_source(path: pathlib.Path, manifest: Manifest) -> Oracle:
+    """Raises InvalidModel or Unsupported as `load` does."""
+    batch = {t.shape[0] for t in manifest.inputs if t.shape}
+    source = load(path)
+    if len(batch) == 1 and [t.shape for t in source.inputs] != [t.shape for t in manifest.inputs]:
+        source = load(path, batch.pop())
+    return Oracle(source, manifest)

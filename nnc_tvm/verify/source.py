@@ -1,0 +1,49 @@
+"""What computes the source model: the runtime of its format where that is installed, else the project's own oracle."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from nnc_tvm.errors import NncError
+from nnc_tvm.package.manifest import Manifest
+from nnc_tvm.verify.tensor import Tensor
+
+
+class SourceRunner(Protocol):
+    """description: for people. tensors: for each layer of the package that has one, the source's name of its output."""
+
+    @property
+    def description(self) -> str: ...
+    @property
+    def tensors(self) -> Mapping[str, str]: ...
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """One sample: the tensors above and the model's outputs, by the source's names."""
+
+
+class Cannot(Exception):
+    """A runtime is not installed or refuses the model; the message says why."""
+
+
+RUNTIMES: dict[str, str] = {"onnx": "onnx_runtime", "tflite": "litert", "torch": "torch_eager"}
+"""Format -> the module whose open_source(path, manifest) gives a SourceRunner or raises Cannot."""
+
+
+def open_source(path: pathlib.Path, kind: str, manifest: Manifest) -> tuple[SourceRunner, tuple[str, ...]]:
+    """(runner, notes) of the model file `path` of format `kind`. Raises NncError where nothing can run it."""
+    notes: Sequence[str] = ()
+    try:
+        runner: SourceRunner = importlib.import_module(f"nnc_tvm.verify.{RUNTIMES[kind]}").open_source(path, manifest)
+        return runner, ()
+    except NncError:
+        raise
+    except Cannot as reason:
+        notes = (f"{reason}; compared with nnc-tvm's own reference",)
+    from nnc_tvm.verify.oracle import open_source as open_oracle
+
+    return open_oracle(path, manifest), tuple(notes)
