@@ -17,8 +17,8 @@ import tvm
 from tvm import relax
 
 from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild
-from nnc_tvm.relay_passes.qdq import RANGES, dequantize, dequantized_constant, quantization_of, quantize, same_quantization, shifted_to_int8
-from nnc_tvm.schedules.quantization import QuantParams
+from nnc_tvm.relay_passes.qdq import dequantize, dequantized_constant, quantization_of, quantize, same_quantization, shifted_to_int8
+from nnc_tvm.schedules.quantization import RANGES, QuantParams
 
 Expr = Any
 UNSIGNED = "nnc.unsigned_activations"  # on "main" when the model's activations were uint8

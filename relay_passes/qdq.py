@@ -11,7 +11,6 @@ from nnc_tvm.relay_passes.graph import constant, operator_name
 from nnc_tvm.schedules.quantization import QuantParams
 
 Expr = Any
-RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1)}
 
 
 def quantization_of(call: Expr) -> QuantParams | None:

@@ -20,6 +20,9 @@ import numpy as np
 
 Mode = Literal["fixed", "float"]
 
+# dtype -> (lowest, highest)
+RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-(2**15), 2**15 - 1), "int32": (-(2**31), 2**31 - 1)}
+
 
 @dataclass(frozen=True, eq=False)
 class QuantParams:

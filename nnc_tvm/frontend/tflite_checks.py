@@ -9,8 +9,9 @@ import numpy as np
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.shapes import MAX_ELEMENTS, listed
 from nnc_tvm.frontend.tflite_file import Operator, Tensor, TfliteModel
+from nnc_tvm.schedules.quantization import RANGES
 
-RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "int32": (-(2**31), 2**31 - 1), "int64": (-(2**31), 2**31 - 1)}
+ZERO_POINTS = {**RANGES, "int64": RANGES["int32"]}
 MAX_RANK = 8
 CONTRACTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
@@ -65,12 +66,12 @@ def valid_scales(model: TfliteModel) -> None:
         q = tensor.quantization
         if q is None:
             continue
-        if tensor.dtype not in RANGES:
+        if tensor.dtype not in ZERO_POINTS:
             raise InvalidModel(f"the tensor '{tensor.label}' has a scale but dtype {tensor.dtype}")
         bad = q.scale.reshape(-1)[~(np.isfinite(q.scale) & (q.scale > 0)).reshape(-1)]
         if bad.size:
             raise InvalidModel(f"the tensor '{tensor.label}' has the scale {bad[0]:g}; scales must be finite and positive, quantize the model again")
-        low, high = RANGES[tensor.dtype]
+        low, high = ZERO_POINTS[tensor.dtype]
         if np.any(q.zero_point < low) or np.any(q.zero_point > high):
             raise InvalidModel(f"the tensor '{tensor.label}' has the zero point {int(q.zero_point.reshape(-1)[0])}, outside {tensor.dtype}'s {low}..{high}")
         if not q.per_tensor and not (0 <= q.axis < len(tensor.shape) and tensor.shape[q.axis] == q.scale.size):
