@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from nnc_tvm.frontend.model import SourceModel
     from nnc_tvm.package.manifest import Manifest
+    from nnc_tvm.quantize.options import QuantizeOptions
+    from nnc_tvm.quantize.samples import Sample
     from nnc_tvm.targets.base import Target
 
 RequantizeOption = Literal["auto", "fixed", "float"]
 
 
 def compile_model(path: pathlib.Path, target: Target, output: pathlib.Path, name: str | None = None, requantize: RequantizeOption = "auto",
-                  batch: int | None = None, progress: Callable[[str], None] = lambda line: None) -> Manifest:
+                  batch: int | None = None, progress: Callable[[str], None] = lambda line: None,
+                  quantize: Callable[[SourceModel], SourceModel] = lambda source: source) -> Manifest:
     """Compiles the model file `path` for `target` into the package folder `output`; returns the manifest.
 
     name: prefix of the package's C symbols, by default made from the file's name. requantize: the meaning of requantization, by
     default the source format's own ("fixed" for TFLite, "float" for ONNX). batch: what a dynamic batch becomes,
-    by default 1. progress is told one line per phase.
+    by default 1. progress is told one line per phase. quantize: what becomes of the model before it is compiled, see `quantizer`.
     Raises InvalidModel, Unsupported, InvalidInput, MissingTool or ToolFailed, each with one line that says what to do.
     """
     # each stage is imported when it runs: `import nnc_tvm` stays fast, and a refused file never loads TVM
@@ -28,7 +32,7 @@ def compile_model(path: pathlib.Path, target: Target, output: pathlib.Path, name
     from nnc_tvm.package.identifiers import package_name
 
     progress(f"reading {path.name}")
-    source = load(path, batch)
+    source = quantize(load(path, batch))
     from nnc_tvm.relay_passes.pipeline import to_program
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
 
@@ -36,3 +40,23 @@ def compile_model(path: pathlib.Path, target: Target, output: pathlib.Path, name
     progress(f"scheduling {len(program.layers)} layers for {target.kind} {target.mcpu}")
     scheduled = schedule_layers(program, target)
     return write_package(scheduled, source, target, name or package_name(source.name), output, progress)
+
+
+def quantizer(options: QuantizeOptions, calibration: pathlib.Path | Iterable[Sample], progress: Callable[[str], None] = lambda line: None,
+              warn: Callable[[str], None] = lambda line: None,
+              tick: Callable[[int, int], None] = lambda done, total: None) -> Callable[[SourceModel], SourceModel]:
+    """`quantize` for compile_model: rounds a float model to INT8 (nnc_tvm.quantize).
+
+    calibration: arrays by input name, or an .npz file or folder of .npy files of them. warn is told one line for each tensor whose samples
+    look wrong; tick(done, total) moves a progress bar.
+    """
+
+    def apply(source: SourceModel) -> SourceModel:
+        from nnc_tvm.quantize.post_training import quantize
+        from nnc_tvm.quantize.samples import read_calibration
+
+        samples = read_calibration(calibration, source.inputs) if isinstance(calibration, pathlib.Path) else calibration
+        progress(f"quantizing {source.name}")
+        return quantize(source, samples, options, warn, tick)
+
+    return apply

@@ -130,10 +130,11 @@ class Rebuilder:
 Visit = Callable[[Rebuilder, Var, Expr], Expr]
 
 
-def rebuild(module: tvm.IRModule, visit: Visit, finish: Callable[[Rebuilder, Expr], Expr] | None = None) -> tvm.IRModule:
+def rebuild(module: tvm.IRModule, visit: Visit, finish: Callable[[Rebuilder, Expr], Expr] | None = None,
+            begin: Callable[[Rebuilder], None] = lambda rebuilder: None) -> tvm.IRModule:
     """`module` with "main" rebuilt: visit(rebuilder, old variable, expression over new variables) gives the new value of each binding.
 
-    finish maps each output (old expression) to its new expression; by default what the visits made of it.
+    finish maps each output (old expression) to its new expression; by default what the visits made of it. begin runs before the first visit.
     """
     function = module["main"]
     graph = Graph(function)
@@ -141,6 +142,7 @@ def rebuild(module: tvm.IRModule, visit: Visit, finish: Callable[[Rebuilder, Exp
     with builder.function("main", list(function.params), attrs=dict(function.attrs.items()) if function.attrs else None):
         with builder.dataflow():
             rebuilder = Rebuilder(graph, builder)
+            begin(rebuilder)
             dead = dead_variables(graph)
             for variable, value in graph.definitions.items():
                 if variable in dead or isinstance(value, relax.Tuple):

@@ -10,7 +10,9 @@ from typing import get_args
 import click
 
 from nnc_tvm.cli.common import json_option, print_json, progress, tell
-from nnc_tvm.compiler import RequantizeOption, compile_model
+from nnc_tvm.cli.quantization import progress_bar, quantization_options, warn
+from nnc_tvm.compiler import RequantizeOption, compile_model, quantizer
+from nnc_tvm.quantize.options import QuantizeOptions
 from nnc_tvm.targets.base import Optimize
 
 
@@ -25,10 +27,11 @@ from nnc_tvm.targets.base import Optimize
 @click.option("--optimize", type=click.Choice(get_args(Optimize)), default="balanced", show_default=True,
               help="speed: weights may grow severalfold. balanced: at most twice the model's. size: the smallest form of each layer.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="What a dynamic batch becomes.  [default: 1]")
+@quantization_options
 @json_option
 def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
-            optimize: Optimize, batch: int | None, as_json: bool) -> None:
-    """Compile MODEL (.tflite or .onnx, INT8) into a C package.
+            optimize: Optimize, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None, as_json: bool) -> None:
+    """Compile MODEL (.tflite or .onnx) into a C package. Float models stay float unless --quantize int8 rounds them.
 
     The package is a folder with a header, readable C, a library of kernels, Make and CMake files, an example and manifest.json.
     An older package in the same folder is replaced once the new one is complete.
@@ -36,6 +39,7 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Pa
     \b
     nnc-tvm compile kws.tflite --target arm_cpu --mcpu cortex-a76 -o kws
     make -C kws run
+    nnc-tvm compile float.onnx --target arm_cpu --quantize int8 --calibration samples.npz
     """
     from nnc_tvm.package.folder import check_output
     from nnc_tvm.package.identifiers import check_package_name, package_name
@@ -49,7 +53,8 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Pa
     from nnc_tvm.targets.registry import get_target
 
     target = dataclasses.replace(get_target(kind, mcpu), optimize=optimize)
-    manifest = compile_model(model, target, output, name, requantize, batch, progress)
+    arguments = () if quantize is None or calibration is None else (quantizer(quantize, calibration, progress, warn, progress_bar),)
+    manifest = compile_model(model, target, output, name, requantize, batch, progress, *arguments)
     if as_json:
         print_json(dataclasses.asdict(manifest))
     else:

@@ -1,0 +1,58 @@
+"""The options of post-training quantization, which every command that takes a float model shares."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any, get_args
+
+import click
+
+from nnc_tvm.cli.common import tell
+from nnc_tvm.errors import InvalidInput
+from nnc_tvm.quantize.options import ObserverName, QuantizeOptions
+
+DEFAULTS = QuantizeOptions()
+BAR = 40  # characters
+
+
+def quantization_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options to a command; it is given `quantize` (QuantizeOptions, or None for "leave the model as it is") and `calibration` (a path or None)."""
+    fields = [field.name for field in dataclasses.fields(QuantizeOptions)]
+
+    @click.option("--quantize", "scheme", type=click.Choice(["none", "int8"]), default="none", show_default=True,
+                  help="int8: round a float model to INT8, with scales from --calibration. none: compile the model as it is.")
+    @click.option("--calibration", type=click.Path(path_type=pathlib.Path), metavar="DATA",
+                  help="About 100 typical inputs, preprocessed as the model wants them: an .npz file of arrays by input name, or a folder of .npy files.")
+    @click.option("--observer", type=click.Choice(get_args(ObserverName)), default=DEFAULTS.observer, show_default=True,
+                  help="How ranges follow from the samples. min-max: everything seen. percentile: all but the rarest 0.001% on either side. "
+                       "mse: the least squared error. entropy: the least loss of information.")
+    @click.option("--bias-correction/--no-bias-correction", default=DEFAULTS.bias_correction, show_default=True,
+                  help="Take the mean error that rounded weights cause back by the biases.")
+    @functools.wraps(command)
+    def wrapped(scheme: str, calibration: pathlib.Path | None, **others: Any) -> None:
+        chosen = {name: others.pop(name) for name in fields}
+        if scheme == "none" and calibration is not None:
+            raise InvalidInput(f"--calibration {calibration} is only read with --quantize int8; add it, or leave the data out")
+        if scheme == "int8" and calibration is None:
+            raise InvalidInput("--quantize int8 needs --calibration DATA: an .npz file of typical inputs by input name, or a folder of .npy files")
+        command(quantize=QuantizeOptions(**chosen) if scheme == "int8" else None, calibration=calibration, **others)
+
+    return wrapped
+
+
+def warn(line: str) -> None:
+    """A warning, on stderr."""
+    tell(f"nnc-tvm: warning: {line}")
+
+
+def progress_bar(done: int, total: int) -> None:
+    """Redraws a bar of calibrated samples on stderr; silent where that is no terminal."""
+    if not sys.stderr.isatty():
+        return
+    filled = BAR * done // total
+    end = "\n" if done == total else ""
+    print(f"\rnnc-tvm: calibrating [{'#' * filled}{'.' * (BAR - filled)}] {done} of {total} samples", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,254 @@
+"""Which tensors are rounded to int8: where the patterns of the integer graph want a quantize and nowhere else.
+
+- A contraction takes integers, so what it reads is rounded, whoever made it. Its bias and a clamp behind it are part of it.
+- Sums, products, pooling, softmax, concatenation and resizing are computed on integers when all they read is rounded anyway.
+- A chain of element-wise functions of one tensor is one table: nothing inside it is rounded.
+- Data movement and max pooling keep the integers, so a tensor shares the quantization of what it was moved from.
+- Everything else (layer normalization, gathers, ...) stays float, and so do tensors that nothing above reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from nnc_tvm.quantize.contraction import CONTRACTIONS, contraction_of
+from nnc_tvm.relay_passes.canonicalize_qdq import MOVEMENT
+from nnc_tvm.relay_passes.composites.match import clamp_bounds, clamp_operand, scalar
+from nnc_tvm.relay_passes.composites.table import SEVERAL, UNARY
+from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, variables
+
+Expr = Any
+ARITHMETIC = frozenset({"relax.add", "relax.subtract", "relax.multiply"})
+POOLING = frozenset({"relax.nn.avg_pool2d", "relax.mean"})
+# ends of a pattern whose clamp is applied before rounding
+CLAMPED = CONTRACTIONS | ARITHMETIC | POOLING
+# outputs whose range is known: the 8-bit specification of TFLite fixes it
+KNOWN_RANGES = {"relax.nn.softmax": (0.0, 255 / 256), "relax.sigmoid": (0.0, 255 / 256), "relax.tanh": (-1.0, 127 / 128)}
+
+
+def operands(call: Expr) -> list[Expr]:
+    """The variables that a call reads."""
+    return [v for a in getattr(call, "args", ()) for v in variables(a)]
+
+
+def is_float(variable: Expr) -> bool:
+    return isinstance(variable.ty, relax.TensorType) and str(variable.ty.dtype) == "float32"
+
+
+def normalizes_features(call: Expr) -> bool:
+    """Whether a mean is over the last axis alone: the statistics of a layer normalization written out, which 8 bits cannot hold."""
+    if operator_name(call) != "relax.mean" or call.attrs.axis is None:
+        return False
+    rank = len(call.args[0].ty.shape)
+    return [int(a) % rank for a in call.attrs.axis] == [rank - 1]
+
+
+def adds_bias(call: Expr, inner: Expr) -> bool:
+    """Whether `call` adds one constant per channel to a contraction, `inner`."""
+    contraction = contraction_of(inner)
+    if contraction is None or operator_name(call) != "relax.add":
+        return False
+    values = [value for value in map(constant, call.args) if value is not None]
+    return bool(values) and contraction.channel_vector(values[0]) is not None
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A tensor that is rounded to int8. shares: the point whose scale and zero point it has, None for its own.
+
+    known: its range where that is fixed, None where it is observed.
+    """
+
+    variable: Expr
+    shares: Expr | None
+    known: tuple[float, float] | None
+
+
+class Plan:
+    """The points of a function, in order. kept_float: contractions (the variables they are bound to) that are not computed on integers."""
+
+    def __init__(self, module: tvm.IRModule, kept_float: Iterable[Expr] = ()) -> None:
+        self.graph = Graph(module["main"])
+        self.kept_float = frozenset(kept_float)
+        self.results = {v for r in self.graph.results() for v in variables(r)}
+        self.readers: dict[Expr, list[Expr]] = {}
+        for variable, value in self.graph.definitions.items():
+            for v in variables(value):
+                self.readers.setdefault(v, []).append(variable)
+
+    def call(self, variable: Expr) -> Expr:
+        return self.graph.definition(variable)
+
+    def moved_from(self, variable: Expr) -> Expr:
+        """What a tensor was moved from, without arithmetic."""
+        while self.is_movement(variable):
+            variable = self.call(variable).args[0]
+        return variable
+
+    def is_movement(self, variable: Expr) -> bool:
+        call = self.call(variable)
+        name = operator_name(call)
+        return (name in MOVEMENT or (name == "relax.nn.pad" and float(call.attrs.pad_value) == 0)) and isinstance(call.args[0], tvm.ir.Var)
+
+    def sole_reader(self, variable: Expr) -> Expr | None:
+        readers = self.readers.get(variable, [])
+        return readers[0] if len(readers) == 1 and variable not in self.results else None
+
+    @cached_property
+    def absorbed(self) -> dict[Expr, Expr]:
+        """Tensors that never exist on their own -> the bias addition or clamp that ends their pattern (one step)."""
+        found: dict[Expr, Expr] = {}
+        for variable, call in self.graph.definitions.items():
+            reader = self.sole_reader(variable)
+            if reader is None or not is_float(variable):
+                continue
+            after = self.call(reader)
+            is_clamp = clamp_bounds(after) is not None and clamp_operand(after).same_as(variable)
+            if adds_bias(after, call) or (is_clamp and self.is_pattern(variable, found)):
+                found[variable] = reader
+        return found
+
+    def is_pattern(self, variable: Expr, absorbed: dict[Expr, Expr]) -> bool:
+        """Whether `variable` ends a pattern that a clamp can join; `absorbed` as far as it is known."""
+        if variable in absorbed.values():
+            return True
+        name = operator_name(self.call(variable))
+        return name in CLAMPED and not (name in ARITHMETIC and len(set(operands(self.call(variable)))) == 1 and self.chain_operand(variable) is not None)
+
+    @cached_property
+    def pattern_ends(self) -> frozenset[Expr]:
+        return frozenset(self.absorbed.values())
+
+    def core(self, variable: Expr) -> Expr:
+        """The operator at the beginning of a pattern that ends at `variable`."""
+        sources = {end: begin for begin, end in self.absorbed.items()}
+        while variable in sources:
+            variable = sources[variable]
+        return variable
+
+    @cached_property
+    def demanded(self) -> set[Expr]:
+        """Tensors that contractions read, moved or not."""
+        found = set()
+        for variable, call in self.graph.definitions.items():
+            if operator_name(call) in CONTRACTIONS and variable not in self.kept_float and is_float(variable):
+                found.update(self.moved_from(v) for v in operands(call))
+        return found
+
+    def chain_operand(self, variable: Expr) -> Expr | None:
+        """Any tensor that `variable` is an element-wise function of, with scalars; None where it is none."""
+        call = self.call(variable)
+        name = operator_name(call)
+        if name not in UNARY and name not in SEVERAL and clamp_bounds(call) is None:
+            return None
+        read = operands(call)
+        shape = [int(d) for d in variable.ty.shape]
+        if not read or any([int(d) for d in v.ty.shape] != shape for v in read if isinstance(v.ty, relax.TensorType)):
+            return None
+        return read[0] if all(isinstance(a, tvm.ir.Var) or scalar(a) is not None for a in call.args) else None
+
+    def roots(self, points: set[Expr]) -> dict[Expr, Expr]:
+        """Variable inside a chain -> the one tensor that the chain is a function of. Chains begin anew at points."""
+        found: dict[Expr, Expr] = {}
+        for variable in self.graph.definitions:
+            if variable in self.absorbed or variable in self.pattern_ends or self.chain_operand(variable) is None:
+                continue
+            sources = {v if v in points else found.get(v, v) for v in operands(self.call(variable))}
+            if len(sources) == 1:
+                found[variable] = next(iter(sources))
+        return found
+
+    @cached_property
+    def chains(self) -> tuple[dict[Expr, Expr], set[Expr]]:
+        """(roots, the tensors of chains that something outside their chain reads)."""
+        outside: set[Expr] = set()
+        while True:
+            roots = self.roots(outside)
+            needed = {v for v in roots if v in self.results or v in self.demanded or any(roots.get(w) not in (roots[v], v) for w in self.readers.get(v, ()))}
+            if needed <= outside:
+                return roots, outside
+            outside |= needed
+
+    @cached_property
+    def integers(self) -> set[Expr]:
+        """Tensors that can be had as int8 without a rounding that the float model would miss."""
+        roots, _ = self.chains
+        found = {p for p in self.graph.function.params if is_float(p)}
+        for variable, call in self.graph.definitions.items():
+            name = operator_name(call)
+            if not is_float(variable):
+                continue
+            if variable in self.demanded or name in CONTRACTIONS:
+                found.add(variable)
+            elif variable in roots:
+                found.update({variable} if roots[variable] in found else ())
+            elif self.takes_integers(variable, call) and operands(call) and all(v in found for v in operands(call)):
+                found.add(variable)
+        return found
+
+    def takes_integers(self, variable: Expr, call: Expr) -> bool:
+        name = operator_name(call)
+        if variable in self.pattern_ends or self.is_movement(variable) or name in ARITHMETIC or name in ("relax.concat", "relax.image.resize2d"):
+            return True
+        rank = len(variable.ty.shape)
+        return (name in POOLING and not normalizes_features(call)) or (name == "relax.nn.softmax" and int(call.attrs.axis) % rank == rank - 1)
+
+    @cached_property
+    def points(self) -> dict[Expr, Point]:
+        roots, outside = self.chains
+        chosen: list[Expr] = []
+        for variable in [*self.graph.function.params, *self.graph.definitions]:
+            if variable not in self.integers or variable in self.absorbed or self.is_movement(variable) or (variable in roots and variable not in outside):
+                continue
+            needed = any(self.reads_integers(w) for w in self.through_movement(self.readers.get(variable, ())))
+            is_contraction = operator_name(self.call(self.core(variable))) in CONTRACTIONS
+            makes_integers = variable in self.graph.definitions and not is_contraction and not self.is_float_operator(variable)
+            if needed or makes_integers:
+                chosen.append(variable)
+        return {v: Point(v, self.shared(v, set(chosen)), self.known_range(v)) for v in chosen}
+
+    def is_float_operator(self, variable: Expr) -> bool:
+        """Whether the tensor is made in float whatever happens: it is rounded only for its readers."""
+        roots, _ = self.chains
+        core = self.core(variable)
+        read = operands(self.call(core))
+        if variable in roots:
+            return roots[variable] not in self.integers
+        return not (self.takes_integers(core, self.call(core)) and all(v in self.integers for v in read))
+
+    def reads_integers(self, variable: Expr) -> bool:
+        """Whether the operator of `variable` is computed on integers."""
+        if operator_name(self.call(variable)) in CONTRACTIONS:
+            return variable not in self.kept_float
+        return not self.is_float_operator(variable)
+
+    def through_movement(self, readers: Iterable[Expr]) -> list[Expr]:
+        found: list[Expr] = []
+        for w in readers:
+            found += self.through_movement(self.readers.get(w, ())) if self.is_movement(w) else [w]
+        return found
+
+    def known_range(self, variable: Expr) -> tuple[float, float] | None:
+        return KNOWN_RANGES.get(operator_name(self.call(variable)))
+
+    def shared(self, variable: Expr, points: set[Expr]) -> Expr | None:
+        """Resizing keeps the scale of its input; what only a concatenation reads is on the concatenation's scale."""
+        if operator_name(self.call(variable)) == "relax.image.resize2d":
+            source = self.moved_from(self.call(variable).args[0])
+            return source if source in points else None
+        if self.known_range(variable) is not None:
+            return None
+        reader = self.sole_reader(variable)
+        while reader is not None and self.is_movement(reader):
+            reader = self.sole_reader(reader)
+        return reader if reader in points and operator_name(self.call(reader)) == "relax.concat" else None
+
+    def contractions(self) -> list[Expr]:
+        """The variables that integer contractions are bound to, in order."""
+        return [v for v, call in self.graph.definitions.items() if contraction_of(call) is not None and v not in self.kept_float and is_float(v)]

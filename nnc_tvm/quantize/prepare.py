@@ -1,0 +1,25 @@
+"""A float module in the form that quantization starts from."""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relax
+
+from nnc_tvm.errors import InvalidInput
+from nnc_tvm.quantize.fold_batch_norm import fold_batch_norm
+from nnc_tvm.quantize.fold_constants import fold_constants
+from nnc_tvm.relay_passes.align_batches import align_batches
+from nnc_tvm.relay_passes.graph import Graph, operator_name
+
+
+def prepare(module: tvm.IRModule) -> tvm.IRModule:
+    """`module` with constants computed and batch normalizations folded; its contractions have float weights.
+
+    Raises InvalidInput for a model with quantized activations.
+    """
+    for step in (relax.transform.DecomposeOpsForInference(), relax.transform.CanonicalizeBindings(), align_batches, fold_constants):
+        module = step(module)
+    for variable, value in Graph(module["main"]).definitions.items():
+        if operator_name(value) in ("relax.quantize", "relax.dequantize"):
+            raise InvalidInput(f"--quantize int8: the model is quantized already, at '{variable.name}'; leave the option out, or start from the float model")
+    return fold_batch_norm(module)
