@@ -11,6 +11,7 @@ from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic, clamp
 from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.modular import Modular
 
 
 class Avx2Arithmetic(SaturatingArithmetic):
@@ -28,8 +29,8 @@ def emit_pmaddwd(tile: Tile, x: Any, w: Any, acc: Any) -> None:
         pair = T.reinterpret(x.vload([p * tile.stride + u * 2], "int16x2"), dtype="int32")
         weights = T.Cast("int16x16", w.vload([u, v, 0, 0, 0], f"{w.dtype}x16"))
         pairs = T.reinterpret(T.broadcast(pair, 8), dtype="int16x16")
-        total = acc.vload([p, v, 0], "int32x8") + T.call_llvm_pure_intrin("llvm.x86.avx2.pmadd.wd", weights, pairs, dtype="int32x8")
-        T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 8)])
+        total = Modular(acc.vload([p, v, 0], "int32x8")) + Modular(T.call_llvm_pure_intrin("llvm.x86.avx2.pmadd.wd", weights, pairs, dtype="int32x8"))
+        T.buffer_store(acc, total.value, [p, v, T.ramp(0, 1, 8)])
 
 
 def emit_fma(tile: Tile, x: Any, w: Any, acc: Any) -> None:

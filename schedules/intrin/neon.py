@@ -10,6 +10,7 @@ from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic
 from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.modular import Modular
 
 
 def neon(name: str, dtype: str, *operands: Expr) -> Expr:
@@ -66,7 +67,7 @@ def emit_smlal_16(tile: Tile, x: Any, w: Any, acc: Any) -> None:
         values = x.vload([p * tile.stride], f"int16x{tile.steps}") if tile.steps > 1 else x[p * tile.stride]
         four = pick(values, tile.steps, [u] * 4) if tile.steps > 1 else T.broadcast(values, 4)
         product4 = T.call_llvm_pure_intrin("llvm.aarch64.neon.smull", w.vload([u, v, 0, 0, 0], "int16x4"), four, dtype="int32x4")
-        T.buffer_store(acc, acc.vload([p, v, 0], "int32x4") + product4, [p, v, T.ramp(0, 1, 4)])
+        T.buffer_store(acc, (Modular(acc.vload([p, v, 0], "int32x4")) + Modular(product4)).value, [p, v, T.ramp(0, 1, 4)])
 
 
 def emit_smmla(tile: Tile, x: Any, w: Any, acc: Any) -> None:

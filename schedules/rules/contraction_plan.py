@@ -127,13 +127,20 @@ def pixel_counts(c: Contraction, isa: DotProduct, vectors: int) -> list[int]:
     return list(range(isa.rows, min(isa.tiles[vectors], round_up(c.out[2], isa.rows)) + 1, isa.rows))
 
 
+def cheapest(c: Contraction, candidates: tuple[DotProduct, ...]) -> tuple[float, DotProduct, int, int] | None:
+    """(estimated instructions, instruction, pixels and vectors of the tile) of the best by `tile_cost`; None without candidates."""
+    parts = {isa: len(isa.split(c.weight)) for isa in candidates}
+    options = [(tile_cost(c, isa, parts[isa], p, v), isa, p, v) for isa in candidates for v in isa.tiles for p in pixel_counts(c, isa, v)]
+    return min(options, key=lambda option: option[0], default=None)
+
+
 def make_plan(c: Contraction, candidates: tuple[DotProduct, ...], choose: Choose) -> Plan | None:
     """The cheapest instruction and tile by `tile_cost`; None without candidates."""
-    parts = {isa: isa.split(c.weight) for isa in candidates}
-    options = [(isa, p, v) for isa in candidates for v in isa.tiles for p in pixel_counts(c, isa, v)]
-    if not options:
+    best = cheapest(c, candidates)
+    if best is None:
         return None
-    isa, pixels, vectors = min(options, key=lambda o: tile_cost(c, o[0], len(parts[o[0]]), o[1], o[2]))
+    _, isa, pixels, vectors = best
+    parts = isa.split(c.weight)
     vectors = choose("vectors", list(isa.tiles), vectors)
     possible = pixel_counts(c, isa, vectors)
     pixels = choose("pixels", possible, min(pixels, possible[-1]))
@@ -142,6 +149,6 @@ def make_plan(c: Contraction, candidates: tuple[DotProduct, ...], choose: Choose
     steps = choose("steps", divisors, divisors[0])
     tile = Tile(pixels, vectors, steps, c.strides[1] * c.image[3])
     channels = round_up(c.group_channels, vectors * isa.lanes)
-    packed = (c.image[0] if c.own_weights else c.groups, channels // (vectors * isa.lanes), len(parts[isa]) * c.weight.shape[1], c.runs[0], depths, vectors,
+    packed = (c.image[0] if c.own_weights else c.groups, channels // (vectors * isa.lanes), len(parts) * c.weight.shape[1], c.runs[0], depths, vectors,
               *isa.weight_shape)
-    return Plan(isa, tile, parts[isa], depths * isa.depth, channels, packed)
+    return Plan(isa, tile, parts, depths * isa.depth, channels, packed)

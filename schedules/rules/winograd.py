@@ -1,0 +1,107 @@
+"""Winograd convolutions: 3x3 kernels of stride 1 on int16, exact, where the weights prove it and the package may grow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nnc_tvm.schedules.epilogue import epilogue_constants
+from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.loops import round_up
+from nnc_tvm.schedules.operators import Conv2d, Operator, TensorType
+from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.contraction import contraction_of, instructions
+from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, cheapest, store_width
+from nnc_tvm.schedules.rules.input_patches import padded_copy
+from nnc_tvm.schedules.rules.winograd_forms import F2, F4, WinogradForm
+from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
+
+FORMS = (F4, F2)
+WEIGHT_COST = 0.1  # estimated instructions per byte of U, which every block of tiles reads again
+
+
+def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+    """The rule for Conv2d of kernels that a form takes; None where the direct convolution is cheaper, too."""
+    if not isinstance(operator, Conv2d) or target.optimize != "speed" or operator.weight.dtype == np.float32:
+        return None
+    c = contraction_of(operator)
+    if c is None or c.strides != (1, 1) or c.dilation != (1, 1) or c.groups != 1 or c.image[3] == 1:  # one channel is no vector
+        return None
+    candidates = instructions(target.features, c.x_dtype)
+    forms = [form for form in FORMS if c.weight.shape[1:3] == (form.taps, form.taps) and form.is_exact(c.weight)]
+    wide = [isa for isa in candidates if isa.x_dtype == isa.w_dtype == "int16"]
+    plans = [plan for form in forms for isa in wide for plan in plans_of(c, form, isa, target)]
+    if not plans:
+        return None
+    best = min(plans, key=lambda plan: plan_cost(c, plan))
+    if not choose("winograd", [True, False], plan_cost(c, best) < cheapest(c, candidates)[0]):
+        return None
+    same = [plan for plan in plans if plan.form is best.form]
+    return make_stages(operator, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
+
+
+def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
+    """Every register tile of the instruction, with the blocks of tiles that its transformed inputs leave in the second cache."""
+    tiles, channels, plans = math.prod(tiles_of(c, form)), c.image[3], []
+    for vectors in isa.tiles:
+        for pixels in range(1, isa.tiles[vectors] + 1):
+            steps = next(s for s in isa.steps if round_up(channels, isa.depth) % (s * isa.depth) == 0)
+            depth = round_up(channels, isa.depth)
+            for group in groups(tiles, pixels):
+                plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, target.vector_bytes // 2, depth)
+                v, m = plan.scratch
+                if 2 * v + 4 * m <= target.l2_bytes or group == pixels:
+                    plans.append(plan)
+    return plans
+
+
+def groups(tiles: int, pixels: int) -> Sequence[int]:
+    """Sizes of equal blocks, in Winograd tiles: whole register tiles, the fewest that make each count of blocks."""
+    whole = math.ceil(tiles / pixels)
+    return sorted({math.ceil(whole / blocks) * pixels for blocks in range(1, whole + 1)})
+
+
+def plan_cost(c: Contraction, plan: WinogradPlan) -> float:
+    """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
+    isa, tile, form = plan.isa, plan.tile, plan.form
+    tiles = math.prod(tiles_of(c, form))
+    blocks, points = math.ceil(tiles / plan.group), form.points**2
+    channel_blocks = math.ceil(c.out[3] / plan.block)
+    multiply, load_x, load_w = isa.cost
+    accumulators = tile.pixels * tile.vectors
+    turn = (accumulators * multiply + tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w) * tile.steps + TURN_COST
+    turns = plan.depth // (isa.depth * tile.steps)
+    product = blocks * channel_blocks * points * (plan.group // tile.pixels) * (turns * turn + 2 * accumulators + TILE_COST)
+    into = tiles * math.ceil(c.image[3] / plan.lanes) * points * 6.5
+    out = tiles * channel_blocks * tile.vectors * (points * 4.0 + form.m**2 * (3 + EPILOGUE_COST[store_width(c, plan.block)]))
+    weights = blocks * math.prod(plan.packed_shape(c.out[3])) * 2 * WEIGHT_COST
+    rows, row = image_layout(c, form)
+    return product + into + out + weights + c.out[0] * rows * row * COPY_COST
+
+
+def make_stages(operator: Conv2d, c: Contraction, plan: WinogradPlan) -> tuple[Stage, ...]:
+    """The padded image and the kernel."""
+    n, h, w, channels = c.image
+    rows, row = image_layout(c, plan.form)
+    made = []
+    if (rows, row) != (h, w * channels) or any(c.padding):
+        copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, n * rows * row, (c.x_dtype, c.x_dtype))
+        made.append(Stage(copy, (0,), (), TensorType((n * rows * row,), c.x_dtype), "pad"))
+    padding = round_up(c.out[3], plan.block) - c.out[3]
+    constants = [np.pad(values, (0, padding)) for values in (c.bias, *(values for _, values in epilogue_constants(c.epilogue, c.out[3])))]
+    function = winograd_kernel(c, plan, constants[1:], operator.output.dtype)
+    v, m = plan.scratch
+    scratch = (TensorType((v,), plan.isa.x_dtype), TensorType((m,), "int32"))
+    return (*made, Stage(function, (-len(made),), (pack_weights(c, plan), *constants), operator.output, plan.name, scratch=scratch))
+
+
+def pack_weights(c: Contraction, plan: WinogradPlan) -> np.ndarray:
+    """U in the order the kernel reads it."""
+    blocks, points, steps, vectors, outer, lanes, inner = plan.packed_shape(c.out[3])
+    full = np.zeros((blocks * plan.block, points, plan.depth), np.int16)
+    full[: c.out[3], :, : c.image[3]] = plan.form.transform_weights(c.weight)
+    cut = full.reshape(blocks, vectors, lanes, points, steps, outer, inner)
+    return np.ascontiguousarray(cut.transpose(0, 3, 4, 1, 5, 2, 6))

@@ -1,0 +1,83 @@
+"""Winograd's minimal filtering F(m x m, r x r) as data, scaled so that integers stay integers.
+
+y = A' [(G w G') * (B' x B)] A for one tile of m x m outputs, a x a inputs (a = m + r - 1) and one channel; channels are summed before A.
+G's rows are multiplied until they are integers and A's divided by as much, all by a common `scale`, so that the result is scale^2 times
+the convolution. That is recovered modulo 2^32 from any accumulator that wrapped around.
+Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Transform = Callable[[Sequence[Any]], list[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class WinogradForm:
+    """One F(m x m, r x r).
+
+    kernel: G, int64 (a, r). input_transform: B' of a vector of a, output_transform: scale * A' of one, on anything that adds, subtracts
+    and multiplies by constants. odd_inverse: of scale^2's odd part, modulo 2^32; shift: its power of two.
+    growth: the largest factor by which the two-dimensional input transform magnifies.
+    """
+
+    name: str
+    m: int
+    kernel: np.ndarray
+    input_transform: Transform
+    output_transform: Transform
+    odd_inverse: int
+    shift: int
+    growth: int
+
+    @property
+    def points(self) -> int:
+        """a: inputs of a tile along an axis."""
+        return self.kernel.shape[0]
+
+    @property
+    def taps(self) -> int:
+        """r: of the kernel along an axis."""
+        return self.kernel.shape[1]
+
+    def transform_weights(self, weight: np.ndarray) -> np.ndarray:
+        """(O, r, r, C) as (O, a * a, C), int64."""
+        transformed = np.einsum("ai,bj,oijc->oabc", self.kernel, self.kernel, weight.astype(np.int64))
+        return transformed.reshape(weight.shape[0], self.points**2, weight.shape[3])
+
+    def is_exact(self, weight: np.ndarray) -> bool:
+        """Whether any int8 image gives the exact convolution: scale^2 / odd part * |sum| < 2^31, and both factors of products within int16."""
+        largest = 128 * np.abs(weight.astype(np.int64)).sum(axis=(1, 2, 3)).max(initial=0)
+        factors = max(int(np.abs(self.transform_weights(weight)).max(initial=0)), 128 * self.growth)
+        return bool(largest << self.shift < 2**31 and factors < 2**15)
+
+
+def input_2(d: Sequence[Any]) -> list[Any]:
+    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
+
+
+def output_2(q: Sequence[Any]) -> list[Any]:
+    return [q[0] * 2 + (q[1] + q[2]), (q[1] - q[2]) - q[3] * 2]
+
+
+def input_6(d: Sequence[Any]) -> list[Any]:
+    """Six points: 0, 1, -1, 2, -2 and infinity."""
+    even, odd = d[4] - d[2] * 4, d[3] - d[1] * 4
+    near, far = d[4] - d[2], (d[3] - d[1]) * 2
+    return [(d[0] - d[2]) * 4 + near, even + odd, even - odd, near + far, near - far, (d[5] - d[3]) - far * 2]
+
+
+def output_4(q: Sequence[Any]) -> list[Any]:
+    ones, one = q[1] + q[2], q[1] - q[2]
+    twos, two = q[3] + q[4], q[3] - q[4]
+    return [q[0] * 6 - ones * 4 + twos, two * 2 - one * 4, (twos - ones) * 4, two * 8 - one * 4 + q[5] * 24]
+
+
+F2 = WinogradForm("F(2x2,3x3)", 2, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 1]]), input_2, output_2, odd_inverse=1, shift=2, growth=4)
+F4 = WinogradForm("F(4x4,3x3)", 4, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]]), input_6, output_4,
+                  odd_inverse=954437177, shift=6, growth=100)

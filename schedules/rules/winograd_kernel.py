@@ -1,0 +1,203 @@
+"""The kernel of a Winograd convolution: blocks of tiles are transformed, multiplied and transformed back while they are in the cache.
+
+V[p, t, c] = B' x B of tile t              for the points p of a tile, the tiles t of a block, the channels c
+M[p, t, o] = sum over c of V[p, t, c] * U[o, p, c], modulo 2^32, for a block of output channels o
+y          = epilogue(bias[o] + (scale * A)' M (scale * A) / scale^2), the quotient exact modulo 2^32
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+from nnc_tvm.schedules.epilogue import finish, requantize
+from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.loops import round_up
+from nnc_tvm.schedules.modular import Modular
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, store_width
+from nnc_tvm.schedules.rules.winograd_forms import Transform, WinogradForm
+
+
+@dataclass(frozen=True, eq=False)
+class WinogradPlan:
+    """isa and tile multiply int16 by int16 (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
+
+    lanes: int16 elements of a vector register. depth: input channels, rounded up to whole steps.
+    """
+
+    form: WinogradForm
+    isa: DotProduct
+    tile: Tile
+    group: int
+    lanes: int
+    depth: int
+
+    @property
+    def block(self) -> int:
+        """Output channels of a block."""
+        return self.tile.vectors * self.isa.lanes
+
+    @property
+    def name(self) -> str:
+        return f"winograd {self.form.name} {self.isa.name} {self.tile.pixels}x{self.block}"
+
+    @property
+    def scratch(self) -> tuple[int, int]:
+        """Elements of V and M."""
+        points = self.form.points**2
+        return points * self.group * self.depth, points * self.group * self.block
+
+    def packed_shape(self, channels: int) -> tuple[int, ...]:
+        """U as the kernel reads it: (blocks, points, steps, vectors, depth / group, lanes, group)."""
+        return math.ceil(channels / self.block), self.form.points**2, self.depth // self.isa.depth, self.tile.vectors, *self.isa.weight_shape
+
+
+def tiles_of(c: Contraction, form: WinogradForm) -> tuple[int, int, int]:
+    """(images, tile rows, tiles of a row)."""
+    return c.out[0], math.ceil(c.out[1] / form.m), math.ceil(c.out[2] / form.m)
+
+
+def image_layout(c: Contraction, form: WinogradForm) -> tuple[int, int]:
+    """(rows, elements of a row) of the image that whole tiles read."""
+    _, down, across = tiles_of(c, form)
+    return down * form.m + form.taps - 1, (across * form.m + form.taps - 1) * c.image[3]
+
+
+def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
+    """PrimFunc (x, U, bias (O,), *epilogue_values (O,), V, M, y), O rounded up to whole blocks.
+
+    x: images of `image_layout`. U: as `WinogradPlan.packed_shape`. V, M: scratch.
+    """
+    form, isa = plan.form, plan.isa
+    n, down, across = tiles_of(c, form)
+    rows, row = image_layout(c, form)
+    tiles, channels = n * down * across, round_up(c.out[3], plan.block)
+    with IRBuilder() as builder:
+        with T.prim_func(s_tir=True):
+            T.func_attr({"tirx.noalias": True})
+            x = T.arg("x", T.buffer((n * rows * row,), c.x_dtype))
+            u = T.arg("u", T.buffer(plan.packed_shape(c.out[3]), isa.w_dtype))
+            bias = T.arg("bias", T.buffer((channels,), "int32"))
+            values = [T.arg(f"epilogue_{i}", T.buffer((channels,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
+            v, m = [T.arg(name, T.buffer((size,), dtype)) for name, size, dtype in zip("vm", plan.scratch, (isa.x_dtype, "int32"), strict=True)]
+            y = T.arg("y", T.buffer(c.out, out_dtype))
+            with T.sblock("winograd"):
+                T.reads()
+                T.writes()
+                with T.serial(math.ceil(tiles / plan.group)) as b:
+                    def place(t: Any) -> tuple[Any, Any, Any]:
+                        number = b * plan.group + t
+                        return number // (down * across), number // across % down, number % across
+
+                    with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
+                        transform_input(c, plan, x, v, t, place(t))
+                    with T.serial(plan.packed_shape(c.out[3])[0]) as o:
+                        multiply(plan, v, u, m, o)
+                        with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
+                            transform_output(c, plan, m, (bias, *values), y, t, place(t), o)
+        return builder.get()
+
+
+@contextmanager
+def condition(test: Any, needed: Any) -> Iterator[None]:
+    """`if test`, where it is needed."""
+    if needed:
+        with T.If(test), T.Then():
+            yield
+    else:
+        yield
+
+
+def transform_square(transform: Transform, square: Any, between: Any, points: int, dtype: str) -> list[list[Modular]]:
+    """`transform` on the rows and then on the columns of a square of `points` x `points` vectors; `between` holds what lies between."""
+    for r in range(points):
+        line = transform([Modular(square.vload([r, s, 0], dtype)) for s in range(points)])
+        for s, value in enumerate(line):
+            store(between, value.value, r, s)
+    columns = [transform([Modular(between.vload([r, s, 0], dtype)) for r in range(points)]) for s in range(len(line))]
+    return [list(line) for line in zip(*columns, strict=True)]
+
+
+def store(buffer: Any, value: Any, *index: int) -> None:
+    """buffer[*index] = value, a vector of the buffer's innermost extent."""
+    T.buffer_store(buffer, value, [*index, T.ramp(0, 1, int(buffer.shape[-1]))])
+
+
+def transform_input(c: Contraction, plan: WinogradPlan, x: Any, v: Any, t: Any, place: tuple[Any, Any, Any]) -> None:
+    """V of tile t, a vector of channels at a time; the last vector overlaps the one before where the channels fill none."""
+    form, channels = plan.form, c.image[3]
+    rows, row = image_layout(c, form)
+    image, i, j = place
+    lanes = min(plan.lanes, 1 << int(math.log2(channels)))
+    a = form.points
+    with T.serial(math.ceil(channels / lanes)) as k:
+        first = T.min(k * lanes, channels - lanes) if channels % lanes else k * lanes
+        loaded, between = [T.sblock_alloc_buffer((a, a, lanes), "int16", scope="local") for _ in range(2)]
+        for r, s in product(range(a), range(a)):
+            element = (image * rows + i * form.m + r) * row + (j * form.m + s) * channels + first
+            store(loaded, T.Cast(f"int16x{lanes}", x.vload([element], f"{c.x_dtype}x{lanes}")), r, s)
+        transformed = transform_square(form.input_transform, loaded, between, a, f"int16x{lanes}")
+        for p, value in enumerate(value for line in transformed for value in line):
+            T.buffer_store(v, value.value, [T.ramp((p * plan.group + t) * plan.depth + first, 1, lanes)])
+
+
+def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any) -> None:
+    """M of block o of the output channels: a matrix product for every point."""
+    isa, tile = plan.isa, plan.tile
+    step = tile.steps * isa.depth
+    span = (tile.pixels - 1) * tile.stride + step
+    shape = (tile.pixels, tile.vectors, isa.lanes)
+    with T.serial(plan.form.points**2) as p, T.serial(plan.group // tile.pixels) as g:
+        acc = T.sblock_alloc_buffer(shape, "int32", scope="local")
+        every = [(q, w) for q in range(tile.pixels) for w in range(tile.vectors)]
+        for q, w in every:
+            T.buffer_store(acc, T.broadcast(T.int32(0), isa.lanes), [q, w, T.ramp(0, 1, isa.lanes)])
+        with T.serial(plan.depth // step) as k, T.sblock("step"):
+            T.reads()
+            T.writes()
+            start = (p * plan.group + g * tile.pixels) * plan.depth + k * step
+            elements = T.match_buffer(v[start : start + span], (span,), isa.x_dtype, offset_factor=1)
+            part = (slice(o, o + 1), slice(p, p + 1), slice(k * tile.steps, (k + 1) * tile.steps), *(slice(0, extent) for extent in u.shape[3:]))
+            weights = T.match_buffer(u[part], (tile.steps, tile.vectors, *isa.weight_shape), isa.w_dtype, offset_factor=1)
+            isa.emit(tile, elements, weights, acc)
+        for q, w in every:
+            index = ((p * plan.group + g * tile.pixels + q) * tile.vectors + w) * isa.lanes
+            T.buffer_store(m, acc.vload([q, w, 0], f"int32x{isa.lanes}"), [T.ramp(index, 1, isa.lanes)])
+
+
+def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Sequence[Any], y: Any, t: Any, place: tuple[Any, Any, Any], o: Any) -> None:
+    """Tile t of block o of the output channels."""
+    form, isa, tile = plan.form, plan.isa, plan.tile
+    (_, oh, ow, channels), lanes, a = c.out, plan.isa.lanes, plan.form.points
+    image, i, j = place
+    held = T.sblock_alloc_buffer((form.m, form.m, plan.block), "int16" if str(y.dtype) == "int8" else "float32", scope="local")
+    with T.serial(tile.vectors) as w:
+        loaded, between = [T.sblock_alloc_buffer((a, columns, lanes), "int32", scope="local") for columns in (a, form.m)]
+        sums = T.sblock_alloc_buffer((form.m, form.m, lanes), "int32", scope="local")
+        for r, s in product(range(a), range(a)):
+            element = (((r * a + s) * plan.group + t) * tile.vectors + w) * lanes
+            store(loaded, m.vload([element], f"int32x{lanes}"), r, s)
+        transformed = transform_square(form.output_transform, loaded, between, a, f"int32x{lanes}")
+        for r, s in product(range(form.m), range(form.m)):
+            store(sums, (transformed[r][s] * form.odd_inverse).value, r, s)
+        for r, s in product(range(form.m), range(form.m)):
+            with T.vectorized(lanes) as lane:
+                bias, *values = [parameter[o * plan.block + w * lanes + lane] for parameter in parameters]
+                total = (sums[r, s, lane] >> form.shift) + bias
+                T.buffer_store(held, requantize(c.epilogue, total, values, isa.arithmetic), [r, s, w * lanes + lane])
+    width = store_width(c, plan.block)
+    for r in range(form.m):
+        for s in range(form.m):
+            inside = T.And(i * form.m + r < oh, j * form.m + s < ow)
+            with condition(inside, oh % form.m or ow % form.m), T.serial(plan.block // width) as k:
+                first = o * plan.block + k * width
+                with condition(first < channels, channels % plan.block), T.vectorized(width) as lane:
+                    T.buffer_store(y, finish(c.epilogue, held[r, s, k * width + lane], isa.arithmetic), [image, i * form.m + r, j * form.m + s, first + lane])

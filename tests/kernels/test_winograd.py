@@ -1,0 +1,89 @@
+"""Winograd convolutions against the oracle, accumulators that wrap around included."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnc_tvm.schedules.rules import winograd
+from nnc_tvm.schedules.rules.winograd_forms import F2, F4, WinogradForm
+from nnc_tvm.targets.base import Target
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, target_of
+from tests.kernels.test_conv2d import Case, conv2d
+
+
+def fast(cpu: tuple[str, str | None]) -> Target:
+    return dataclasses.replace(target_of(cpu), optimize="speed")
+
+
+def always(name: str, candidates: Sequence[Any], default: Any) -> Any:
+    """The default plan, whether or not the direct convolution is cheaper."""
+    return True if name == "winograd" else default
+
+
+def random_case(rng: np.random.Generator) -> Case:
+    """Any image, padding, channels; weights small enough for a proof."""
+    padding = tuple(int(p) for p in rng.integers(0, 3, 4))
+    image = (int(rng.choice([1, 1, 2])), int(rng.integers(3, 14)), int(rng.integers(3, 14)), int(rng.choice([2, 3, 8, 13, 16, 20, 40])))
+    return conv2d(rng, image, int(rng.choice([1, 5, 8, 16, 24, 33])), (3, 3), padding=padding, mode=MODES[rng.integers(2)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_random_shapes(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    check([random_case(rng) for _ in range(6)], winograd.stages, fast(cpu), choose=always)
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_extremes(cpu: tuple[str, str | None]) -> None:
+    """Every accumulator wraps around: constant images and weights just below the bound of each form."""
+    rng = random_generator()
+    cases = [conv2d(rng, (1, 6, 7, channels), 9, (3, 3), padding=(1, 1, 1, 1), weights=(w, w), images=(x, x), mode="float")
+             for channels, w in ((229, 127), (240, -121), (240, -127)) for x in (-128, 127)]
+    check(cases, winograd.stages, fast(cpu), choose=always)
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_every_choice(cpu: tuple[str, str | None]) -> None:
+    """Whatever tuning may choose is exact."""
+    rng = random_generator()
+
+    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
+        assert default in candidates
+        return True if name == "winograd" else candidates[rng.integers(len(candidates))]
+
+    check([random_case(rng) for _ in range(5)], winograd.stages, fast(cpu), choose=choose)
+
+
+@pytest.mark.parametrize("form", [F2, F4], ids=lambda form: form.name)
+def test_forms_are_the_convolution(form: WinogradForm) -> None:
+    """scale^2 times the convolution, by the transforms on NumPy's integers; and no input is magnified beyond `growth`."""
+    rng = random_generator()
+    x, weight = rng.integers(-128, 128, (form.points, form.points)), rng.integers(-127, 128, (1, form.taps, form.taps, 1))
+
+    def square(transform: Any, values: np.ndarray) -> np.ndarray:
+        return np.array(transform(list(np.array(transform(list(values))).T))).T
+
+    product = form.transform_weights(weight).reshape(x.shape) * square(form.input_transform, x)
+    want = [[(x[i : i + form.taps, j : j + form.taps] * weight[0, :, :, 0]).sum() for j in range(form.m)] for i in range(form.m)]
+    scaled = square(form.output_transform, product)
+    assert np.array_equal((scaled * form.odd_inverse).astype(np.int32) >> form.shift, want)
+    assert np.abs(np.array(form.input_transform(list(np.eye(form.points, dtype=np.int64))))).sum(axis=1).max() ** 2 == form.growth
+
+
+def test_only_where_it_is_proven_and_wanted() -> None:
+    rng = random_generator()
+    target = fast(CPUS[0])
+    (proven, _), (unproven, _) = [conv2d(rng, (1, 8, 8, channels), 4, (3, 3), weights=(127, 127)) for channels in (229, 230)]
+    assert F4.is_exact(proven.weight) and not F4.is_exact(unproven.weight) and F2.is_exact(unproven.weight)
+    (large, _) = conv2d(rng, (1, 56, 56, 64), 64, (3, 3), padding=(1, 1, 1, 1))
+    stages = winograd.stages(large, target, lambda name, candidates, default: default)
+    assert stages is not None and "F(4x4,3x3)" in stages[-1].kernel
+    for other in (dataclasses.replace(target, optimize="balanced"), dataclasses.replace(target, optimize="size")):
+        assert winograd.stages(large, other, always) is None
+    for operator in (dataclasses.replace(large, dilation=(2, 2)), dataclasses.replace(large, strides=(2, 2))):
+        assert winograd.stages(operator, target, always) is None
