@@ -16,7 +16,7 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild
+from nnc_tvm.relay_passes.graph import Graph, Rebuilder, call_with, constant, operator_name, rebuild, substitute, variables
 from nnc_tvm.relay_passes.qdq import dequantize, dequantized_constant, quantization_of, quantize, same_quantization, shifted_to_int8
 from nnc_tvm.schedules.quantization import RANGES, QuantParams
 
@@ -29,6 +29,7 @@ MOVEMENT = frozenset({
 })
 
 
+HANDLED = frozenset({"relax.quantize", "relax.dequantize", "relax.clip", "relax.concat", "relax.nn.pad"})
 # movement that leaves the order of the elements
 SHAPE_ONLY = frozenset({"relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"})
 # movement that any element-wise function commutes with: the quantize goes first, next to the operator it belongs to
@@ -82,6 +83,18 @@ def shortened(r: Rebuilder, move: Expr, shape: list[int]) -> Expr:
     return move
 
 
+def quantization_behind(graph: Graph, source: Expr) -> QuantParams | None:
+    """By what the tensor, moved or not, is dequantized first; None where nothing does."""
+    moved = {source}
+    for variable, value in graph.definitions.items():
+        if any(v in moved for v in variables(value)):
+            if operator_name(value) == "relax.dequantize":
+                return quantization_of(value)
+            if operator_name(value) in MOVEMENT or operator_name(value) in HANDLED:
+                moved.add(variable)
+    return None
+
+
 def constant_reals(definition: Expr) -> np.ndarray | None:
     """float32 values of a constant, dequantized or not; None for anything else."""
     value = constant(definition)
@@ -100,10 +113,11 @@ def padded(pad: Expr, source: Expr, value: float) -> Expr:
 
 
 class CanonicalizeQdq:
-    """See the module. State: the quantization of every integer variable that the pass has made."""
+    """See the module. State: the quantization of every integer variable that the pass has made; the inputs that it has seen, as int8."""
 
     def __init__(self) -> None:
         self.quantized: dict[Any, QuantParams] = {}
+        self.doors: dict[Any, Expr] = {}
         self.unsigned = False
 
     def remember(self, variable: Expr, q: QuantParams) -> Expr:
@@ -112,6 +126,12 @@ class CanonicalizeQdq:
 
     def visit(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
         name = operator_name(expr)
+        if name in MOVEMENT or name in HANDLED:
+            expr = substitute(expr, {x: self.door(r, x) for x in variables(expr) if x in r.graph.parameters})
+        else:  # what counts with the integers themselves reads them as they were
+            was = getattr(r.graph.definitions[variable], "args", ())
+            expr = substitute(expr, {x: self.as_before(r, x) for x, old in zip(getattr(expr, "args", ()), was, strict=True)
+                                     if x in self.quantized and str(old.ty.dtype) == "uint8"})
         if name in MOVEMENT:
             return self.movement(r, variable, expr)
         if name == "relax.nn.pad":
@@ -122,6 +142,14 @@ class CanonicalizeQdq:
             return r.emit(call_with(inner, [moved, *inner.args[1:]]), variable.name)
         handler = {"relax.quantize": self.quantize, "relax.dequantize": self.dequantize, "relax.clip": self.clip, "relax.concat": self.concat}.get(name)
         return handler(r, variable, expr) if handler else expr
+
+    def door(self, r: Rebuilder, parameter: Expr) -> Expr:
+        """An input of the model; a uint8 one that something dequantizes as int8."""
+        if parameter not in self.doors:
+            q = quantization_behind(r.graph, parameter) if str(parameter.ty.dtype) == "uint8" else None
+            shifted = shifted_to_int8(q) if q is not None else None
+            self.doors[parameter] = parameter if q is None else self.remember(r.emit(quantize(r.emit(dequantize(parameter, q)), shifted)), shifted)
+        return self.doors[parameter]
 
     def movement(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
         expr = shortened(r, expr, [int(d) for d in variable.ty.shape])
@@ -214,10 +242,8 @@ class CanonicalizeQdq:
             return expr
         if str(r.graph.definitions[variable].args[0].ty.dtype) == "uint8":  # what it was before its source became int8
             q = QuantParams(q.scale, q.zero_point, "uint8", q.axis)
-            if source not in self.quantized:  # a uint8 input of the model
-                shifted = shifted_to_int8(q)
-                source = self.remember(r.emit(quantize(r.emit(dequantize(source, q)), shifted)), shifted)
-                r.values[expr.args[0]] = source
+            if source not in self.quantized:  # uint8 that no quantize has made: a cast
+                return dequantize(source, q)
             q = shifted_to_int8(q)
         return dequantize(source, q)
 
@@ -253,12 +279,14 @@ class CanonicalizeQdq:
             return expr
         return dequantize(self.remember(r.emit(relax.op.concat(integers, axis=int(expr.attrs.axis)), variable.name + "_q"), first), first)
 
+    def as_before(self, r: Rebuilder, shifted: Expr) -> Expr:
+        """The uint8 tensor that is int8 by now."""
+        q = self.quantized[shifted]
+        return r.emit(quantize(r.emit(dequantize(shifted, q)), QuantParams(q.scale, q.zero_point + 128, "uint8", q.axis)))
+
     def finish(self, r: Rebuilder, result: Expr) -> Expr:
         new: Expr = r.values.get(result, result)
-        if str(result.ty.dtype) == "uint8" and new in self.quantized and str(new.ty.dtype) == "int8":
-            q = self.quantized[new]
-            return r.emit(quantize(r.emit(dequantize(new, q)), QuantParams(q.scale, q.zero_point + 128, "uint8", q.axis)))
-        return new
+        return self.as_before(r, new) if str(result.ty.dtype) == "uint8" and new in self.quantized and str(new.ty.dtype) == "int8" else new
 
 
 def _as_int8(integers: Expr) -> Expr:

@@ -69,11 +69,13 @@ def call_with(call: Expr, arguments: list[Expr]) -> Expr:
 class Graph:
     """The bindings of a function whose body is one straight line.
 
-    definitions: variable -> the expression bound to it, in order of execution. uses: how often a variable is read, the result included.
+    parameters: the function's. definitions: variable -> the expression bound to it, in order of execution. uses: how often a variable is
+    read, the result included.
     """
 
     def __init__(self, function: relax.Function) -> None:
         self.function = function
+        self.parameters = set(function.params)
         self.definitions: dict[Var, Expr] = {}
         for block in function.body.blocks:
             for binding in block.bindings:

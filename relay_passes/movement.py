@@ -36,7 +36,7 @@ def _concat(call: Expr, variable: Expr) -> Match:
 
 def _max_pool(call: Expr, variable: Expr) -> Match | None:
     a, x = call.attrs, tensor_type(call.args[0])
-    if str(a.layout) != "NHWC":
+    if str(a.layout) != "NHWC" or x.dtype not in ("int8", "float32"):
         return None
     bounds = (-128.0, 127.0) if x.dtype == "int8" else (-math.inf, math.inf)
     (kh, kw), (sh, sw), (top, left, bottom, right), (dh, dw) = ([int(v) for v in values] for values in (a.pool_size, a.strides, a.padding, a.dilation))

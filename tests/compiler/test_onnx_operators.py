@@ -128,6 +128,21 @@ def test_network(name: str, dtype: str, tmp_path: pathlib.Path) -> None:
     within_a_step(to_program(load(path).module, "float"), path, inputs)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_integer_input(dtype: str, tmp_path: pathlib.Path) -> None:
+    """An input that is dequantized, moved and dequantized, and cast to float as it is."""
+    g = QdqGraph(dtype)
+    pair = g.parameters(*INPUT)
+    turned = g.node("DequantizeLinear", g.node("Transpose", "x", perm=[0, 1, 3, 2]), *pair)
+    y = g.node("Conv", g.node("Add", turned, g.node("DequantizeLinear", "x", *pair)), g.weight(randn(g, 4, 4, 3, 3), 0))
+    z = g.node("Mul", g.node("Cast", g.node("Reshape", "x", g.constant(np.array([4, 64]))), to=1), g.constant(np.float32(0.5)))
+    model = g.model({"x": (1, 4, 8, 8)}, {g.quantize(y, 0.3): dtype, z: "float32"})
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.INT8 if dtype == "int8" else onnx.TensorProto.UINT8
+    path = save(tmp_path, model)
+    x = np.random.default_rng(SEED).integers(0, 256, (1, 4, 8, 8)).astype(np.uint8).view(dtype)
+    within_a_step(to_program(load(path).module, "float"), path, {"x": x})
+
+
 def volume(g: QdqGraph) -> Built:
     return {"x": (1, 2, 8, 8, 8)}, {g.node("Conv", g.qdq("x", *INPUT), g.weight(randn(g, 4, 2, 3, 3, 3))): "float32"}
 
