@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from nnc_tvm.frontend.model import SourceModel
+    from nnc_tvm.frontend.torch_file import ExportedProgram
     from nnc_tvm.package.manifest import Manifest
     from nnc_tvm.quantize.options import QuantizeOptions
     from nnc_tvm.quantize.samples import Sample
@@ -16,13 +17,13 @@ if TYPE_CHECKING:
 RequantizeOption = Literal["auto", "fixed", "float"]
 
 
-def compile_model(path: pathlib.Path, target: Target, output: pathlib.Path, name: str | None = None, requantize: RequantizeOption = "auto",
-                  batch: int | None = None, progress: Callable[[str], None] = lambda line: None,
+def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output: pathlib.Path, name: str | None = None,
+                  requantize: RequantizeOption = "auto", batch: int | None = None, progress: Callable[[str], None] = lambda line: None,
                   quantize: Callable[[SourceModel], SourceModel] = lambda source: source) -> Manifest:
-    """Compiles the model file `path` for `target` into the package folder `output`; returns the manifest.
+    """Compiles a model file, or what torch.export.export returned, for `target` into the package folder `output`; returns the manifest.
 
     name: prefix of the package's C symbols, by default made from the file's name. requantize: the meaning of requantization, by
-    default the source format's own ("fixed" for TFLite, "float" for ONNX). batch: what a dynamic batch becomes,
+    default the source format's own ("fixed" for TFLite, "float" for the others). batch: what a dynamic batch becomes,
     by default 1. progress is told one line per phase. quantize: what becomes of the model before it is compiled, see `quantizer`.
     Raises InvalidModel, Unsupported, InvalidInput, MissingTool or ToolFailed, each with one line that says what to do.
     """
@@ -31,8 +32,8 @@ def compile_model(path: pathlib.Path, target: Target, output: pathlib.Path, name
     from nnc_tvm.package import write_package
     from nnc_tvm.package.identifiers import package_name
 
-    progress(f"reading {path.name}")
-    source = quantize(load(path, batch))
+    progress(f"reading {model.name if isinstance(model, pathlib.Path) else 'the exported program'}")
+    source = quantize(load(model, batch))
     from nnc_tvm.relay_passes.pipeline import to_program
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
 

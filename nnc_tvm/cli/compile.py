@@ -31,7 +31,7 @@ from nnc_tvm.targets.base import Optimize
 @json_option
 def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
             optimize: Optimize, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None, as_json: bool) -> None:
-    """Compile MODEL (.tflite or .onnx) into a C package. Float models stay float unless --quantize int8 rounds them.
+    """Compile MODEL (.tflite, .onnx or .pt2) into a C package. Float models stay float unless --quantize int8 rounds them.
 
     The package is a folder with a header, readable C, a library of kernels, Make and CMake files, an example and manifest.json.
     An older package in the same folder is replaced once the new one is complete.

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
+import zipfile
 from dataclasses import dataclass
 
 from nnc_tvm.errors import InvalidModel
 from nnc_tvm.frontend.model import Format
 
 TFLITE_IDENTIFIER = b"TFL3"  # at bytes 4..7, the flatbuffer's file identifier
+ZIP = b"PK\x03\x04"
 KNOWN_OTHERS = (
-    (b"PK\x03\x04", "a zip archive (PyTorch's .pt and .pt2, .npz, .keras); export the model to ONNX or TFLite first"),
+    (ZIP, "a zip archive (PyTorch's .pt, .npz, .keras), not a model; save a PyTorch model with torch.export.save, convert others to ONNX or TFLite"),
     (b"\x89HDF", "an HDF5 file; convert the Keras model to TFLite first"),
     (b"\x80\x02", "a Python pickle; export the model to ONNX first"),
     (b"\x80\x04", "a Python pickle; export the model to ONNX first"),
@@ -27,11 +30,11 @@ class ModelFile:
 
 
 def read_model_file(path: pathlib.Path) -> ModelFile:
-    """Reads `path` and tells its format. Raises InvalidModel when it is missing, unreadable, empty or neither TFLite nor ONNX."""
+    """Reads `path` and tells its format. Raises InvalidModel when it is missing, unreadable, empty or none of the formats."""
     if not path.exists():
         raise InvalidModel(f"{path}: no such file")
     if path.is_dir():
-        raise InvalidModel(f"{path}: a folder, not a model file; give the .tflite or .onnx file in it")
+        raise InvalidModel(f"{path}: a folder, not a model file; give the .tflite, .onnx or .pt2 file in it")
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -42,9 +45,11 @@ def read_model_file(path: pathlib.Path) -> ModelFile:
 
 
 def detect_format(path: pathlib.Path, data: bytes) -> Format:
-    """The format by content. Raises InvalidModel for what is neither."""
+    """The format by content. Raises InvalidModel for what is none."""
     if data[4:8] == TFLITE_IDENTIFIER:
         return "tflite"
+    if data.startswith(ZIP) and is_exported_archive(data):
+        return "torch"
     for magic, what in KNOWN_OTHERS:
         if data.startswith(magic):
             raise InvalidModel(f"{path.name}: {what}")
@@ -52,7 +57,17 @@ def detect_format(path: pathlib.Path, data: bytes) -> Format:
         raise InvalidModel(f"{path.name}: not a TFLite model: bytes 4..7 are {data[4:8]!r} where the identifier {TFLITE_IDENTIFIER!r} belongs")
     if path.suffix.lower() == ".onnx" or starts_like_onnx(data):
         return "onnx"
-    raise InvalidModel(f"{path.name}: neither a TFLite flatbuffer nor an ONNX protobuf; give a .tflite or .onnx file")
+    raise InvalidModel(f"{path.name}: neither a TFLite flatbuffer nor an ONNX protobuf nor a torch.export archive; give a .tflite, .onnx or .pt2 file")
+
+
+def is_exported_archive(data: bytes) -> bool:
+    """Whether a zip archive is one that torch.export.save writes."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = [name.split("/", 1)[-1] for name in archive.namelist()]
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        return False
+    return "archive_format" in names and any(name.startswith("models/") for name in names)
 
 
 def starts_like_onnx(data: bytes) -> bool:

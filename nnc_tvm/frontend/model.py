@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from nnc_tvm.schedules.quantization import Mode
 
-Format = Literal["tflite", "onnx"]
+Format = Literal["tflite", "onnx", "torch"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class SourceModel:
     R.dequantize and R.quantize; data movement that keeps scale and zero point may stand on the integers themselves. Variables carry the
     names of the source's tensors where it has names.
     name: the file's stem. sha256, file_bytes: of the file, followed by the external weight files it names.
-    default_requantize: the meaning of requantization in the source format: "fixed" for TFLite, "float" for ONNX.
+    default_requantize: the meaning of requantization in the source format: "fixed" for TFLite, "float" for the others.
     inputs, outputs: in the model's order; dynamic batch is 1.
     """
 

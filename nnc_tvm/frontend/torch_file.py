@@ -1,0 +1,69 @@
+"""torch.export's programs: from a .pt2 file, and as something that can be hashed. torch is imported when one is used, never before."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from nnc_tvm.errors import InvalidModel, MissingTool
+from nnc_tvm.frontend.guard import ModelFile
+from nnc_tvm.frontend.shapes import one_line
+
+ExportedProgram = Any
+"""torch.export.ExportedProgram"""
+
+
+def is_exported_program(model: object) -> bool:
+    """Whether `model` came out of torch.export.export; torch is loaded already if it did."""
+    torch = sys.modules.get("torch")
+    return torch is not None and hasattr(torch, "export") and isinstance(model, torch.export.ExportedProgram)
+
+
+def parse_pt2(file: ModelFile) -> ExportedProgram:
+    """The program in `file`. Raises MissingTool without PyTorch, InvalidModel for a file that it cannot read."""
+    try:
+        import torch
+    except ImportError:
+        raise MissingTool(f"{file.path.name}: reading it takes PyTorch, which is not installed; pip install nnc-tvm[torch]") from None
+    try:
+        with quiet():
+            register_quantized_operators()
+            return torch.export.load(io.BytesIO(file.data))
+    except Exception as error:  # torch raises whatever its checks are written with
+        raise InvalidModel(f"torch.export.load cannot read it: {one_line(error)}; save it again with torch.export.save") from error
+
+
+def register_quantized_operators() -> None:
+    """A file with PT2E's operators cannot be read before they are registered, which importing them does."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("torch.ao.quantization.fx._decomposed")
+
+
+def digest(program: ExportedProgram) -> tuple[str, int]:
+    """(SHA-256, bytes) of a program in memory: its graph, parameters, buffers and constants."""
+    sha, size = hashlib.sha256(str(program.graph).encode()), 0
+    for name, tensor in sorted({**program.state_dict, **program.constants}.items()):
+        data = tensor.detach().cpu().contiguous().numpy().tobytes() if hasattr(tensor, "detach") else b""
+        sha.update(f"{name}:{len(data)}:".encode() + data)
+        size += len(data)
+    return sha.hexdigest(), size
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without torch's warnings and log lines, which speak to its developers."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
