@@ -9,22 +9,12 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from nnc_tvm.errors import InvalidModel, Unsupported
-from nnc_tvm.frontend.onnx_external import tensors_of
+from nnc_tvm.frontend.onnx_names import DEFAULT_DOMAINS, label, opset_of, tensors_of
 from nnc_tvm.frontend.onnx_operators import FOREIGN_OPERATORS
+from nnc_tvm.frontend.onnx_quantization_checks import valid_scales, values_in_range
 from nnc_tvm.frontend.shapes import check_elements, check_shape, listed, one_line
 
 OLDEST_OPSET = 7  # the oldest that onnx's version converter takes along reliably
-DEFAULT_DOMAINS = ("", "ai.onnx")
-
-
-def label(node: onnx.NodeProto) -> str:
-    """How messages name a node: its name, or its first output where it has none."""
-    return f"node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
-
-
-def opset_of(model: onnx.ModelProto) -> int:
-    """The version of ONNX's own operator set that the model imports; 0 without one."""
-    return next((o.version for o in model.opset_import if o.domain in DEFAULT_DOMAINS), 0)
 
 
 def has_nodes(model: onnx.ModelProto) -> None:
@@ -43,6 +33,16 @@ def readable_names(model: onnx.ModelProto) -> None:
     bad = next((n for n in names if not isinstance(n, str)), None)
     if bad is not None:
         raise InvalidModel(f"the name {bad!r} is not UTF-8 text: the file is damaged")
+
+
+def straight_line(model: onnx.ModelProto) -> None:
+    """No branches and loops: which kernels run is decided when compiling. Deeply nested ones could exhaust the stack of whoever walks them."""
+    for node in model.graph.node:
+        if any(a.HasField("g") or a.graphs for a in node.attribute):
+            raise Unsupported(f"{label(node)}: control flow cannot be compiled; export the model with fixed branches and unrolled loops")
+    if model.graph.sparse_initializer:
+        name = model.graph.sparse_initializer[0].values.name
+        raise Unsupported(f"the initializer '{name}' is stored sparse; export the model with dense weights, zeros are found in them")
 
 
 def known_opset(model: onnx.ModelProto) -> None:
@@ -127,27 +127,6 @@ def finite_weights(model: onnx.ModelProto) -> None:
             raise InvalidModel(f"the weights '{tensor.name}' hold NaN or infinite values: the training diverged or the file is damaged")
 
 
-def valid_scales(model: onnx.ModelProto) -> None:
-    """Scales are finite and positive; anything else would make every value of the tensor NaN, infinite or zero."""
-    constants = constant_tensors(model)
-    for node in model.graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or len(node.input) < 2 or node.input[1] not in constants:
-            continue
-        scale = numpy_helper.to_array(constants[node.input[1]]).astype(np.float64)
-        bad = scale[~(np.isfinite(scale) & (scale > 0))].reshape(-1)
-        if bad.size:
-            raise InvalidModel(f"{label(node)} has the scale {bad[0]:g} ('{node.input[1]}'); scales must be finite and positive, calibrate the model again")
-
-
-def constant_tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
-    """Initializers and the tensors of Constant nodes, by name."""
-    found = {t.name: t for t in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type == "Constant":
-            found.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
-    return found
-
-
 def official_checker(model: onnx.ModelProto) -> None:
     """What ONNX's own checker refuses is no ONNX model: attributes, types and shapes must agree."""
     try:
@@ -162,8 +141,8 @@ def official_checker(model: onnx.ModelProto) -> None:
 
 
 CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    readable_names, known_opset, has_nodes, known_operators, distinct_outputs, defined_inputs, sane_dimensions, whole_tensors, finite_weights, valid_scales,
-    official_checker,
+    readable_names, known_opset, has_nodes, straight_line, known_operators, distinct_outputs, defined_inputs, sane_dimensions, whole_tensors,
+    values_in_range, finite_weights, valid_scales, official_checker,
 )
 
 

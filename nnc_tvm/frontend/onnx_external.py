@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator
 
 import onnx
 from onnx.external_data_helper import ExternalDataInfo
 
 from nnc_tvm.errors import InvalidModel
-
-
-def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of a graph: initializers and attributes."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+from nnc_tvm.frontend.onnx_names import tensors_of
+from nnc_tvm.frontend.shapes import one_line
 
 
 def load_external_data(model: onnx.ModelProto, path: pathlib.Path) -> list[bytes]:
@@ -30,12 +21,15 @@ def load_external_data(model: onnx.ModelProto, path: pathlib.Path) -> list[bytes
     for tensor in tensors_of(model.graph):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
-        info = ExternalDataInfo(tensor)
-        file = _inside(path.parent, info.location, f"tensor '{tensor.name}'")
-        if file not in files:
-            if not file.is_file():
-                raise InvalidModel(f"tensor '{tensor.name}' is in the file '{info.location}', which is missing; put it beside the model")
-            files[file] = file.read_bytes()
+        try:
+            info = ExternalDataInfo(tensor)
+            file = _inside(path.parent, info.location, f"tensor '{tensor.name}'")
+            if file not in files:
+                if not file.is_file():
+                    raise InvalidModel(f"tensor '{tensor.name}' is in the file '{info.location}', which is missing; put it beside the model")
+                files[file] = file.read_bytes()
+        except (ValueError, OSError) as error:
+            raise InvalidModel(f"tensor '{tensor.name}' names an external file that cannot be read: {one_line(error)}") from error
         start, length = int(info.offset or 0), int(info.length or len(files[file]) - int(info.offset or 0))
         if start < 0 or length < 0 or start + length > len(files[file]):
             raise InvalidModel(f"tensor '{tensor.name}' is bytes {start}..{start + length} of '{info.location}', which has {len(files[file])}")

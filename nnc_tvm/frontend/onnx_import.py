@@ -16,8 +16,8 @@ from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, _get_conver
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.model import IoTensor
-from nnc_tvm.frontend.onnx_checks import label, opset_of
 from nnc_tvm.frontend.onnx_converters import CONVERTERS
+from nnc_tvm.frontend.onnx_names import label, opset_of
 from nnc_tvm.frontend.onnx_passes import PASSES
 from nnc_tvm.frontend.onnx_shape_checks import SHAPE_CHECKS
 from nnc_tvm.frontend.relax_module import closing_blocks, finish
@@ -59,9 +59,6 @@ def check_supported(model: onnx.ModelProto) -> None:
     if unknown:
         where = [label(next(n for n in model.graph.node if n.op_type == kind)) for kind in unknown]
         raise Unsupported(f"operators that cannot be compiled: {listed(where)}; replace them or cut the model before them")
-    for node in model.graph.node:
-        if any(a.HasField("g") for a in node.attribute):
-            raise Unsupported(f"{label(node)}: control flow cannot be compiled; export the model with fixed branches and unrolled loops")
     for value in model.graph.input:
         if value.type.tensor_type.elem_type not in INPUT_TYPES:
             name = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()

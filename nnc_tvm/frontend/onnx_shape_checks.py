@@ -7,7 +7,7 @@ from collections.abc import Callable
 import onnx
 
 from nnc_tvm.errors import InvalidModel
-from nnc_tvm.frontend.onnx_checks import label
+from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, static_shapes
 from nnc_tvm.frontend.shapes import check_shape
 

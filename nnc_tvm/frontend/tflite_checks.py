@@ -13,6 +13,7 @@ from nnc_tvm.schedules.quantization import RANGES
 
 ZERO_POINTS = {**RANGES, "int64": RANGES["int32"]}
 MAX_RANK = 8
+TINY = float(np.finfo(np.float32).tiny)  # the smallest normal number
 CONTRACTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
 
@@ -71,6 +72,8 @@ def valid_scales(model: TfliteModel) -> None:
         bad = q.scale.reshape(-1)[~(np.isfinite(q.scale) & (q.scale > 0)).reshape(-1)]
         if bad.size:
             raise InvalidModel(f"the tensor '{tensor.label}' has the scale {bad[0]:g}; scales must be finite and positive, quantize the model again")
+        if q.scale.size and q.scale.min() < TINY:
+            raise InvalidModel(f"the tensor '{tensor.label}' has the scale {q.scale.min():g}, a subnormal number; quantize the model again")
         low, high = ZERO_POINTS[tensor.dtype]
         if np.any(q.zero_point < low) or np.any(q.zero_point > high):
             raise InvalidModel(f"the tensor '{tensor.label}' has the zero point {int(q.zero_point.reshape(-1)[0])}, outside {tensor.dtype}'s {low}..{high}")

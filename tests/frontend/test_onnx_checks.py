@@ -63,6 +63,50 @@ def two_unknown() -> onnx.ModelProto:
     return model_of(nodes, {"x": IMAGE}, ["y"], domains=["com.acme"])
 
 
+def wide_zero_point() -> onnx.ModelProto:
+    model = qdq(0.1)
+    model.graph.initializer[1].CopyFrom(helper.make_tensor("z", onnx.TensorProto.INT8, [], [3]))
+    model.graph.initializer[1].int32_data[0] = 200
+    return model
+
+
+def qlinear_add(scale: float) -> onnx.ModelProto:
+    constants = {"s": np.float32(0.1), "bad": np.float32(scale), "z": np.uint8(0)}
+    nodes = [node("QLinearAdd", ["x", "s", "z", "x", "bad", "z", "s", "z"], ["y"], "sum", domain="com.microsoft")]
+    return model_of(nodes, {"x": [4]}, ["y"], constants, dtype="uint8", domains=["com.microsoft"])
+
+
+def nested(depth: int) -> onnx.ModelProto:
+    """If within If within If ..."""
+    graph = helper.make_graph([node("Relu", ["x"], ["out"])], "inner", [], [value("out", IMAGE)])
+    for i in range(depth):
+        graph = helper.make_graph([node("If", ["c"], ["out"], f"if{i}", then_branch=graph, else_branch=graph if i == 0 else helper.make_graph(
+            [node("Relu", ["x"], ["out"])], "leaf", [], [value("out", IMAGE)]))], f"g{i}", [], [value("out", IMAGE)])
+    model = model_of([*graph.node], {"x": IMAGE}, ["out"], {"c": np.array(True)})
+    return model
+
+
+def with_functions(bodies: dict[str, list[str]]) -> onnx.ModelProto:
+    """A model that calls "f0"; each function calls those that it lists in a row."""
+    opset = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    functions = []
+    for name, callees in bodies.items():
+        names = ["a", *(f"t{i}" for i in range(len(callees) - 1)), "b"]
+        nodes = [helper.make_node(c, [names[i]], [names[i + 1]], domain="" if c == "Relu" else "own") for i, c in enumerate(callees)]
+        functions.append(helper.make_function("own", name, ["a"], ["b"], nodes, opset))
+    model = model_of([helper.make_node("f0", ["x"], ["y"], domain="own")], {"x": IMAGE}, ["y"], domains=["own"])
+    model.functions.extend(functions)
+    return model
+
+
+def unreadable_offset() -> onnx.ModelProto:
+    model = outside()
+    for entry in model.graph.initializer[0].external_data:
+        entry.value = "w.bin"
+    model.graph.initializer[0].external_data.add(key="offset", value="soon")
+    return model
+
+
 CASES: list[tuple[str, Callable[[], onnx.ModelProto], type[NncError], tuple[str, ...]]] = [
     ("no graph", no_graph, InvalidModel, ("no graph",)),
     ("no nodes", lambda: model_of([], {"x": IMAGE}, ["x"]), InvalidModel, ("no nodes",)),
@@ -84,6 +128,14 @@ CASES: list[tuple[str, Callable[[], onnx.ModelProto], type[NncError], tuple[str,
     ("scale NaN", lambda: qdq("nan"), InvalidModel, ("quant", "nan")),
     ("scale inf", lambda: qdq("inf"), InvalidModel, ("quant", "inf")),
     ("scale negative", lambda: qdq(-0.1), InvalidModel, ("quant", "-0.1")),
+    ("scale subnormal", lambda: qdq(1e-40), InvalidModel, ("quant", "e-41", "subnormal")),
+    ("scale of another dialect", lambda: qlinear_add(-0.5), InvalidModel, ("sum", "-0.5", "'bad'")),
+    ("zero point beyond int8", wide_zero_point, InvalidModel, ("'z'", "200", "-128..127")),
+    ("control flow", lambda: nested(1), Unsupported, ("if0", "control flow")),
+    ("control flow, 30 deep", lambda: nested(30), Unsupported, ("if29", "control flow")),
+    ("a function that calls itself", lambda: with_functions({"f0": ["f1"], "f1": ["f0"]}), InvalidModel, ("calls itself",)),
+    ("functions that double 40 times", lambda: with_functions({**{f"f{i}": [f"f{i + 1}"] * 2 for i in range(40)}, "f40": ["Relu"]}), Unsupported, ("nodes",)),
+    ("external data at no offset", unreadable_offset, InvalidModel, ("'w'", "cannot be read")),
     ("5 scales for 3 channels", lambda: qdq([0.1] * 5, np.zeros(5, np.int8)), InvalidModel, ("quant", "5")),
     ("zero point of another shape", lambda: qdq([0.1] * 3, np.zeros(2, np.int8)), InvalidModel, ("quant",)),
     ("kernel_shape", lambda: conv(kernel_shape=[5, 5]), InvalidModel, ("c1", "[5, 5]", "[4, 3, 3, 3]")),
@@ -160,3 +212,40 @@ def test_batch_becomes_one(tmp_path: pathlib.Path) -> None:
 
 def test_value_info_helper_leaves_shapes_open() -> None:
     assert not value("y", None).type.tensor_type.HasField("shape")
+
+
+def test_external_data_behind_a_link(tmp_path: pathlib.Path) -> None:
+    """A symbolic link does not lead out of the model's folder either."""
+    (tmp_path / "secret.bin").write_bytes(WEIGHTS.tobytes())
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "w.bin").symlink_to(tmp_path / "secret.bin")
+    model = conv()
+    onnx.external_data_helper.set_external_data(model.graph.initializer[0], "w.bin")
+    model.graph.initializer[0].ClearField("raw_data")
+    with pytest.raises(InvalidModel, match="'w' is in the external file 'w.bin' outside the model's folder"):
+        load(save(folder, model))
+
+
+def test_own_functions_are_written_out(tmp_path: pathlib.Path) -> None:
+    source = load(save(tmp_path, with_functions({"f0": ["f1", "f1"], "f1": ["Relu"]})))
+    assert str(source.module).count("R.nn.relu") == 2
+
+
+def test_subgraphs_deeper_than_a_stack(tmp_path: pathlib.Path) -> None:
+    """Written by hand: protobuf itself would not write it."""
+
+    def field(number: int, data: bytes) -> bytes:
+        size, length = [], len(data)
+        while True:
+            size.append(length & 127 | (128 if length > 127 else 0))
+            length >>= 7
+            if not length:
+                return bytes([number << 3 | 2, *size]) + data
+
+    graph = b""
+    for _ in range(20_000):  # GraphProto.node (1) . attribute (5) . g (6)
+        graph = field(1, field(5, field(6, graph)))
+    (tmp_path / "deep.onnx").write_bytes(b"\x08\x0a" + field(7, graph))
+    with pytest.raises(InvalidModel, match="not an ONNX model"):
+        load(tmp_path / "deep.onnx")

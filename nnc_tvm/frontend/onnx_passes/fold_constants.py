@@ -13,7 +13,7 @@ from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from nnc_tvm.errors import InvalidModel
-from nnc_tvm.frontend.onnx_checks import label
+from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, replace_nodes, static_shapes
 from nnc_tvm.frontend.shapes import one_line
 

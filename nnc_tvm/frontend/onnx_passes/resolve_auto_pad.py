@@ -8,7 +8,7 @@ import onnx
 from onnx import helper
 
 from nnc_tvm.errors import Unsupported
-from nnc_tvm.frontend.onnx_checks import label
+from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, static_shapes
 
 WINDOWED = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool"})

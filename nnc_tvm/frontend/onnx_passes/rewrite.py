@@ -13,7 +13,7 @@ import onnx
 from onnx import helper
 
 from nnc_tvm.errors import InvalidModel, Unsupported
-from nnc_tvm.frontend.onnx_checks import label
+from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import initializers, replace_nodes, set_initializer
 
 MICROSOFT = "com.microsoft"

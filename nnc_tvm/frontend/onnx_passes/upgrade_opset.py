@@ -6,7 +6,7 @@ import onnx
 from onnx import version_converter
 
 from nnc_tvm.errors import Unsupported
-from nnc_tvm.frontend.onnx_checks import opset_of
+from nnc_tvm.frontend.onnx_names import opset_of
 from nnc_tvm.frontend.shapes import one_line
 
 TARGET = 13

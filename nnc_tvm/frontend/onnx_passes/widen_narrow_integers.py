@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from nnc_tvm.errors import Unsupported
-from nnc_tvm.frontend.onnx_checks import label
+from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, initializers, replace_nodes, set_initializer
 
 # data type -> (its range, the type that holds it)

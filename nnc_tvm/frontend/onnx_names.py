@@ -1,0 +1,38 @@
+"""How messages name what is in an ONNX model, and where its tensors are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+DEFAULT_DOMAINS = ("", "ai.onnx")
+
+
+def label(node: onnx.NodeProto) -> str:
+    """A node's name, or its first output where it has none, and its operator."""
+    return f"node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of ONNX's own operator set that the model imports; 0 without one."""
+    return next((o.version for o in model.opset_import if o.domain in DEFAULT_DOMAINS), 0)
+
+
+def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Every tensor of a graph: initializers and attributes."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def constant_tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Initializers and the tensors of Constant nodes, by name."""
+    found = {t.name: t for t in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.output:
+            found.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
+    return found
