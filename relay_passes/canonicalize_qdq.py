@@ -16,27 +16,14 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from nnc_tvm.relay_passes.graph import Graph, Rebuilder, call_with, constant, operator_name, rebuild, substitute, variables
+from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild, substitute, variables
+from nnc_tvm.relay_passes.moves import HANDLED, MOVEMENT, RESHAPES, moved_axis, moved_constant, padded, padding_integer, quantization_behind, shortened
 from nnc_tvm.relay_passes.qdq import dequantize, dequantized_constant, quantization_of, quantize, same_quantization, shifted_to_int8
 from nnc_tvm.schedules.quantization import RANGES, QuantParams
 
 Expr = Any
 UNSIGNED = "nnc.unsigned_activations"  # on "main" when the model's activations were uint8
-
-MOVEMENT = frozenset({
-    "relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten", "relax.nn.max_pool2d", "relax.strided_slice",
-    "relax.broadcast_to", "relax.flip", "relax.repeat", "relax.tile",
-})
-
-
-HANDLED = frozenset({"relax.quantize", "relax.dequantize", "relax.clip", "relax.concat", "relax.nn.pad"})
-# movement that leaves the order of the elements
-SHAPE_ONLY = frozenset({"relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"})
-# movement that any element-wise function commutes with: the quantize goes first, next to the operator it belongs to
-RESHAPES = frozenset({"relax.reshape", "relax.permute_dims", "relax.expand_dims", "relax.squeeze", "relax.flatten", "relax.strided_slice"})
-
-
-# element-wise functions of one tensor, which such movement is taken behind for the same reason
+# element-wise functions of one tensor; RESHAPES are taken behind them, so that they stay next to the operator they belong to
 UNARY = frozenset({
     "relax.clip", "relax.nn.gelu", "relax.nn.gelu_tanh", "relax.nn.leakyrelu", "relax.nn.relu", "relax.nn.relu6", "relax.nn.silu", "relax.sigmoid",
     "relax.tanh",
@@ -48,68 +35,10 @@ def single_reader(r: Rebuilder, variable: Expr) -> bool:
     return r.graph.uses[r.graph.definitions[variable].args[0]] == 1
 
 
-def moved_constant(call: Expr, value: np.ndarray) -> np.ndarray | None:
-    """What a movement call makes of a constant; None for movements that are left to run time."""
-    name = operator_name(call)
-    if name == "relax.permute_dims":
-        return value.transpose([int(a) for a in call.attrs.axes]) if call.attrs.axes is not None else value.transpose()
-    if name in ("relax.reshape", "relax.expand_dims", "relax.squeeze", "relax.flatten"):
-        return value.reshape([int(d) for d in call.ty.shape])
-    return None
-
-
-def moved_axis(call: Expr, before: tuple[int, ...], after: tuple[int, ...], axis: int) -> int | None:
-    """Where axis `axis` of a tensor is after a transpose or reshape; None where a reshape splits or merges it."""
-    if operator_name(call) == "relax.permute_dims":
-        axes = [int(a) for a in call.attrs.axes] if call.attrs.axes is not None else list(range(len(before)))[::-1]
-        return axes.index(axis)
-    leading = int(np.prod(before[:axis]))
-    for new, extent in enumerate(after):
-        if extent == before[axis] and int(np.prod(after[:new])) == leading:
-            return new
-    return None
-
-
-def shortened(r: Rebuilder, move: Expr, shape: list[int]) -> Expr:
-    """A reshape of a reshape, or a transpose of a transpose, as one; their source where they undo each other. shape: of the result."""
-    inner = r.definition(move.args[0])
-    names = operator_name(move), operator_name(inner)
-    if all(n in SHAPE_ONLY for n in names):
-        source = inner.args[0]
-        return source if [int(d) for d in source.ty.shape] == shape else relax.op.reshape(source, shape)
-    if names == ("relax.permute_dims", "relax.permute_dims") and move.attrs.axes is not None and inner.attrs.axes is not None:
-        axes = [int(inner.attrs.axes[int(a)]) for a in move.attrs.axes]
-        return inner.args[0] if axes == sorted(axes) else relax.op.permute_dims(inner.args[0], axes)
-    return move
-
-
-def quantization_behind(graph: Graph, source: Expr) -> QuantParams | None:
-    """By what the tensor, moved or not, is dequantized first; None where nothing does."""
-    moved = {source}
-    for variable, value in graph.definitions.items():
-        if any(v in moved for v in variables(value)):
-            if operator_name(value) == "relax.dequantize":
-                return quantization_of(value)
-            if operator_name(value) in MOVEMENT or operator_name(value) in HANDLED:
-                moved.add(variable)
-    return None
-
-
 def constant_reals(definition: Expr) -> np.ndarray | None:
     """float32 values of a constant, dequantized or not; None for anything else."""
     value = constant(definition)
     return value.astype(np.float32) if value is not None else dequantized_constant(definition)
-
-
-def padding_integer(pad: Expr, q: QuantParams) -> int:
-    """What the padding value of a real tensor is on the grid of `q`."""
-    scale, zero = q.scalar()
-    return int(np.clip(np.rint(np.float32(pad.attrs.pad_value) / np.float32(scale)) + zero, *RANGES[q.dtype]))
-
-
-def padded(pad: Expr, source: Expr, value: float) -> Expr:
-    """The same padding of `source` with `value`."""
-    return relax.op.nn.pad(source, [int(w) for w in pad.attrs.pad_width], pad_mode=str(pad.attrs.pad_mode), pad_value=value)
 
 
 class CanonicalizeQdq:
@@ -147,8 +76,10 @@ class CanonicalizeQdq:
         """An input of the model; a uint8 one that something dequantizes as int8."""
         if parameter not in self.doors:
             q = quantization_behind(r.graph, parameter) if str(parameter.ty.dtype) == "uint8" else None
-            shifted = shifted_to_int8(q) if q is not None else None
-            self.doors[parameter] = parameter if q is None else self.remember(r.emit(quantize(r.emit(dequantize(parameter, q)), shifted)), shifted)
+            self.doors[parameter] = parameter
+            if q is not None:
+                shifted = shifted_to_int8(q)
+                self.doors[parameter] = self.remember(r.emit(quantize(r.emit(dequantize(parameter, q)), shifted)), shifted)
         return self.doors[parameter]
 
     def movement(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:

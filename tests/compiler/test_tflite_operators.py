@@ -83,7 +83,8 @@ def test_moved_before_computed(dtype: str, tmp_path: pathlib.Path) -> None:
     weight = rng.integers(low + 1, low + 256, (5, 3, 3, 8)).astype(dtype)
     tensors = [Tensor("x", (1, 6, 5, 4), dtype, 0.05, z), Tensor("pooled", (1, 6, 5, 4), dtype, 0.05, z), Tensor("both", (1, 6, 5, 8), dtype, 0.05, z),
                Tensor("wide", (1, 8, 8, 8), dtype, 0.05, z), Tensor("y", (1, 6, 6, 5), dtype, 0.4, z + 9),
-               constant("p", np.array([[0, 0], [1, 1], [1, 2], [0, 0]], np.int32)), constant("w", weight, 0.02, low + 128), constant("b", rng.integers(-900, 900, 5).astype(np.int32), 0.001)]
+               constant("p", np.array([[0, 0], [1, 1], [1, 2], [0, 0]], np.int32)), constant("w", weight, 0.02, low + 128),
+               constant("b", rng.integers(-900, 900, 5).astype(np.int32), 0.001)]
     nodes = [Node("MAX_POOL_2D", ("x",), ("pooled",), pool(strideW=1, strideH=1)),
              Node("CONCATENATION", ("x", "pooled"), ("both",), ("ConcatenationOptions", {"axis": 3})),
              Node("PAD", ("both", "p"), ("wide",), ("PadOptions", {})), Node("CONV_2D", ("wide", "w", "b"), ("y",), conv(padding=VALID), 3)]
