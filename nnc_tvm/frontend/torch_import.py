@@ -22,20 +22,18 @@ INPUT_TYPES = ("float32", "int8", "uint8", "int32", "int64", "bool")
 
 def import_torch(program: ExportedProgram, batch: int | None = None) -> tuple[tvm.IRModule, tuple[IoTensor, ...], tuple[IoTensor, ...]]:
     """(module, inputs, outputs). batch: what a dynamic first extent becomes, by default 1. Raises InvalidModel or Unsupported naming the node."""
-    from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
-
-    importer = ExportedProgramImporter()
-    prepared = prepare(program, {**importer.convert_map, **CONVERTERS})
-    parameters = [input_variable(node, batch) for node in prepared.inputs]
+    importer = new_importer()
+    graph = prepare(program, {**importer.convert_map, **CONVERTERS})
+    parameters = [input_variable(node, batch) for node in graph.inputs]
     importer.block_builder = bb = relax.BlockBuilder()
     names: dict[Any, str] = {}
     try:
         with quiet(), closing_blocks(bb), bb.function("main", parameters):
             with bb.dataflow():
-                importer.env.update(zip(prepared.inputs, parameters, strict=True))
-                importer.env.update({node: relax.const(tensor.cpu().contiguous().numpy()) for node, tensor in prepared.constants.items()})
-                convert(importer, prepared, names)
-                results = [result(importer, name, node) for name, node in prepared.outputs]
+                importer.env.update(zip(graph.inputs, parameters, strict=True))
+                importer.env.update({node: relax.const(tensor.cpu().contiguous().numpy()) for node, tensor in graph.constants.items()})
+                convert(importer, graph, names)
+                results = [result(importer, name, node) for name, node in graph.outputs]
                 output = bb.emit_output(results[0] if len(results) == 1 else relax.Tuple(results))
             bb.emit_func_output(output)
         module = finish(rebuild(bb.finalize(), lambda r, variable, value: r.emit(value, names.get(variable, ""))))
@@ -43,8 +41,20 @@ def import_torch(program: ExportedProgram, batch: int | None = None) -> tuple[tv
         raise
     except Exception as error:  # TVM and torch raise whatever their checks are written with
         raise Unsupported(f"the model cannot be imported: {one_line(error)}") from error
-    inputs = tuple(io_tensor(node.name, variable) for node, variable in zip(prepared.inputs, parameters, strict=True))
-    return module, inputs, tuple(io_tensor(name, expr) for (name, _), expr in zip(prepared.outputs, results, strict=True))
+    inputs = tuple(io_tensor(node.name, variable) for node, variable in zip(graph.inputs, parameters, strict=True))
+    return module, inputs, tuple(io_tensor(name, expr) for (name, _), expr in zip(graph.outputs, results, strict=True))
+
+
+def new_importer() -> Any:
+    """TVM's importer: converters by operator, and the state they share."""
+    from tvm.relax.frontend.torch.exported_program_translator import ExportedProgramImporter
+
+    return ExportedProgramImporter()
+
+
+def prepared(program: ExportedProgram) -> Prepared:
+    """The graph that `import_torch` reads, for those who run it on PyTorch."""
+    return prepare(program, {**new_importer().convert_map, **CONVERTERS})
 
 
 def input_variable(node: Node, batch: int | None) -> relax.Var:
@@ -62,9 +72,9 @@ def input_variable(node: Node, batch: int | None) -> relax.Var:
     return relax.Var(node.name, relax.TensorType(shape, dtype))
 
 
-def convert(importer: Any, prepared: Prepared, names: dict[Any, str]) -> None:
+def convert(importer: Any, graph: Prepared, names: dict[Any, str]) -> None:
     """Converts the nodes in order; names: what the variable of each node's result shall be called."""
-    for node in prepared.nodes:
+    for node in graph.nodes:
         name = overload(node)
         try:
             ours = CONVERTERS.get(name)

@@ -27,8 +27,9 @@ class LiteRt:
         self.interpreter = interpreter
         made = {i for op in model.operators for i in op.outputs if i >= 0}
         labels = {model.tensors[i].label.replace(".", "_"): i for i in sorted(made, reverse=True)}
-        wanted = {layer.name: labels[layer.name.replace(".", "_")] for layer in manifest.layers if layer.name.replace(".", "_") in labels}
-        self.tensors = {layer: model.tensors[i].name for layer, i in wanted.items()}
+        spellings = {number: layer.name.replace(".", "_") for number, layer in enumerate(manifest.layers)}
+        wanted = {number: labels[spelling] for number, spelling in spellings.items() if spelling in labels}
+        self.tensors = {number: model.tensors[i].name for number, i in wanted.items()}
         scales = {i: model.tensors[i].quantization for i in {*wanted.values(), *model.outputs}}
         self.scales = {i: q.scalar() if q is not None and q.per_tensor else (None, None) for i, q in scales.items()}
         self.names = {i: model.tensors[i].name for i in self.scales}

@@ -13,10 +13,10 @@ from nnc_tvm.frontend.guard import read_model_file
 from nnc_tvm.frontend.shapes import one_line
 from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.verify.source import Cannot
-from nnc_tvm.verify.tensor import Tensor
+from nnc_tvm.verify.tensor import EIGHT_BITS, Tensor
 
-# names of the quantized form of a tensor before the tensor itself: what a layer computes is what its quantize writes
-SUFFIXES = ("_QuantizeLinear_Output", "_DequantizeLinear_Output", "")
+# what a quantizer appends to a tensor's name: an integer layer computes what the quantize writes, a float layer the tensor itself
+SUFFIXES = {True: ("_QuantizeLinear_Output", "_DequantizeLinear_Output", ""), False: ("", "_DequantizeLinear_Output", "_QuantizeLinear_Output")}
 # the inputs of operators that hold their output's scale and zero point
 OUTPUT_SCALES = {"QuantizeLinear": (1, 2), "QLinearConv": (6, 7), "QLinearMatMul": (6, 7), "QGemm": (7, 8), "QLinearAdd": (6, 7), "QLinearMul": (6, 7)}
 
@@ -61,14 +61,15 @@ def open_source(path: pathlib.Path, manifest: Manifest) -> OnnxRuntime:
         raise Cannot(f"ONNX Runtime refuses the model: {one_line(error)}") from error
 
 
-def match_layers(manifest: Manifest, names: list[str]) -> dict[str, str]:
-    """Layer name -> the source's tensor. Layers are named after tensors, without a quantizer's suffix and with dots as underscores."""
+def match_layers(manifest: Manifest, names: list[str]) -> dict[int, str]:
+    """Layer number -> the source's tensor. Layers are named after tensors, without a quantizer's suffix and with dots as underscores."""
     by_spelling = {name.replace(".", "_"): name for name in reversed(names)}
     found = {}
-    for layer in manifest.layers:
-        name = next((by_spelling[s] for s in (layer.name.replace(".", "_") + suffix for suffix in SUFFIXES) if s in by_spelling), None)
+    for number, layer in enumerate(manifest.layers):
+        spellings = [layer.name.replace(".", "_") + suffix for suffix in SUFFIXES[layer.output.dtype in EIGHT_BITS]]
+        name = next((by_spelling[spelling] for spelling in spellings if spelling in by_spelling), None)
         if name is not None:
-            found[layer.name] = name
+            found[number] = name
     return found
 
 

@@ -9,6 +9,7 @@ from typing import Literal, cast
 import numpy as np
 
 from nnc_tvm.frontend import SourceModel, load
+from nnc_tvm.frontend.torch_file import ExportedProgram
 from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.verify.tensor import Tensor
 
@@ -22,8 +23,8 @@ class Oracle:
         from nnc_tvm.relay_passes.pipeline import to_program
 
         self.program = to_program(source.module, cast(Literal["fixed", "float"], manifest.requantize))
-        made = {layer.name: layer.output for layer in self.program.layers}
-        self.tensors = {layer.name: made[layer.name] for layer in manifest.layers if layer.name in made}
+        made = {(layer.name, layer.operator.kind): layer.output for layer in self.program.layers}
+        self.tensors = {i: made[layer.name, layer.op] for i, layer in enumerate(manifest.layers) if (layer.name, layer.op) in made}
         self.outputs = dict(zip((t.name for t in source.outputs), self.program.outputs, strict=True))
         self.inputs = dict(zip(self.program.inputs, (t.name for t in source.inputs), strict=True))
 
@@ -36,10 +37,10 @@ class Oracle:
         return {name: Tensor(values[names[name]], value.scale, value.zero_point) for name, value in described.items()}
 
 
-def open_source(path: pathlib.Path, manifest: Manifest) -> Oracle:
+def open_source(model: pathlib.Path | ExportedProgram, manifest: Manifest) -> Oracle:
     """Raises InvalidModel or Unsupported as `load` does."""
     batch = {t.shape[0] for t in manifest.inputs if t.shape}
-    source = load(path)
+    source = load(model)
     if len(batch) == 1 and [t.shape for t in source.inputs] != [t.shape for t in manifest.inputs]:
-        source = load(path, batch.pop())
+        source = load(model, batch.pop())
     return Oracle(source, manifest)

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import importlib
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
 
 from nnc_tvm.errors import NncError
+from nnc_tvm.frontend.torch_file import ExportedProgram
 from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.verify.tensor import Tensor
 
 
 class SourceRunner(Protocol):
-    """description: for people. tensors: for each layer of the package that has one, the source's name of its output."""
+    """description: for people. tensors: the source's name of what a layer computes, by the layer's number."""
 
     @property
     def description(self) -> str: ...
     @property
-    def tensors(self) -> Mapping[str, str]: ...
+    def tensors(self) -> Mapping[int, str]: ...
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
         """One sample: the tensors above and the model's outputs, by the source's names."""
@@ -31,19 +32,18 @@ class Cannot(Exception):
 
 
 RUNTIMES: dict[str, str] = {"onnx": "onnx_runtime", "tflite": "litert", "torch": "torch_eager"}
-"""Format -> the module whose open_source(path, manifest) gives a SourceRunner or raises Cannot."""
+"""Format -> the module whose open_source(model, manifest) gives a SourceRunner or raises Cannot."""
 
 
-def open_source(path: pathlib.Path, kind: str, manifest: Manifest) -> tuple[SourceRunner, tuple[str, ...]]:
-    """(runner, notes) of the model file `path` of format `kind`. Raises NncError where nothing can run it."""
-    notes: Sequence[str] = ()
+def open_source(model: pathlib.Path | ExportedProgram, kind: str, manifest: Manifest) -> tuple[SourceRunner, tuple[str, ...]]:
+    """(runner, notes) of a model of format `kind`. Raises NncError where nothing can run it."""
     try:
-        runner: SourceRunner = importlib.import_module(f"nnc_tvm.verify.{RUNTIMES[kind]}").open_source(path, manifest)
+        runner: SourceRunner = importlib.import_module(f"nnc_tvm.verify.{RUNTIMES[kind]}").open_source(model, manifest)
         return runner, ()
     except NncError:
         raise
     except Cannot as reason:
-        notes = (f"{reason}; compared with nnc-tvm's own reference",)
+        note = f"{reason}; compared with nnc-tvm's own reference"
     from nnc_tvm.verify.oracle import open_source as open_oracle
 
-    return open_oracle(path, manifest), tuple(notes)
+    return open_oracle(model, manifest), (note,)
