@@ -37,7 +37,8 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     if not plans:
         return None
     best = min(plans, key=lambda plan: plan_cost(c, plan))
-    if not choose("winograd", [True, False], plan_cost(c, best) < cheapest(c, candidates)[0]):
+    direct = cheapest(c, candidates)
+    if not choose("winograd", [True, False], direct is None or plan_cost(c, best) < direct[0]):
         return None
     same = [plan for plan in plans if plan.form is best.form]
     return make_stages(operator, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
