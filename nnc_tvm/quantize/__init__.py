@@ -10,8 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from nnc_tvm.quantize.options import QuantizeOptions
+from nnc_tvm.verbs import make_verb
 
 __all__ = ["QuantizeOptions", "quantize"]
+
+make_verb(__name__)
 
 
 def __getattr__(name: str) -> Any:

@@ -14,5 +14,5 @@ class QuantizeOptions:
     bias_correction: shift biases by the mean error that rounding the weights causes.
     """
 
-    observer: ObserverName = "mse"
+    observer: ObserverName = "percentile"
     bias_correction: bool = True

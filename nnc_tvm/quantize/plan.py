@@ -30,6 +30,7 @@ POOLING = frozenset({"relax.nn.avg_pool2d", "relax.mean"})
 CLAMPED = CONTRACTIONS | ARITHMETIC | POOLING
 # outputs whose range is known: the 8-bit specification of TFLite fixes it
 KNOWN_RANGES = {"relax.nn.softmax": (0.0, 255 / 256), "relax.sigmoid": (0.0, 255 / 256), "relax.tanh": (-1.0, 127 / 128)}
+DECISIONS = frozenset({"relax.nn.softmax", "relax.nn.log_softmax"})
 
 
 def operands(call: Expr) -> list[Expr]:
@@ -248,6 +249,12 @@ class Plan:
         while reader is not None and self.is_movement(reader):
             reader = self.sole_reader(reader)
         return reader if reader in points and operator_name(self.call(reader)) == "relax.concat" else None
+
+    def decides(self, variable: Expr) -> bool:
+        """Whether the largest values of a tensor are what the network says: its outputs, and what a softmax reads."""
+        readers = self.through_movement(self.readers.get(variable, ()))
+        moved = {variable, *(v for v in self.graph.definitions if self.is_movement(v) and self.moved_from(v) == variable)}
+        return bool(moved & self.results) or any(operator_name(self.call(w)) in DECISIONS for w in readers)
 
     def contractions(self) -> list[Expr]:
         """The variables that integer contractions are bound to, in order."""

@@ -50,8 +50,7 @@ def quantize(source: SourceModel, samples: Iterable[Sample], options: QuantizeOp
 
 
 def activation_grids(plan: Plan, calibration: Calibration, options: QuantizeOptions) -> dict[Expr, QuantParams]:
-    """Scale and zero point of every point of the plan."""
-    observer = OBSERVERS[options.observer]
+    """Scale and zero point of every point of the plan. Nothing is clipped where the largest values decide, whatever the observer."""
     grids: dict[Expr, QuantParams] = {}
 
     def grid(variable: Expr) -> QuantParams:
@@ -60,6 +59,7 @@ def activation_grids(plan: Plan, calibration: Calibration, options: QuantizeOpti
             if point.shares is not None:
                 grids[variable] = grid(point.shares)
             else:
+                observer = OBSERVERS["min-max" if plan.decides(variable) else options.observer]
                 grids[variable] = activation_grid(*(point.known or observer(calibration.histograms[variable])))
         return grids[variable]
 

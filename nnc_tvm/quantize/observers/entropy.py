@@ -11,12 +11,20 @@ from nnc_tvm.quantize.grid import activation_grid
 from nnc_tvm.quantize.histogram import Histogram
 
 FRACTIONS = np.linspace(1.0, 0.2, 41)
+MERGED = 4  # bins of the histogram taken as one: the counts of finer ones are noise
 
 
-def divergence(histogram: Histogram, low: float, high: float) -> float:
+def distribution(histogram: Histogram) -> tuple[np.ndarray, np.ndarray]:
+    """(values, counts), float64, of the bins that hold any. Without the bin of 0, which every grid holds exactly: half of a ReLU's output is there."""
+    counts = histogram.counts.astype(np.float64)
+    counts[len(counts) // 2] = 0
+    counts = counts.reshape(-1, MERGED).sum(1)
+    used = np.flatnonzero(counts)
+    return histogram.centers.reshape(-1, MERGED).mean(1)[used], counts[used]
+
+
+def divergence(values: np.ndarray, counts: np.ndarray, low: float, high: float) -> float:
     """KL divergence in nats between the values clipped to [low, high] and the same spread evenly over the bins of their int8 level."""
-    used = np.flatnonzero(histogram.counts)
-    values, counts = histogram.centers[used], histogram.counts[used].astype(np.float64)
     inside = (values >= low) & (values <= high)
     if not inside.any():
         return float("inf")
@@ -33,4 +41,5 @@ def divergence(histogram: Histogram, low: float, high: float) -> float:
 def choose(histogram: Histogram) -> tuple[float, float]:
     """(low, high): both ends drawn in by the fraction that loses the least."""
     ranges = [(float(min(histogram.low, 0) * f), float(max(histogram.high, 0) * f)) for f in FRACTIONS]
-    return min(ranges, key=lambda r: divergence(histogram, *r))
+    values, counts = distribution(histogram)
+    return min(ranges, key=lambda r: divergence(values, counts, *r))
