@@ -2,5 +2,8 @@
 
 from nnc_tvm.run.benchmark import bench_package
 from nnc_tvm.run.execute import run_package
+from nnc_tvm.verbs import make_verb
 
 __all__ = ["bench_package", "run_package"]
+
+make_verb(__name__)

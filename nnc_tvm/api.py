@@ -1,0 +1,103 @@
+"""The verbs of `import nnc_tvm`. They raise the classes of nnc_tvm.errors, each with one line that says what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nnc_tvm.compiler import RequantizeOption, compile_model, quantizer
+from nnc_tvm.targets.base import Optimize
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from nnc_tvm.frontend.model import SourceModel
+    from nnc_tvm.frontend.torch_file import ExportedProgram
+    from nnc_tvm.package.manifest import Manifest
+    from nnc_tvm.quantize.options import QuantizeOptions
+    from nnc_tvm.verify import Verification
+
+def silent(line: str) -> None:
+    """Progress that nobody reads."""
+
+
+@dataclass(frozen=True)
+class Package(os.PathLike[str]):
+    """A compiled package: its folder, and what it says about itself."""
+
+    folder: pathlib.Path
+    manifest: Manifest
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+
+def load(model: str | os.PathLike[str] | ExportedProgram, batch: int | None = None) -> SourceModel:
+    """The model in QDQ form. batch: what a dynamic batch becomes, by default 1. Raises InvalidInput, InvalidModel, Unsupported or MissingTool."""
+    from nnc_tvm.frontend import load as load_model
+
+    return load_model(as_model(model), batch)
+
+
+def quantize(source: SourceModel, samples: Iterable[Mapping[str, np.ndarray]], options: QuantizeOptions | None = None) -> SourceModel:
+    """A float model in INT8. samples: arrays by input name, one inference each, representative of real data."""
+    from nnc_tvm.quantize.options import QuantizeOptions
+    from nnc_tvm.quantize.post_training import quantize as quantize_model
+
+    return quantize_model(source, samples, options or QuantizeOptions())
+
+
+def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_cpu", output: str | os.PathLike[str] | None = None, *,
+            mcpu: str | None = None, name: str | None = None, requantize: RequantizeOption = "auto", optimize: Optimize = "balanced",
+            batch: int | None = None, quantize: QuantizeOptions | None = None,
+            calibration: str | os.PathLike[str] | Iterable[Mapping[str, np.ndarray]] | None = None, progress: Callable[[str], None] = silent) -> Package:
+    """Compiles a model into a C package.
+
+    target, mcpu: as `nnc-tvm targets` lists them. output: the package's folder, by default NAME-TARGET. name: prefix of the C symbols, by
+    default the file's name, or "model". calibration: samples (arrays by input name) or a file of them; with it a float model is quantized to
+    INT8, as `quantize` says. The other options are those of `nnc-tvm compile`.
+    """
+    from nnc_tvm.errors import InvalidInput
+    from nnc_tvm.package.folder import check_output
+    from nnc_tvm.package.identifiers import check_package_name, package_name
+    from nnc_tvm.package.tvm_pair import check_tvm_pair
+
+    check_tvm_pair()
+    model = as_model(model)
+    name = check_package_name(name or (package_name(model.stem) if isinstance(model, pathlib.Path) else "model"))
+    folder = pathlib.Path(output or f"{name}-{target}")
+    check_output(folder)
+    if quantize is not None and calibration is None:
+        raise InvalidInput("quantize needs calibration: samples of the model's inputs, or an .npz file of them")
+    from nnc_tvm.quantize.options import QuantizeOptions
+    from nnc_tvm.targets.registry import get_target
+
+    device = dataclasses.replace(get_target(target, mcpu), optimize=optimize)
+    more: dict[str, Any] = {}
+    if calibration is not None:
+        samples = pathlib.Path(calibration) if isinstance(calibration, str | os.PathLike) else calibration
+        more["quantize"] = quantizer(quantize or QuantizeOptions(), samples, progress)
+    return Package(folder, compile_model(model, device, folder, name, requantize, batch, progress, **more))
+
+
+def run(package: str | os.PathLike[str], inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The outputs of a package by name, natively or under the emulator of its CPU. inputs: arrays by name; N samples have a leading axis."""
+    from nnc_tvm.run.execute import run_package
+
+    return run_package(pathlib.Path(package), inputs)
+
+
+def verify(package: str | os.PathLike[str], model: str | os.PathLike[str] | ExportedProgram, inputs: Mapping[str, np.ndarray]) -> Verification:
+    """A package beside the model it was compiled from, layer by layer, on `inputs`."""
+    from nnc_tvm.verify import verify_package
+
+    return verify_package(pathlib.Path(package), as_model(model), inputs)
+
+
+def as_model(model: str | os.PathLike[str] | ExportedProgram) -> pathlib.Path | ExportedProgram:
+    """Paths as pathlib's; everything else as it is."""
+    return pathlib.Path(model) if isinstance(model, str | os.PathLike) else model
