@@ -85,7 +85,7 @@ class Lowering:
         for variable, value in self.graph.definitions.items():
             if variable not in self.needed or dequantized_constant(value) is not None or not operator_name(value):
                 if isinstance(value, tvm.ir.Var) and variable in self.needed:
-                    names[variable] = names[value]
+                    names[variable] = value_of(value)
                 continue
             match = self.matches.get(variable) or lower_movement(self.graph, variable) or lower_primitive(self.graph, variable)
             if match is None:

@@ -36,6 +36,18 @@ def convolution_shapes(model: onnx.ModelProto) -> None:
             raise InvalidModel(f"{label(node)}: the input has {x[1]} channels, the weights '{node.input[1]}' {list(w)} in {group} group(s) need {w[1] * group}")
 
 
+def pooling_windows(model: onnx.ModelProto) -> None:
+    """Every window of a pooling meets the image: one that lies in the padding alone has no mean and no largest element."""
+    for node in model.graph.node:
+        if node.op_type not in ("AveragePool", "MaxPool", "LpPool"):
+            continue
+        values = attributes(node)
+        kernel, pads = list(values.get("kernel_shape", [])), list(values.get("pads", []))
+        dilations = list(values.get("dilations", [1] * len(kernel)))
+        if any(p >= (k - 1) * d + 1 for p, k, d in zip(pads, [*kernel, *kernel], [*dilations, *dilations], strict=False)):
+            raise InvalidModel(f"{label(node)}: the pads {pads} are as wide as its window {kernel}; pad by less")
+
+
 def quantization_shapes(model: onnx.ModelProto) -> None:
     """A scale is one value, or one per channel of the quantized axis; the zero point has its shape."""
     shapes = static_shapes(model)
@@ -50,4 +62,4 @@ def quantization_shapes(model: onnx.ModelProto) -> None:
             raise InvalidModel(f"{label(node)}: the zero point has the shape {list(shapes[node.input[2]])}, the scale {list(scale)}; they must be alike")
 
 
-SHAPE_CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (inferred_dimensions, convolution_shapes, quantization_shapes)
+SHAPE_CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (inferred_dimensions, convolution_shapes, pooling_windows, quantization_shapes)

@@ -105,16 +105,14 @@ def dense_weights(model: TfliteModel) -> None:
             raise Unsupported(f"the tensor '{tensor.label}' is stored sparse; convert the model without the sparsity optimization")
 
 
-def integer_arithmetic(model: TfliteModel) -> None:
-    """Quantized models are int8 or uint8 throughout: not 16-bit activations, not dynamic-range (int8 weights under float activations)."""
+def eight_bit_activations(model: TfliteModel) -> None:
+    """Activations are int8, uint8 or float: kernels for 16-bit ones do not exist. Float ones under int8 weights (dynamic-range quantization) are float
+    layers whose weights are read back to float."""
     for op in model.operators:
         tensors = [model.tensors[i] for i in (*op.inputs, *op.outputs) if i >= 0]
         wide = next((t for t in tensors if t.dtype == "int16" and t.quantization is not None), None)
         if wide is not None:
             raise Unsupported(f"{model.label(op)}: 16-bit activations ('{wide.label}'); quantize the model to int8")
-        if op.code in CONTRACTIONS and tensors[0].dtype == "float32" and tensors[1].dtype in ("int8", "uint8"):
-            raise Unsupported(f"{model.label(op)}: float activations with {tensors[1].dtype} weights (dynamic-range quantization); "
-                              "convert the model with full integer quantization (a representative dataset)")
 
 
 def contraction_shapes(model: TfliteModel) -> None:
@@ -146,7 +144,7 @@ def _dense_fits(x: Tensor, w: Tensor, op: Operator) -> bool:
 FITS: dict[str, Callable[[Tensor, Tensor, Operator], bool]] = {"CONV_2D": _conv_fits, "DEPTHWISE_CONV_2D": _depthwise_fits, "FULLY_CONNECTED": _dense_fits}
 CHECKS: tuple[Callable[[TfliteModel], None], ...] = (
     has_operators, one_subgraph, known_operators, sane_shapes, static_shapes, dense_weights, valid_scales, defined_inputs, contraction_shapes,
-    integer_arithmetic,
+    eight_bit_activations,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pathlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ from nnc_tvm.run import run_package
 from nnc_tvm.schedules.operators import Conv2d, Dense, MatMul
 from nnc_tvm.targets.registry import get_target
 from tests.frontend.onnx_builder import run_reference
+from tests.frontend.test_tflite_import import conv, depthwise
+from tests.tflite_builder import Node, Tensor, build_model, constant
+from tests.tflite_builder import run_reference as run_tflite
 
 SEED = 20261125
 MS = "com.microsoft"
@@ -304,3 +308,29 @@ def test_refused(tmp_path: pathlib.Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid(MS, 1)], ir_version=10), tmp_path / "short.onnx")
     with pytest.raises(InvalidModel, match="'y' .QLinearAdd.: input 3 is missing"):
         load(tmp_path / "short.onnx")
+
+
+@pytest.mark.parametrize("code", ["FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"])
+def test_tflite_dynamic_range(code: str, tmp_path: pathlib.Path) -> None:
+    """int8 weights under float activations: float layers. LiteRT quantizes the activations first, and is as far off as that costs."""
+    rng = np.random.default_rng(SEED)
+    shapes = {"FULLY_CONNECTED": ((3, 32), (6, 32), (3, 6)), "CONV_2D": ((1, 9, 7, 4), (6, 3, 3, 4), (1, 9, 7, 6)),
+              "DEPTHWISE_CONV_2D": ((1, 9, 7, 4), (1, 3, 3, 4), (1, 9, 7, 4))}
+    options: dict[str, tuple[str, dict[str, Any]]] = {"FULLY_CONNECTED": ("FullyConnectedOptions", {}), "CONV_2D": conv(), "DEPTHWISE_CONV_2D": depthwise(1)}
+    x_shape, w_shape, y_shape = shapes[code]
+    channels, axis = y_shape[-1], 3 if code == "DEPTHWISE_CONV_2D" else 0
+    scale = 0.02 if code == "FULLY_CONNECTED" else rng.uniform(0.01, 0.03, channels)
+    weight = constant("w", rng.integers(-127, 128, w_shape).astype(np.int8), scale, 0, axis)
+    bias = constant("b", rng.standard_normal(channels).astype(np.float32))
+    data = build_model([Tensor("x", x_shape, "float32"), weight, bias, Tensor("y", y_shape, "float32")],
+                       [Node(code, ("x", "w", "b"), ("y",), options[code])], ["x"], ["y"])
+    (tmp_path / "model.tflite").write_bytes(data)
+    x = rng.standard_normal(x_shape).astype(np.float32)
+    program = to_program(load(tmp_path / "model.tflite").module, "fixed")
+    found = run_program(program, {"x": x})[program.outputs[0]]
+    if code == "FULLY_CONNECTED":
+        assert weight.data is not None and bias.data is not None
+        np.testing.assert_allclose(found, x @ (weight.data.astype(np.float32) * np.float32(scale)).T + bias.data, rtol=1e-5, atol=1e-5)
+    if importlib.util.find_spec("ai_edge_litert"):
+        wanted = run_tflite(data, {"x": x})["y"]
+        assert np.abs(found - wanted).max() < 0.03 * np.abs(wanted).max(), f"seed {SEED}"

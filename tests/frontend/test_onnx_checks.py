@@ -145,6 +145,8 @@ CASES: list[tuple[str, Callable[[], onnx.ModelProto], type[NncError], tuple[str,
     ("NaN weights", lambda: model_of([node("Conv", ["x", "w"], ["y"])], {"x": IMAGE}, ["y"], {"w": WEIGHTS * np.nan}), InvalidModel, ("'w'", "NaN")),
     ("external data outside the folder", outside, InvalidModel, ("'w'", "outside")),
     ("window larger than the image", lambda: model_of([node("MaxPool", ["x"], ["y"], "mp", kernel_shape=[9, 9])], {"x": IMAGE}, ["y"]), InvalidModel, ()),
+    ("padding as wide as the window", lambda: model_of([node("AveragePool", ["x"], ["y"], "ap", kernel_shape=[2, 2], pads=[2, 0, 0, 0])], {"x": IMAGE}, ["y"]),
+     InvalidModel, ("ap", "[2, 0, 0, 0]")),
     ("float64 input", lambda: _retyped(onnx.TensorProto.DOUBLE), Unsupported, ("'x'", "double")),
 ]
 

@@ -36,11 +36,15 @@ def _dequantize_linear(r: Replacement) -> None:
     if list(scale.shape) != wanted:
         raise InvalidModel(f"scales of shape {list(scale.shape)} for blocks of {block} on axis {axis} of {list(x.shape)}; they need {wanted}")
     spread_scale, spread_zero = (np.take(np.repeat(v, block, axis=axis), np.arange(extent), axis=axis) for v in (scale, zero))
-    _replace_by_constant(r, (x.astype(np.int32) - spread_zero.astype(np.int32)).astype(np.float32) * spread_scale.astype(np.float32))
+    real = (x.astype(np.int32) - spread_zero.astype(np.int32)).astype(np.float32) * _finite(spread_scale, "blocked scales")
+    r.emit("Identity", r.constant(real, "real"), output=r.node.output[0])
 
 
-def _replace_by_constant(r: Replacement, value: np.ndarray) -> None:
-    r.emit("Identity", r.constant(value, "real"), output=r.node.output[0])
+def _finite(values: np.ndarray, what: str) -> np.ndarray:
+    """`values` in float32. Raises InvalidModel where one is not finite."""
+    if not np.all(np.isfinite(values)):
+        raise InvalidModel(f"{what} hold NaN or infinite values; quantize the model again")
+    return values.astype(np.float32)
 
 
 def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
@@ -58,7 +62,7 @@ def _matmul_n_bits(r: Replacement) -> None:
     if r.input(4):
         raise Unsupported("g_idx reorders the channels; quantize the model without it")
     blocks = -(-k // block)
-    packed, scale = r.value(1, "the weights").astype(np.uint8), r.value(2, "the scales").astype(np.float32)
+    packed, scale = r.value(1, "the weights").astype(np.uint8), _finite(r.value(2, "the scales"), "the scales")
     if packed.size != n * blocks * block * bits // 8 or scale.size != n * blocks:
         raise InvalidModel(f"{packed.size} bytes of weights and {scale.size} scales for N {n}, K {k} and blocks of {block}")
     integers = _unpacked(packed.reshape(n, blocks, -1), bits).astype(np.float32)
@@ -75,7 +79,7 @@ def _zero_points(r: Replacement, n: int, blocks: int, bits: int) -> np.ndarray:
         return np.full((n, blocks), 1 << (bits - 1), np.float32)
     zero = r.value(3, "the zero points")
     if zero.dtype != np.uint8:
-        return zero.astype(np.float32).reshape(n, blocks)
+        return _finite(zero, "the zero points").reshape(n, blocks)
     rows = _unpacked(zero.reshape(n, -1), bits)
     if rows.shape[1] < blocks:
         raise InvalidModel(f"{zero.size} bytes of zero points for {n} rows of {blocks} blocks")

@@ -1,0 +1,152 @@
+"""Mutates real models and compiles what comes of them: each is a model or one clear line. A crash, a hang or a traceback fails.
+
+    python tests/fuzz/fuzz_models.py 20000 [--seed 1] [--first 0] [--package-every 50]
+
+Every mutation goes through the front end and the passes, one in --package-every through the whole compiler. A failing mutation is
+kept in build/fuzz and made again by its seed and number: --seed S --first N with a count of 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import pathlib
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from multiprocessing.connection import Connection
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.fuzz.mutations import mutate  # noqa: E402  (found through the line above)
+
+HANG_SECONDS = 20
+MEMORY = 6 << 30  # a model that asks for more gets a MemoryError, not the machine
+LARGEST = 2 << 20  # larger files take longer to mutate and find nothing that small ones do not
+
+
+def corpus(extra: pathlib.Path) -> list[pathlib.Path]:
+    """The models that come with the project and those beside it, and one small model of every dialect."""
+    from tests.compiler.test_dialects import CASES, built
+
+    folders = [ROOT / "examples", ROOT.parent / "shared" / "models"]
+    found = [p for folder in folders for p in sorted(folder.rglob("*")) if p.suffix in (".onnx", ".tflite") and p.stat().st_size <= LARGEST]
+    for number, (name, *_) in enumerate(CASES):
+        folder = extra / str(number)
+        folder.mkdir()
+        found.append(built(name).save(folder))
+    return found
+
+
+def attempt(path: pathlib.Path, package: bool) -> str:
+    """"compiled" or "refused"; raises whatever else happens."""
+    from nnc_tvm.compiler import compile_model
+    from nnc_tvm.errors import NncError
+    from nnc_tvm.frontend import load
+    from nnc_tvm.relay_passes.pipeline import to_program
+    from nnc_tvm.targets.registry import get_target
+
+    try:
+        source = load(path)
+        to_program(source.module, source.default_requantize)
+        if package:
+            shutil.rmtree(path.parent / "package", ignore_errors=True)
+            compile_model(path, get_target("x86_cpu"), path.parent / "package")
+        return "compiled"
+    except NncError as error:
+        assert "\n" not in str(error) and len(str(error)) < 500, f"not one line: {error!r}"
+        return "refused"
+
+
+def work(pipe: Connection, models: list[pathlib.Path], seed: int, numbers: range, every: int, folder: pathlib.Path) -> None:
+    """Tries mutations one after the other; sends each number before it starts and (number, outcome, traceback) when it is done."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    for number in numbers:
+        rng = np.random.default_rng((seed, number))
+        source = models[int(rng.integers(len(models)))]
+        for old in folder.glob("case.*"):
+            old.unlink()
+        target = folder / f"case{source.suffix}"
+        target.write_bytes(mutate(source, rng))
+        pipe.send(number)
+        try:
+            pipe.send((number, attempt(target, every > 0 and number % every == 0), ""))
+        except Exception:
+            shutil.copy(target, folder / f"failed_{number}{source.suffix}")
+            pipe.send((number, "traceback", traceback.format_exc()))
+    pipe.send(None)
+
+
+def fuzz(count: int, seed: int = 1, first: int = 0, every: int = 0, keep: pathlib.Path | None = None) -> tuple[Counter[str], list[str]]:
+    """(how often each outcome occurred, a report per failure)."""
+    outcomes: Counter[str] = Counter()
+    failures: list[str] = []
+    context = multiprocessing.get_context("fork")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        models = corpus(folder)
+        number, end = first, first + count
+        while number < end:
+            receiver, sender = context.Pipe(duplex=False)
+            worker = context.Process(target=work, args=(sender, models, seed, range(number, end), every, folder), daemon=True)
+            worker.start()
+            sender.close()
+            running, started = number, time.monotonic()
+            while True:
+                what = None
+                if receiver.poll(HANG_SECONDS + (40 if every and running % every == 0 else 0)):
+                    try:
+                        message = receiver.recv()
+                    except EOFError:
+                        what, text = "crash", f"the process ended (exit code {worker.exitcode})"
+                    else:
+                        if message is None:
+                            running = end
+                            break
+                        if isinstance(message, int):
+                            running, started = message, time.monotonic()
+                            continue
+                        _, what, text = message
+                else:
+                    what, text = "hang", f"no answer after {time.monotonic() - started:.0f} s"
+                outcomes[what] += 1
+                if what in ("crash", "hang", "traceback"):
+                    failures.append(f"mutation {running} of seed {seed}: {what}: {text.strip()}")
+                    if keep:
+                        keep.mkdir(parents=True, exist_ok=True)
+                        for case in folder.glob(f"failed_{running}.*" if what == "traceback" else "case.*"):
+                            shutil.copy(case, keep / f"{seed}_{running}{case.suffix}")
+                if what in ("crash", "hang"):
+                    running += 1
+                    break
+            number = running
+            worker.kill()
+            worker.join()
+    return outcomes, failures
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("count", type=int)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--package-every", type=int, default=50)
+    options = parser.parse_args()
+    import tvm  # noqa: F401  (once, before the workers are forked)
+
+    started = time.monotonic()
+    outcomes, failures = fuzz(options.count, options.seed, options.first, options.package_every, ROOT / "build" / "fuzz")
+    print("\n\n".join(failures))
+    print(f"{options.count} mutations in {time.monotonic() - started:.0f} s: {dict(outcomes)}")
+    return bool(failures)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
