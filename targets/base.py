@@ -33,6 +33,7 @@ class Target:
     kind: "x86_cpu", "arm_cpu", ...; mcpu: LLVM's CPU name; triple: LLVM's target triple.
     features: instruction-set extensions that rules ask for ("avx2", "neon", "dotprod", "i8mm").
     vector_bytes: width of a vector register; registers: how many; cache sizes in bytes.
+    prefetch_bytes: how far ahead of their use software asks for streamed weights; 0 where hardware sees streams coming.
     rules: schedule rules in the order they are tried.
     toolchain: builds and runs packages. emulated_cpu: the name the emulator knows the CPU by.
     attributes: LLVM's features switched on ("+name") or off ("-name") beside those of the CPU.
@@ -52,6 +53,7 @@ class Target:
     toolchain: Toolchain = Toolchain()
     emulated_cpu: str = ""
     attributes: tuple[str, ...] = ()
+    prefetch_bytes: int = 0
     optimize: Optimize = "balanced"
 
     def tvm_target(self) -> Any:

@@ -17,4 +17,4 @@ def x86_cpu(mcpu: str = DEFAULT_CPU) -> Target:
     if not {"avx2", "fma"} <= features:
         raise InvalidInput(f"--mcpu {mcpu}: x86_cpu needs AVX2 and FMA; use {DEFAULT_CPU} or a later CPU")
     return Target(kind="x86_cpu", mcpu=mcpu, triple=TRIPLE, features=features, vector_bytes=32, registers=16, l1_bytes=32 << 10, l2_bytes=512 << 10,
-                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")))
+                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10)

@@ -47,12 +47,14 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
 def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
     """Every register tile of the instruction, with the blocks of tiles that its transformed inputs leave in the second cache."""
     tiles, channels, plans = math.prod(tiles_of(c, form)), c.image[3], []
+    weight_bytes = 2 * form.points**2 * channels * c.out[3]
     for vectors in isa.tiles:
         for pixels in range(1, isa.tiles[vectors] + 1):
             steps = next(s for s in isa.steps if round_up(channels, isa.depth) % (s * isa.depth) == 0)
             depth = round_up(channels, isa.depth)
             for group in groups(tiles, pixels):
-                plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, target.vector_bytes // 2, depth)
+                ahead = target.prefetch_bytes if weight_bytes > target.l2_bytes else 0
+                plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, target.vector_bytes // 2, depth, ahead)
                 v, m = plan.scratch
                 if 2 * v + 4 * m <= target.l2_bytes or group == pixels:
                     plans.append(plan)

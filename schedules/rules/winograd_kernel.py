@@ -25,12 +25,15 @@ from nnc_tvm.schedules.modular import Modular
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, store_width
 from nnc_tvm.schedules.rules.winograd_forms import Transform, WinogradForm
 
+CACHE_LINE = 64  # bytes
+
 
 @dataclass(frozen=True, eq=False)
 class WinogradPlan:
     """isa and tile multiply int16 by int16 (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
 
-    lanes: int16 elements of a vector register. depth: input channels, rounded up to whole steps.
+    lanes: int16 elements of a vector register. depth: input channels, rounded up to whole steps. ahead: bytes that weights are
+    prefetched by, 0 for none.
     """
 
     form: WinogradForm
@@ -39,6 +42,7 @@ class WinogradPlan:
     group: int
     lanes: int
     depth: int
+    ahead: int = 0
 
     @property
     def block(self) -> int:
@@ -167,10 +171,21 @@ def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any) -> None:
             elements = T.match_buffer(v[start : start + span], (span,), isa.x_dtype, offset_factor=1)
             part = (slice(o, o + 1), slice(p, p + 1), slice(k * tile.steps, (k + 1) * tile.steps), *(slice(0, extent) for extent in u.shape[3:]))
             weights = T.match_buffer(u[part], (tile.steps, tile.vectors, *isa.weight_shape), isa.w_dtype, offset_factor=1)
+            if plan.ahead:  # every group of tiles asks for its share of the weights that come later
+                prefetch(plan, u, (o, p, (g * (plan.depth // step) + k) // (plan.group // tile.pixels) * tile.steps))
             isa.emit(tile, elements, weights, acc)
         for q, w in every:
             index = ((p * plan.group + g * tile.pixels + q) * tile.vectors + w) * isa.lanes
             T.buffer_store(m, acc.vload([q, w, 0], f"int32x{isa.lanes}"), [T.ramp(index, 1, isa.lanes)])
+
+
+def prefetch(plan: WinogradPlan, u: Any, index: tuple[Any, Any, Any]) -> None:
+    """Asks for the weights `plan.ahead` bytes behind those of the step at `index`, which may be beyond the last."""
+    block, point, step = index
+    step_bytes = 2 * math.prod(int(extent) for extent in u.shape[3:])
+    for line in range(0, plan.tile.steps * step_bytes, CACHE_LINE):
+        later = step + (plan.ahead + line) // step_bytes
+        T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch.p0", T.address_of(u[block, point, later, 0, 0, 0, 0]), 0, 3, 1))
 
 
 def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Sequence[Any], y: Any, t: Any, place: tuple[Any, Any, Any], o: Any) -> None:

@@ -75,6 +75,13 @@ def test_forms_are_the_convolution(form: WinogradForm) -> None:
     assert np.abs(np.array(form.input_transform(list(np.eye(form.points, dtype=np.int64))))).sum(axis=1).max() ** 2 == form.growth
 
 
+def test_streamed_weights() -> None:
+    """Weights beyond the second cache are prefetched, by every group of a block of tiles."""
+    rng = random_generator()
+    target = dataclasses.replace(fast(CPUS[0]), l2_bytes=1 << 16)
+    check([conv2d(rng, (1, 20, 21, 16), 24, (3, 3)), conv2d(rng, (1, 4, 4, 40), 24, (3, 3), padding=(1, 1, 1, 1))], winograd.stages, target, choose=always)
+
+
 def test_only_where_it_is_proven_and_wanted() -> None:
     rng = random_generator()
     target = fast(CPUS[0])
