@@ -80,7 +80,7 @@ class Plan:
         self.results = {v for r in self.graph.results() for v in variables(r)}
         self.readers: dict[Expr, list[Expr]] = {}
         for variable, value in self.graph.definitions.items():
-            for v in variables(value):
+            for v in variables(value) if not isinstance(value, relax.Tuple) else ():  # the tuple of the results computes nothing
                 self.readers.setdefault(v, []).append(variable)
 
     def call(self, variable: Expr) -> Expr:
@@ -136,7 +136,7 @@ class Plan:
     @cached_property
     def demanded(self) -> set[Expr]:
         """Tensors that contractions read, moved or not."""
-        found = set()
+        found: set[Expr] = set()
         for variable, call in self.graph.definitions.items():
             if operator_name(call) in CONTRACTIONS and variable not in self.kept_float and is_float(variable):
                 found.update(self.moved_from(v) for v in operands(call))

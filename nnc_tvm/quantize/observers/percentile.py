@@ -13,6 +13,6 @@ def choose(histogram: Histogram) -> tuple[float, float]:
     """(low, high) with all but OUTSIDE of the values above low and below high, to a bin."""
     share = np.cumsum(histogram.counts) / max(int(histogram.counts.sum()), 1)
     centers = histogram.centers
-    low = centers[int(np.searchsorted(share, OUTSIDE))]
-    high = centers[min(int(np.searchsorted(share, 1 - OUTSIDE)), len(centers) - 1)]
-    return max(float(low), histogram.low), min(float(high), histogram.high)
+    ends = centers[[int(np.searchsorted(share, OUTSIDE)), min(int(np.searchsorted(share, 1 - OUTSIDE)), len(centers) - 1)]]
+    low, high = np.clip(ends, histogram.low, histogram.high)
+    return float(low), float(high)
