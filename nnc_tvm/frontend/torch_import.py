@@ -11,9 +11,9 @@ from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.model import IoTensor
 from nnc_tvm.frontend.relax_module import closing_blocks, finish
 from nnc_tvm.frontend.shapes import check_shape, listed, one_line
+from nnc_tvm.frontend.torch_converters import CONVERTERS
 from nnc_tvm.frontend.torch_file import ExportedProgram, quiet
 from nnc_tvm.frontend.torch_program import Node, Prepared, overload, prepare
-from nnc_tvm.frontend.torch_quantized import CONVERTERS
 from nnc_tvm.relay_passes.graph import rebuild
 
 Expr = Any
@@ -77,8 +77,7 @@ def convert(importer: Any, graph: Prepared, names: dict[Any, str]) -> None:
     for node in graph.nodes:
         name = overload(node)
         try:
-            ours = CONVERTERS.get(name)
-            value = ours(node, importer) if ours else importer.convert_map[name](node)
+            value = converted(importer, node, name)
         except (InvalidModel, Unsupported) as error:
             raise type(error)(f"node '{node.name}' ({name}): {error}") from error
         except Exception as error:  # TVM raises whatever its checks are written with
@@ -86,6 +85,15 @@ def convert(importer: Any, graph: Prepared, names: dict[Any, str]) -> None:
         importer.env[node] = value
         if isinstance(value, tvm.ir.Var):
             names.setdefault(value, source_name(node))
+
+
+def converted(importer: Any, node: Node, name: str) -> Any:
+    """What a node becomes: an expression, several, or a number where all it reads are numbers."""
+    read = [importer.env.get(source) for source in node.all_input_nodes]
+    if read and all(isinstance(value, int | float) for value in read):
+        return node.target(*(importer.env.get(a, a) if hasattr(a, "op") else a for a in node.args))
+    ours = CONVERTERS.get(name)
+    return ours(node, importer) if ours else importer.convert_map[name](node)
 
 
 def source_name(node: Node) -> str:

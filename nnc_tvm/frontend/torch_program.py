@@ -8,12 +8,15 @@ from typing import Any
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.shapes import listed, one_line
+from nnc_tvm.frontend.torch_batch_norm import fold_batch_norm
 from nnc_tvm.frontend.torch_file import ExportedProgram, quiet
 
 Node = Any
 """torch.fx.Node"""
 DECOMPOSITION_ROUNDS = 4  # what an operator is decomposed into may need it, too
 DEQUANTIZE = "dequantize_"
+# checks of the program on its input, which return nothing: the package's shapes and dtypes are fixed
+CHECKS = ("_assert_scalar.default", "_assert_tensor_metadata.default", "sym_constrain_range_for_size.default", "sym_constrain_range.default")
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +55,15 @@ def prepare(program: ExportedProgram, converted: Mapping[Any, object]) -> Prepar
             inputs.append(node)
         else:
             raise Unsupported(f"the input '{node.name}' is {node.meta.get('val')!r}, not a tensor; make it a constant of the model")
+    for node in [n for n in program.graph.nodes if n.op == "call_function" and overload(n) in CHECKS]:
+        program.graph.erase_node(node)
     calls = [node for node in program.graph.nodes if node.op in ("call_function", "get_attr")]
     missing = [f"{node.name} ({overload(node)})" for node in calls if node.op == "get_attr" or overload(node) not in converted]
     if missing:
         raise Unsupported(f"operators that cannot be compiled: {listed(missing)}; replace them or cut the model before them")
     fold(calls, constants)
+    fold_batch_norm(program.graph, constants)
+    calls = [node for node in program.graph.nodes if node.op == "call_function"]
     results = next(node for node in program.graph.nodes if node.op == "output").args[0]
     if len(names) != len(results):
         raise InvalidModel(f"the program has {len(results)} outputs where its signature has {len(names)}; export it again")
