@@ -62,7 +62,7 @@ class Lowering:
         def value_of(expr: Expr) -> str:
             if expr in names:
                 return names[expr]
-            array = constant(expr)
+            array = constant(self.graph.definition(expr))
             if array is None:
                 array = dequantized_constant(self.graph.definition(expr))
                 assert array is not None, f"'{expr}' is read before it is computed"

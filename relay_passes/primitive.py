@@ -7,6 +7,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites.match import Match
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, substitute, tensor_type, variables
 from nnc_tvm.schedules.operators.primitive import Primitive
@@ -31,7 +32,11 @@ def lower_primitive(graph: Graph, variable: Expr) -> Match | None:
         body = tvm.ir.Call(body.op, [v if a.same_as(c) else a for a in body.args], body.attrs, body.ty_args)
     with builder.function("main", [*parameters, *extra]):
         builder.emit_func_output(builder.emit(body))
-    module = relax.transform.LegalizeOps()(builder.finalize())
+    try:
+        module = relax.transform.LegalizeOps()(builder.finalize())
+    except Exception as error:  # TVM raises whatever its checks are written with
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise Unsupported(f"'{variable.name}': {operator_name(call).removeprefix('relax.')} cannot be compiled: {reason[:200]}") from error
     functions = [f for f in module.functions.values() if isinstance(f, tvm.tirx.PrimFunc)]
     if len(functions) != 1:
         return None
