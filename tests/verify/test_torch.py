@@ -1,0 +1,75 @@
+"""verify against PyTorch: packages of programs in memory and of .pt2 files."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+
+import nnc_tvm  # noqa: E402
+from nnc_tvm.cli.main import exit_code  # noqa: E402
+from nnc_tvm.frontend import load  # noqa: E402
+from nnc_tvm.reference import evaluate, run_program  # noqa: E402
+from nnc_tvm.relay_passes.pipeline import to_program  # noqa: E402
+from nnc_tvm.verify.source import open_source  # noqa: E402
+from tests.frontend.torch_models import FloatNet, QuantizedNet, export  # noqa: E402
+
+SEED = 31
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    print("seed", SEED)
+    torch.manual_seed(SEED)
+
+
+@pytest.mark.parametrize("target", ["x86_cpu", pytest.param("arm_cpu", marks=pytest.mark.qemu)])
+def test_a_quantized_program(target: str, tmp_path: pathlib.Path) -> None:
+    program = export(QuantizedNet(), torch.randn(1, 3, 8, 8))
+    package = nnc_tvm.compile(program, target=target, output=tmp_path / "net")
+    found = nnc_tvm.verify(package, program, {"x": torch.randn(4, 3, 8, 8).numpy()})
+    assert found.source.startswith("PyTorch") and found.same_model and found.argmax_agreement >= 0.75
+    layers = {layer.name: layer for layer in found.layers}
+    assert {"x", "relu", "conv2d_1", "add", "linear"} <= set(layers) and layers["x"].exact
+    assert all(layers[name].unit == "steps" and (layers[name].max_diff or 0) <= 2 for name in ("relu", "conv2d_1", "add", "linear"))
+
+
+def test_a_file_with_several_outputs(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.export.save(export(FloatNet(), torch.randn(1, 3, 16, 16)), tmp_path / "net.pt2")
+    np.savez(tmp_path / "in.npz", image=torch.randn(3, 3, 16, 16).numpy())
+    assert exit_code(["compile", str(tmp_path / "net.pt2"), "--target", "x86_cpu", "-o", str(tmp_path / "net")]) == 0
+    capsys.readouterr()
+    assert exit_code(["verify", str(tmp_path / "net"), str(tmp_path / "net.pt2"), "--inputs", str(tmp_path / "in.npz"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["same_model"] and [output["name"] for output in found["outputs"]] == ["scores", "features"]
+    assert all(layer["sqnr_db"] > 100 for layer in found["layers"]) and len(found["layers"]) >= 8
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])
+def test_every_layer_within_one_step(dtype: torch.dtype, tmp_path: pathlib.Path) -> None:
+    """Fed PyTorch's own integers, each layer is within one step of what PyTorch computes."""
+    program = export(QuantizedNet(dtype), torch.randn(1, 3, 8, 8))
+    manifest = nnc_tvm.compile(program, target="x86_cpu", output=tmp_path / "net").manifest
+    runner, _ = open_source(program, "torch", manifest)
+    x = torch.randn(1, 3, 8, 8).numpy()
+    theirs = runner.run({"x": x})
+    graph = to_program(load(program).module, "float")
+    values = {**graph.constants, **run_program(graph, {"x": x}), "x": x}
+    compared = 0
+    for number, layer in enumerate(graph.layers):
+        computed = evaluate(layer.operator, *(values[i].reshape(t.shape) for i, t in zip(layer.inputs, layer.operator.inputs, strict=True)))
+        wanted = theirs[runner.tensors[number]].array if number in runner.tensors else computed
+        if computed.dtype != np.int8 or wanted.dtype not in (np.int8, np.uint8):
+            values[layer.output] = computed
+            continue
+        moved = wanted.astype(np.int16) - (128 if wanted.dtype == np.uint8 else 0)
+        channels_first = moved.ndim == 4 and layer.name not in graph.inputs  # all but the quantized input
+        moved = (moved.transpose(0, 2, 3, 1) if channels_first else moved).reshape(computed.shape)
+        assert np.abs(computed - moved).max() <= 1, layer.name
+        values[layer.output] = moved.astype(np.int8)
+        compared += number in runner.tensors
+    assert compared >= 5
