@@ -20,6 +20,6 @@ def dynamic_parameters(operator: DynamicParameters, x: np.ndarray) -> np.ndarray
 
 @evaluate.register
 def dynamic_quantize(operator: DynamicQuantize, x: np.ndarray, scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
-    zero = int(zero_point)
-    rounded = np.rint(np.clip(np.nan_to_num(x / np.float32(scale), nan=0.0, posinf=np.inf, neginf=-np.inf), -128 - zero, 127 - zero))
+    zero = int(zero_point.reshape(-1)[0])
+    rounded = np.rint(np.clip(np.nan_to_num(x / scale.reshape(-1)[0], nan=0.0, posinf=np.inf, neginf=-np.inf), -128 - zero, 127 - zero))
     return (rounded.astype(np.int64) + zero).astype(np.int8)

@@ -22,5 +22,5 @@ class DynamicParameters(Operator):
 class DynamicQuantize(Operator):
     """y = clamp(rint(x / scale), -128 - zero_point, 127 - zero_point) + zero_point, as Quantize with parameters of the run.
 
-    inputs: (x float32, scale float32 (), zero_point int8 ()); output int8 of x's shape.
+    inputs: (x float32, scale float32 () or (1,), zero_point int8 () or (1,)); output int8 of x's shape.
     """

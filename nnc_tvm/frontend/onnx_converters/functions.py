@@ -95,7 +95,26 @@ def mean(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str
     return total if len(inputs) == 1 else relax.op.multiply(total, relax.const(np.float32(1 / len(inputs))))
 
 
+def is_inf(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """Whether x is infinite, of the signs that are asked for."""
+    bounds = [math.inf] * int(attributes.get("detect_positive", 1)) + [-math.inf] * int(attributes.get("detect_negative", 1))
+    if not bounds:
+        return relax.const(np.zeros(shape_of(inputs[0]), np.bool_))
+    tests = [bb.normalize(relax.op.equal(inputs[0], relax.const(np.float32(b)))) for b in bounds]
+    return functools.reduce(relax.op.logical_or, tests)
+
+
+def dropout(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """(x, a mask that keeps everything): inference drops nothing."""
+    training = optional(inputs, 2)
+    if training is not None and np.any(array_of(training, "the training mode of a dropout")):
+        raise Unsupported("dropout in training mode; export the model in inference mode")
+    mask = relax.const(np.ones(shape_of(inputs[0]), np.bool_))
+    return inputs[0] if len(node.output) == 1 else relax.Tuple([inputs[0], mask])
+
+
 CONVERTERS: dict[str, Converter] = {
     "Max": variadic(relax.op.maximum), "Mean": mean, "Min": variadic(relax.op.minimum), "Sum": variadic(relax.op.add),
-    "BatchNormalization": batch_normalization, "Clip": clip, "Gemm": gemm, "Mish": mish, "PRelu": prelu, "Softplus": softplus,
+    "BatchNormalization": batch_normalization, "Clip": clip, "Dropout": dropout, "Gemm": gemm, "IsInf": is_inf,
+    "Mish": mish, "PRelu": prelu, "Softplus": softplus,
 }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import onnx
 
 from nnc_tvm.frontend.onnx_passes.dequantize_blocks import dequantize_blocks
+from nnc_tvm.frontend.onnx_passes.expand_functions import expand_functions
 from nnc_tvm.frontend.onnx_passes.fix_batch import fix_batch
 from nnc_tvm.frontend.onnx_passes.fold_batch_norm import fold_batch_norm
 from nnc_tvm.frontend.onnx_passes.fold_constants import fold_constants
@@ -26,5 +27,5 @@ DIALECTS: tuple[Callable[[onnx.ModelProto], None], ...] = (
     microsoft_qdq, widen_narrow_integers, qlinear_conv, qlinear_matmul, qgemm, qlinear_functions, dequantize_blocks,
 )
 PASSES: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    upgrade_opset, *DIALECTS, fix_batch, remove_identity, fold_constants, remove_identity, fold_batch_norm, resolve_auto_pad, remove_dead,
+    upgrade_opset, *DIALECTS, fix_batch, expand_functions, remove_identity, fold_constants, remove_identity, fold_batch_norm, resolve_auto_pad, remove_dead,
 )
