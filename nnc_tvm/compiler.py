@@ -58,6 +58,6 @@ def quantizer(options: QuantizeOptions, calibration: pathlib.Path | Iterable[Sam
 
         samples = read_calibration(calibration, source.inputs) if isinstance(calibration, pathlib.Path) else calibration
         progress(f"quantizing {source.name}")
-        return quantize(source, samples, options, warn, tick)
+        return quantize(source, samples, options, warn, tick, progress)
 
     return apply

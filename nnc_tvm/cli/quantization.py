@@ -32,9 +32,13 @@ def quantization_options(command: Callable[..., None]) -> Callable[..., None]:
                        "mse: the least squared error. entropy: the least loss of information.")
     @click.option("--bias-correction/--no-bias-correction", default=DEFAULTS.bias_correction, show_default=True,
                   help="Take the mean error that rounded weights cause back by the biases.")
+    @click.option("--keep-float", type=click.IntRange(0), default=DEFAULTS.keep_float, metavar="N", show_default=True,
+                  help="Leave the N convolutions and matrix products float that int8 hurts most, as measured on the samples.")
+    @click.option("--min-sqnr", type=float, metavar="DB",
+                  help="Leave all of them float whose own signal to quantization noise is below DB decibels; 20 is a 10 % error.  [default: none]")
     @functools.wraps(command)
     def wrapped(scheme: str, calibration: pathlib.Path | None, **others: Any) -> None:
-        chosen = {name: others.pop(name) for name in fields}
+        chosen = {name: value for name in fields if (value := others.pop(name)) is not None}
         if scheme == "none" and calibration is not None:
             raise InvalidInput(f"--calibration {calibration} is only read with --quantize int8; add it, or leave the data out")
         if scheme == "int8" and calibration is None:

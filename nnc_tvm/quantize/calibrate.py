@@ -1,12 +1,11 @@
-"""Runs the float model on the samples and keeps what quantization wants to know about its tensors."""
+"""Runs the float model on the samples; collectors keep what quantization wants to know about its tensors."""
 
 from __future__ import annotations
 
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 import tvm
@@ -14,7 +13,7 @@ import tvm
 from nnc_tvm.errors import InvalidInput
 from nnc_tvm.frontend.model import SourceModel
 from nnc_tvm.quantize.histogram import Histogram
-from nnc_tvm.quantize.host import HostProgram
+from nnc_tvm.quantize.host import HostProgram, with_outputs
 from nnc_tvm.quantize.samples import Samples
 
 Expr = Any
@@ -23,54 +22,56 @@ Tick = Callable[[int, int], None]
 OUTLIER_SHARE, OUTLIER_REACH = 1e-4, 20.0
 
 
-@dataclass(frozen=True, eq=False)
-class Calibration:
-    """histograms: by observed variable. means: float64, of the variable's shape, over all samples."""
+class Collector(Protocol):
+    """Keeps what it needs of a tensor's values."""
 
-    histograms: dict[Expr, Histogram]
-    means: dict[Expr, np.ndarray]
+    def update(self, values: np.ndarray) -> None:
+        """Takes in the tensor of several samples, (n, *shape)."""
 
 
-def calibrate(source: SourceModel, module: tvm.IRModule, observe: Iterable[Expr], average: Iterable[Expr], samples: Samples, tick: Tick) -> Calibration:
-    """Histograms of the variables `observe` and means of the variables `average`, of "main" of the float `module`.
+class Mean:
+    """The mean over samples. total: float64, of the tensor's shape. count: samples."""
 
-    Raises InvalidInput naming the first tensor that is not finite.
-    """
-    observe, average = list(observe), list(average)
-    parameters = list(module["main"].params)
-    names = {p: tensor.name for p, tensor in zip(parameters, source.inputs, strict=True)}
-    histograms: dict[Expr, Histogram] = {v: Histogram() for v in observe}
-    sums: dict[Expr, np.ndarray] = {v: np.zeros(tuple(int(d) for d in v.ty.shape)) for v in average}
+    def __init__(self) -> None:
+        self.total: np.ndarray | float = 0.0
+        self.count = 0
 
-    def take(variable: Expr, values: np.ndarray) -> None:
-        if variable in histograms:
-            histograms[variable].update(values)
-        if variable in sums:
-            sums[variable] += values.sum(0, dtype=np.float64)
+    def update(self, values: np.ndarray) -> None:
+        self.total = self.total + values.sum(0, dtype=np.float64)
+        self.count += len(values)
 
+    @property
+    def value(self) -> np.ndarray:
+        return np.asarray(self.total) / self.count
+
+
+def calibrate(source: SourceModel, module: tvm.IRModule, collectors: Mapping[Expr, Iterable[Collector]], samples: Samples, tick: Tick) -> None:
+    """Shows the values that variables of "main" of the float `module` take on the samples to their collectors."""
+    names = {p: tensor.name for p, tensor in zip(module["main"].params, source.inputs, strict=True)}
     for block in samples.blocks:
-        for parameter in parameters:
-            take(parameter, block[names[parameter]])
-    inner = [v for v in dict.fromkeys([*observe, *average]) if v not in names]
-    if inner:
-        with tempfile.TemporaryDirectory(prefix="nnc-tvm-calibrate-") as temporary:
-            program = HostProgram(source, module, inner, pathlib.Path(temporary))
-            done = 0
+        for parameter in names:
+            for collector in collectors.get(parameter, ()):
+                collector.update(block[names[parameter]])
+    inner = [v for v in collectors if v not in names]
+    if not inner:
+        return
+    with tempfile.TemporaryDirectory(prefix="nnc-tvm-calibrate-") as temporary:
+        program = HostProgram(source, with_outputs(module, inner), pathlib.Path(temporary))
+        done = 0
+        tick(done, samples.count)
+        for count, tensors in program.run(samples):
+            for variable, values in zip(inner, tensors, strict=True):
+                for collector in collectors[variable]:
+                    collector.update(values)
+            done += count
             tick(done, samples.count)
-            for count, tensors in program.run(samples):
-                for variable, values in zip(inner, tensors, strict=True):
-                    take(variable, values)
-                done += count
-                tick(done, samples.count)
+
+
+def check_values(histograms: Mapping[Expr, Histogram], warn: Callable[[str], None]) -> None:
+    """Raises InvalidInput naming the first tensor that is not finite; warns of constant ones and of ranges that a few outliers stretch."""
     for variable, histogram in histograms.items():
         if not histogram.finite:
             raise InvalidInput(f"calibration: '{variable.name}' becomes NaN or infinite on the samples; check that the inputs are scaled as in training")
-    return Calibration(histograms, {v: total / samples.count for v, total in sums.items()})
-
-
-def warn_of_poor_data(calibration: Calibration, warn: Callable[[str], None]) -> None:
-    """One line for each tensor whose range cannot be trusted: constant, or stretched by a few outliers."""
-    for variable, histogram in calibration.histograms.items():
         if histogram.low == histogram.high:
             warn(f"calibration: '{variable.name}' is {histogram.low:g} on all samples; its range cannot be trusted")
             continue

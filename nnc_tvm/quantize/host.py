@@ -53,14 +53,14 @@ def with_outputs(module: tvm.IRModule, variables: Sequence[Expr]) -> tvm.IRModul
 
 
 class HostProgram:
-    """`variables` of `module`, computed natively. The package and the runner live in `folder`."""
+    """The float module `module` of `source`, all of whose results are tensors, computed natively. The package and the runner live in `folder`."""
 
-    def __init__(self, source: SourceModel, module: tvm.IRModule, variables: Sequence[Expr], folder: pathlib.Path) -> None:
-        types = [tensor_type(v) for v in variables]
+    def __init__(self, source: SourceModel, module: tvm.IRModule, folder: pathlib.Path) -> None:
+        types = [tensor_type(result) for result in Graph(module["main"]).results()]
         self.outputs = tuple(IoTensor(f"tensor_{k}", t.shape, t.dtype) for k, t in enumerate(types))
-        observed = dataclasses.replace(source, module=with_outputs(module, variables), outputs=self.outputs)
+        observed = dataclasses.replace(source, module=module, outputs=self.outputs)
         target = host_target()
-        program = to_program(observed.module, source.default_requantize)
+        program = to_program(module, source.default_requantize)
         write_package(schedule_layers(program, target), observed, target, "calibration", folder / "package")
         self.inputs = [tensor.name for tensor in source.inputs]
         self.folder = folder

@@ -42,13 +42,17 @@ class InsertQdq:
             r.values[parameter] = self.rounded(r, parameter, parameter)
 
     def visit(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        return self.rounded(r, variable, r.emit(self.rewritten(r, variable, expr), variable.name))
+
+    def rewritten(self, r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+        """The operator with integer constants."""
         if variable in self.weights:
-            expr = self.contraction(r, variable, expr)
-        elif variable in self.biased:
-            expr = self.bias(r, variable, expr)
-        elif self.wants_integer_constants(variable, expr):
-            expr = call_with(expr, [self.constant_operand(r, a) for a in expr.args])
-        return self.rounded(r, variable, r.emit(expr, variable.name))
+            return self.contraction(r, variable, expr)
+        if variable in self.biased:
+            return self.bias(r, variable, expr)
+        if self.wants_integer_constants(variable, expr):
+            return call_with(expr, [self.constant_operand(r, a) for a in expr.args])
+        return expr
 
     def rounded(self, r: Rebuilder, variable: Expr, value: Expr) -> Expr:
         """`value` through int8 where the plan rounds `variable`."""
@@ -60,8 +64,8 @@ class InsertQdq:
         contraction = contraction_of(expr)
         assert contraction is not None
         w = self.weights[variable]
-        weight = dequantize(relax.const(w.integers), QuantParams(w.scale, np.zeros(w.scale.shape, np.int32), "int8", contraction.out_axis))
-        product = contraction.with_weight(r.emit(weight))
+        q = QuantParams(w.scale, np.zeros(w.scale.shape, np.int32), "int8", contraction.out_axis)
+        product = contraction.with_weight(r.emit(dequantize(relax.const(w.integers), q)))
         if variable in self.biased.values() or not w.bias.any():
             return product
         return relax.op.add(r.emit(product), self.bias_operand(r, contraction, w))
@@ -94,7 +98,6 @@ class InsertQdq:
         return r.emit(dequantize(relax.const(integers), q))
 
 
-def insert_qdq(module: tvm.IRModule, plan: Plan, activations: dict[Expr, QuantParams], weights: dict[Expr, Weights]) -> tvm.IRModule:
-    """The pass: float IRModule (the one that `plan` is of) -> IRModule in QDQ form."""
-    state = InsertQdq(plan, activations, weights)
+def insert_qdq(module: tvm.IRModule, state: InsertQdq) -> tvm.IRModule:
+    """The pass: float IRModule (the one that the plan is of) -> IRModule in QDQ form."""
     return rebuild(module, state.visit, begin=state.begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +13,11 @@ ObserverName = Literal["min-max", "percentile", "mse", "entropy"]
 class QuantizeOptions:
     """observer: how the range of an activation follows from its values on the samples (nnc_tvm/quantize/observers/).
     bias_correction: shift biases by the mean error that rounding the weights causes.
+    keep_float: this many convolutions and matrix products, those that int8 hurts most, stay float.
+    min_sqnr: decibels; all whose own signal to quantization noise is below stay float as well.
     """
 
     observer: ObserverName = "percentile"
     bias_correction: bool = True
+    keep_float: int = 0
+    min_sqnr: float = -math.inf

@@ -133,6 +133,12 @@ class Plan:
             variable = sources[variable]
         return variable
 
+    def end(self, variable: Expr) -> Expr:
+        """The end of the pattern that `variable` is part of."""
+        while variable in self.absorbed:
+            variable = self.absorbed[variable]
+        return variable
+
     @cached_property
     def demanded(self) -> set[Expr]:
         """Tensors that contractions read, moved or not."""

@@ -3,53 +3,85 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from nnc_tvm.frontend.model import SourceModel
 from nnc_tvm.quantize.bias_correction import mean_error
-from nnc_tvm.quantize.calibrate import Calibration, Tick, calibrate, warn_of_poor_data
+from nnc_tvm.quantize.calibrate import Collector, Mean, Tick, calibrate, check_values
 from nnc_tvm.quantize.contraction import contraction_of
 from nnc_tvm.quantize.grid import activation_grid, weight_integers, weight_scales
-from nnc_tvm.quantize.insert_qdq import Weights, insert_qdq
+from nnc_tvm.quantize.histogram import Histogram
+from nnc_tvm.quantize.insert_qdq import InsertQdq, Weights, insert_qdq
 from nnc_tvm.quantize.observers import OBSERVERS
 from nnc_tvm.quantize.options import QuantizeOptions
 from nnc_tvm.quantize.plan import Plan
 from nnc_tvm.quantize.prepare import prepare
 from nnc_tvm.quantize.samples import Sample, check_samples
+from nnc_tvm.quantize.sensitivity import layers_to_keep, measure
 from nnc_tvm.relay_passes.graph import constant
 from nnc_tvm.schedules.quantization import QuantParams
 
 Expr = Any
+Say = Callable[[str], None]
 DEFAULTS = QuantizeOptions()
 
 
-def quantize(source: SourceModel, samples: Iterable[Sample], options: QuantizeOptions = DEFAULTS,
-             warn: Callable[[str], None] = lambda line: None, tick: Tick = lambda done, total: None) -> SourceModel:
+def silent(line: str) -> None:
+    """Says nothing."""
+
+
+def still(done: int, total: int) -> None:
+    """No progress bar."""
+
+
+def quantize(source: SourceModel, samples: Iterable[Sample], options: QuantizeOptions = DEFAULTS, warn: Say = silent, tick: Tick = still,
+             say: Say = silent) -> SourceModel:
     """The float model `source` as an INT8 model in QDQ form; its inputs and outputs stay float.
 
     samples: arrays by input name, of the inputs' own dtypes, like those that the model will see; one sample of an input's shape, or several
     along a leading axis. About 100 do. Activations get an int8 scale and zero point for each tensor, weights an int8 scale for each output
     channel, biases are int32.
-    warn is told one line for each tensor whose samples look wrong; tick moves a progress bar.
+    warn is told one line for each tensor whose samples look wrong, say what is worth knowing; tick moves a progress bar.
     Raises InvalidInput for samples that cannot be used and for a model that is quantized already; Unsupported, MissingTool and ToolFailed
     as compiling the float model does.
     """
     checked = check_samples(samples, source.inputs, warn)
     module = prepare(source.module)
     plan = Plan(module)
-    observed = [p.variable for p in plan.points.values() if p.shares is None and p.known is None]
-    averaged = [plan.call(v).args[0] for v in plan.contractions()] if options.bias_correction else []
-    calibration = calibrate(source, module, observed, averaged, checked, tick)
-    warn_of_poor_data(calibration, warn)
-    activations = activation_grids(plan, calibration, options)
-    weights = {v: rounded_weights(plan, v, activations, calibration.means.get(plan.call(v).args[0])) for v in plan.contractions()}
-    return dataclasses.replace(source, module=insert_qdq(module, plan, activations, weights))
+    histograms = {p.variable: Histogram() for p in plan.points.values() if p.shares is None and p.known is None}
+    means = {plan.call(v).args[0]: Mean() for v in plan.contractions()} if options.bias_correction else {}
+    calibrate(source, module, gathered(histograms, means), checked, tick)
+    check_values(histograms, warn)
+    state = quantization(plan, histograms, means, options)
+    if options.keep_float or options.min_sqnr > -math.inf:
+        sqnr = measure(source, module, state, checked, tick)
+        kept = layers_to_keep(sqnr, options)
+        for variable in kept:
+            say(f"kept float: '{plan.end(variable).name}', {sqnr[variable]:.1f} dB on integers")
+        state = quantization(Plan(module, kept), histograms, means, options)
+    return dataclasses.replace(source, module=insert_qdq(module, state))
 
 
-def activation_grids(plan: Plan, calibration: Calibration, options: QuantizeOptions) -> dict[Expr, QuantParams]:
+def gathered(*collectors: Mapping[Expr, Collector]) -> dict[Expr, list[Collector]]:
+    """Several collections as one."""
+    return {v: [c[v] for c in collectors if v in c] for v in dict.fromkeys(v for c in collectors for v in c)}
+
+
+def quantization(plan: Plan, histograms: Mapping[Expr, Histogram], means: Mapping[Expr, Mean], options: QuantizeOptions) -> InsertQdq:
+    """Scales and integers for everything that the plan rounds."""
+    activations = activation_grids(plan, histograms, options)
+    weights = {}
+    for variable in plan.contractions():
+        mean = means.get(plan.call(variable).args[0])
+        weights[variable] = rounded_weights(plan, variable, activations, None if mean is None else mean.value)
+    return InsertQdq(plan, activations, weights)
+
+
+def activation_grids(plan: Plan, histograms: Mapping[Expr, Histogram], options: QuantizeOptions) -> dict[Expr, QuantParams]:
     """Scale and zero point of every point of the plan. Nothing is clipped where the largest values decide, whatever the observer."""
     grids: dict[Expr, QuantParams] = {}
 
@@ -60,7 +92,7 @@ def activation_grids(plan: Plan, calibration: Calibration, options: QuantizeOpti
                 grids[variable] = grid(point.shares)
             else:
                 observer = OBSERVERS["min-max" if plan.decides(variable) else options.observer]
-                grids[variable] = activation_grid(*(point.known or observer(calibration.histograms[variable])))
+                grids[variable] = activation_grid(*(point.known or observer(histograms[variable])))
         return grids[variable]
 
     return {variable: grid(variable) for variable in plan.points}
