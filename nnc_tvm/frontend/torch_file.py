@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import io
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -33,11 +34,26 @@ def parse_pt2(file: ModelFile) -> ExportedProgram:
     except ImportError:
         raise MissingTool(f"{file.path.name}: reading it takes PyTorch, which is not installed; pip install nnc-tvm[torch]") from None
     try:
-        with quiet():
+        with quiet(), without_pickled_code():
             register_quantized_operators()
             return torch.export.load(io.BytesIO(file.data))
     except Exception as error:  # torch raises whatever its checks are written with
         raise InvalidModel(f"torch.export.load cannot read it: {one_line(error)}; save it again with torch.export.save") from error
+
+
+@contextlib.contextmanager
+def without_pickled_code() -> Iterator[None]:
+    """Pickles in the file may hold tensors alone: torch.export.load would run the code of a foreign file."""
+    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def register_quantized_operators() -> None:

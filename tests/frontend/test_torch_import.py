@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import pathlib
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -152,3 +155,27 @@ def test_what_cannot_be_compiled_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InvalidModel, match="net.pt2") as error:
         load(tmp_path / "net.pt2")
     assert "\n" not in str(error.value)
+
+
+class Payload:
+    """What a hostile file pickles."""
+
+    def __init__(self, file: pathlib.Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return pathlib.Path.touch, (self.file,)
+
+
+def test_files_cannot_run_code(tmp_path: pathlib.Path) -> None:
+    torch.export.save(export(torch.nn.ReLU(), torch.randn(1, 3)), tmp_path / "net.pt2")
+    pickled = io.BytesIO()
+    torch.save(Payload(tmp_path / "touched"), pickled)
+    with zipfile.ZipFile(tmp_path / "net.pt2") as archive, zipfile.ZipFile(tmp_path / "hostile.pt2", "w") as hostile:
+        for item in archive.namelist():
+            hostile.writestr(item, pickled.getvalue() if "sample_inputs" in item else archive.read(item))
+    with contextlib.suppress(InvalidModel):
+        load(tmp_path / "hostile.pt2")
+    assert not (tmp_path / "touched").exists()
+    torch.load(io.BytesIO(pickled.getvalue()), weights_only=False)  # the payload works
+    assert (tmp_path / "touched").exists()
