@@ -10,9 +10,23 @@ if TYPE_CHECKING:
 
 def cpu_rules() -> tuple[Rule, ...]:
     """Imported on demand: rules load TVM."""
-    from nnc_tvm.schedules.rules import contraction, depthwise, dynamic, elementwise, matmul, movement, pool, primitive, resize, softmax, table, winograd
+    from nnc_tvm.schedules.rules import (
+        contraction,
+        depthwise,
+        dynamic,
+        elementwise,
+        matmul,
+        movement,
+        pool,
+        primitive,
+        rescaled,
+        resize,
+        softmax,
+        table,
+        winograd,
+    )
 
     return (
-        winograd.stages, contraction.stages, matmul.stages, depthwise.stages, elementwise.stages, table.stages, pool.max_pool, pool.average_pool,
-        pool.mean, softmax.stages, movement.stages, resize.stages, dynamic.stages, primitive.stages,
+        winograd.stages, contraction.stages, matmul.stages, depthwise.stages, rescaled.stages, elementwise.stages, table.stages,
+        pool.max_pool, pool.average_pool, pool.mean, softmax.stages, movement.stages, resize.stages, dynamic.stages, primitive.stages,
     )

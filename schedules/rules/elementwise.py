@@ -12,10 +12,11 @@ from typing import Any
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
-from nnc_tvm.schedules.epilogue import high_multiply, round_half_even, rounding_shift
+from nnc_tvm.schedules.epilogue import PORTABLE, round_half_even
 from nnc_tvm.schedules.loops import fuse_outer, inline_epilogue, vectorize
 from nnc_tvm.schedules.operators import Dequantize, DynamicQuantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale
 from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.rescaled import accumulator, zero_points
 
 Expr = Any
 
@@ -30,30 +31,12 @@ def offset(value: Expr, zero_point: int) -> Expr:
     return value.astype("int32") - tirx.const(zero_point, "int32")
 
 
-@element.register
-def _(operator: LinearCombination, *values: Expr) -> Expr:
-    total = None
-    for i, value in enumerate(values):
-        term, factor = offset(value, operator.zero_points[i]), operator.factors[i]
-        if operator.fixed:
-            shifted = term << tirx.const(operator.left_shift, "int32")
-            term = rounding_shift(high_multiply(shifted, tirx.const(abs(factor), "int32")), tirx.const(-operator.shifts[i], "int32"))
-            term = -term if factor < 0 else term
-        else:
-            term = term * tirx.const(factor, "int32")
-        total = term if total is None else total + term
-    return inline_epilogue(operator.requantize, total)
-
-
-@element.register
-def _(operator: Multiply, a: Expr, b: Expr) -> Expr:
-    za, zb = operator.zero_points
-    return inline_epilogue(operator.requantize, offset(a, za) * offset(b, zb))
-
-
-@element.register
-def _(operator: Rescale, x: Expr) -> Expr:
-    return inline_epilogue(operator.requantize, offset(x, operator.zero_point))
+@element.register(LinearCombination)
+@element.register(Multiply)
+@element.register(Rescale)
+def _(operator: LinearCombination | Multiply | Rescale, *values: Expr) -> Expr:
+    differences = [offset(value, z) for value, z in zip(values, zero_points(operator), strict=True)]
+    return inline_epilogue(operator.requantize, accumulator(operator, PORTABLE, *differences))
 
 
 def clamped(quotient: Expr, low: Expr, high: Expr) -> Expr:

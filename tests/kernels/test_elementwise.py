@@ -8,7 +8,7 @@ import pytest
 from nnc_tvm.schedules.operators import Dequantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale, TensorType
 from nnc_tvm.schedules.quantization import Mode
 from nnc_tvm.schedules.rule import choose_default
-from nnc_tvm.schedules.rules import elementwise
+from nnc_tvm.schedules.rules import elementwise, rescaled
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, target_of
 
 BROADCASTS = [
@@ -37,6 +37,27 @@ def test_two_operands(cpu: tuple[str, str | None], mode: Mode) -> None:
         cases.append((LinearCombination.build(mode, (int8(a), int8(b)), output, quantization, sign=1 - 2 * (k % 2)), arrays))
         cases.append((Multiply.build(mode, (int8(a), int8(b)), output, quantization, -100, 90), arrays))
     check(cases, elementwise.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("mode", ["fixed", "float"])
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_requantized_in_registers(cpu: tuple[str, str | None], mode: Mode) -> None:
+    """Shapes that fill vectors: of 16, 8 and 4 bytes, with operands that repeat along either axis; every byte with every other."""
+    rng = random_generator()
+    every = np.arange(-128, 128).astype(np.int8)
+    pairs = [np.ascontiguousarray(np.broadcast_to(axis, (256, 256))) for axis in (every[:, None], every)]
+    cases: list[tuple[Operator, list[np.ndarray]]] = []
+    for k in range(3):
+        quantization = tuple(scale_and_zero_point(rng) for _ in range(3))
+        cases.append((LinearCombination.build(mode, (int8((256, 256)),) * 2, int8((256, 256)), quantization, sign=1 - 2 * (k % 2)), pairs))
+    for a, b in (((1, 3, 5, 24), (24,)), ((6, 40), (6, 1)), ((2, 8), (2, 8)), ((7, 16), (1,))):
+        quantization = tuple(scale_and_zero_point(rng) for _ in range(3))
+        arrays = [rng.integers(-128, 128, shape).astype(np.int8) for shape in (a, b)]
+        cases.append((LinearCombination.build(mode, (int8(a), int8(b)), int8(np.broadcast_shapes(a, b)), quantization, -1, -100, 90), arrays))
+        cases.append((Multiply.build(mode, (int8(a), int8(b)), int8(np.broadcast_shapes(a, b)), quantization), arrays))
+    for dtype, values in (("int8", every), ("uint8", np.arange(256).astype(np.uint8))):
+        cases.append((Rescale.build(mode, TensorType((256,), dtype), int8((256,)), (scale_and_zero_point(rng), scale_and_zero_point(rng))), [values]))
+    check(cases, rescaled.stages, target_of(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)

@@ -1,0 +1,117 @@
+"""Arithmetic on small integers that ends in a requantization, with the requantization of the CPU, in registers.
+
+Every step has the width that suits it: bytes are loaded, reduced by their zero points and stored in wide vectors, what lies between is
+computed in vectors of 32-bit lanes. `elementwise` takes the shapes that do not fill whole vectors.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any
+
+from tvm import s_tir, te, tirx
+
+from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
+from nnc_tvm.schedules.epilogue import Arithmetic, epilogue_constants, finish, requantize
+from nnc_tvm.schedules.intrin import avx2, neon
+from nnc_tvm.schedules.loops import fuse_outer
+from nnc_tvm.schedules.operators import LinearCombination, Multiply, Operator, Rescale
+from nnc_tvm.schedules.rule import Choose, Stage
+
+Expr = Any
+ARITHMETIC = {"avx2": avx2.ARITHMETIC, "neon": neon.ARITHMETIC}
+
+
+@singledispatch
+def accumulator(operator: Operator, arithmetic: Arithmetic, *differences: Expr) -> Expr:
+    """What is requantized, int32, from each input's x - zero_point in int32."""
+    raise TypeError(type(operator))
+
+
+@accumulator.register
+def _(operator: LinearCombination, arithmetic: Arithmetic, *differences: Expr) -> Expr:
+    terms = [scaled(operator, arithmetic, i, value) for i, value in enumerate(differences)]
+    return terms[0] + terms[1]
+
+
+@accumulator.register
+def _(operator: Multiply, arithmetic: Arithmetic, *differences: Expr) -> Expr:
+    return differences[0] * differences[1]
+
+
+@accumulator.register
+def _(operator: Rescale, arithmetic: Arithmetic, *differences: Expr) -> Expr:
+    return differences[0]
+
+
+def scaled(operator: LinearCombination, arithmetic: Arithmetic, i: int, value: Expr) -> Expr:
+    """`scaled(value, i)` of LinearCombination's docstring."""
+    factor, shift = operator.factors[i], operator.shifts[i]
+    if not operator.fixed:
+        return value * tirx.const(factor, "int32")
+    exact = operator.left_shift - 1 + shift
+    if abs(factor) == 1 << 30 and exact >= 0:  # a power of two, which the operand of the larger scale always has: nothing is rounded
+        term = value << tirx.const(exact, "int32")
+    else:
+        product = arithmetic.high_multiply(value << tirx.const(operator.left_shift, "int32"), tirx.const(abs(factor), "int32"))
+        term = arithmetic.rounding_shift(product, tirx.const(shift, "int32"))
+    return -term if factor < 0 else term
+
+
+def zero_points(operator: LinearCombination | Multiply | Rescale) -> tuple[int, ...]:
+    """Of the inputs."""
+    return (operator.zero_point,) if isinstance(operator, Rescale) else operator.zero_points
+
+
+def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+    """The rule for LinearCombination, Multiply and Rescale of bytes."""
+    if not isinstance(operator, LinearCombination | Multiply | Rescale) or any(t.dtype not in ("int8", "uint8") for t in operator.inputs):
+        return None
+    arithmetic = next((a for feature, a in ARITHMETIC.items() if feature in target.features), None)
+    walk = merge(operator.output.shape, tuple(broadcast_strides(t.shape, operator.output.shape) for t in (*operator.inputs, operator.output)))
+    native = target.vector_bytes // 4
+    fitting = [lanes for lanes in (16, 8, 4) if lanes >= native and walk.extents[-1] % lanes == 0]
+    if arithmetic is None or not fitting:
+        return None
+    inputs = [te.placeholder(used_shape(walk, k), t.dtype, name=f"x{k}") for k, t in enumerate(operator.inputs)]
+
+    def difference(k: int, zero_point: int) -> Expr:
+        def at(*index: Expr) -> Expr:
+            x = inputs[k][tuple(i if stride else 0 for i, stride in zip(index, walk.strides[k], strict=True))]
+            return x.astype("int16") - tirx.const(zero_point, "int16")
+
+        return te.compute(walk.extents, at, name=f"difference{k}")
+
+    differences = [difference(k, z) for k, z in enumerate(zero_points(operator))]
+    epilogue = operator.requantize
+    parameters = [tirx.const(values[0].item(), str(values.dtype)) for _, values in epilogue_constants(epilogue, 1)]
+
+    def result(*i: Expr) -> Expr:
+        total = accumulator(operator, arithmetic, *(d(*i).astype("int32") for d in differences))
+        return requantize(epilogue, total, parameters, arithmetic)
+
+    value = te.compute(walk.extents, result, name="requantize")
+    y = te.compute(walk.extents, lambda *i: finish(epilogue, value(*i), arithmetic), name="finish")
+    sch = s_tir.Schedule(te.create_prim_func([*inputs, y]))
+    apply(sch, [f"difference{k}" for k in range(len(inputs))], choose("lanes", fitting, fitting[0]), native)
+    reusable = tuple(k for k, t in enumerate(operator.inputs) if t.bytes == operator.output.bytes)
+    function = sch.mod["main"]
+    if reusable:
+        function = function.without_attr("tirx.noalias")
+    return (Stage(function, tuple(range(len(inputs))), (), operator.output, "elementwise", reusable),)
+
+
+def apply(sch: s_tir.Schedule, differences: list[str], lanes: int, native: int) -> None:
+    """A vector of `lanes` bytes at a time; requantized by `native` lanes, which LLVM cannot split."""
+    finished = sch.get_sblock("finish")
+    *outer, inner = sch.get_loops(finished)
+    fuse_outer(sch, outer)
+    vectors, lane = sch.split(inner, [None, lanes])
+    sch.vectorize(lane)
+    for name, width in (("requantize", native), *((name, lanes) for name in differences)):
+        block = sch.get_sblock(name)
+        sch.set_scope(block, 0, "local")
+        sch.compute_at(block, vectors)
+        parts, lane = sch.split(sch.get_loops(block)[-1], [None, width])
+        sch.vectorize(lane)
+        sch.unroll(parts)
