@@ -71,7 +71,9 @@ class DotProduct:
         return max(v * p // self.rows for v, p in self.tiles.items())
 
     def split(self, weight: np.ndarray) -> list[np.ndarray]:
-        """`weight` as the fewest arrays that the instruction takes exactly and that add up to it."""
+        """`weight` as the fewest arrays that the instruction takes exactly and that add up to it; floats are taken as they are."""
+        if weight.dtype.kind == "f":
+            return [weight]
         parts: list[np.ndarray] = []
         rest = weight
         while not parts or rest.any():

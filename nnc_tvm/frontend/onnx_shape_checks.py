@@ -7,9 +7,12 @@ from collections.abc import Callable
 import onnx
 
 from nnc_tvm.errors import InvalidModel
+from nnc_tvm.frontend.onnx_checks import finite_weights
 from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, static_shapes
 from nnc_tvm.frontend.shapes import check_shape
+
+WINDOWED = frozenset({"AveragePool", "Conv", "ConvInteger", "ConvTranspose", "LpPool", "MaxPool"})
 
 
 def inferred_dimensions(model: onnx.ModelProto) -> None:
@@ -34,6 +37,17 @@ def convolution_shapes(model: onnx.ModelProto) -> None:
             raise InvalidModel(f"{label(node)}: kernel_shape {list(values['kernel_shape'])} contradicts the weights '{node.input[1]}' of shape {list(w)}")
         if x[1] != w[1] * group or w[0] % group:
             raise InvalidModel(f"{label(node)}: the input has {x[1]} channels, the weights '{node.input[1]}' {list(w)} in {group} group(s) need {w[1] * group}")
+
+
+def positive_windows(model: onnx.ModelProto) -> None:
+    """Windows have at least one element and move forwards, and padding adds elements."""
+    for node in model.graph.node:
+        if node.op_type not in WINDOWED:
+            continue
+        for name, lowest in (("kernel_shape", 1), ("strides", 1), ("dilations", 1), ("pads", 0)):
+            values = attributes(node).get(name, [])
+            if any(v < lowest for v in values):
+                raise InvalidModel(f"{label(node)}: {name} {list(values)}; each must be at least {lowest}")
 
 
 def pooling_windows(model: onnx.ModelProto) -> None:
@@ -62,4 +76,6 @@ def quantization_shapes(model: onnx.ModelProto) -> None:
             raise InvalidModel(f"{label(node)}: the zero point has the shape {list(shapes[node.input[2]])}, the scale {list(scale)}; they must be alike")
 
 
-SHAPE_CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (inferred_dimensions, convolution_shapes, pooling_windows, quantization_shapes)
+SHAPE_CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (
+    finite_weights, inferred_dimensions, positive_windows, convolution_shapes, pooling_windows, quantization_shapes,
+)

@@ -9,6 +9,7 @@ import tvm
 from tvm import relax, tirx
 
 from nnc_tvm.errors import Unsupported
+from nnc_tvm.frontend.shapes import check_shape
 
 
 @contextlib.contextmanager
@@ -37,9 +38,10 @@ def finish(module: tvm.IRModule) -> tvm.IRModule:
 
 
 def check_static(variable: relax.Var) -> None:
-    """Arenas are planned offline, so every shape must be known."""
+    """Arenas are planned offline, so every shape must be known; every tensor has elements, fewer than 2^31."""
     kinds = variable.ty.fields if isinstance(variable.ty, relax.TupleType) else [variable.ty]
     for kind in kinds:
         shape = getattr(kind, "shape", None)
         if not isinstance(kind, relax.TensorType) or shape is None or any(not isinstance(d, tirx.IntImm) for d in shape):
             raise Unsupported(f"the tensor '{variable.name}' has a shape that is only known at run time; export the model with fixed sizes")
+        check_shape(variable.name, [int(d) for d in shape])

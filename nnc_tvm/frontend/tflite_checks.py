@@ -105,6 +105,15 @@ def dense_weights(model: TfliteModel) -> None:
             raise Unsupported(f"the tensor '{tensor.label}' is stored sparse; convert the model without the sparsity optimization")
 
 
+def finite_weights(model: TfliteModel) -> None:
+    """NaN or infinite weights make every output NaN."""
+    for op in model.operators:
+        if op.code in CONTRACTIONS:
+            for tensor in (model.tensors[i] for i in op.inputs if i >= 0):
+                if tensor.data is not None and tensor.data.dtype.kind == "f" and not np.isfinite(tensor.data).all():
+                    raise InvalidModel(f"the weights '{tensor.label}' hold NaN or infinite values: the training diverged or the file is damaged")
+
+
 def eight_bit_activations(model: TfliteModel) -> None:
     """Activations are int8, uint8 or float: kernels for 16-bit ones do not exist. Float ones under int8 weights (dynamic-range quantization) are float
     layers whose weights are read back to float."""
@@ -144,7 +153,7 @@ def _dense_fits(x: Tensor, w: Tensor, op: Operator) -> bool:
 FITS: dict[str, Callable[[Tensor, Tensor, Operator], bool]] = {"CONV_2D": _conv_fits, "DEPTHWISE_CONV_2D": _depthwise_fits, "FULLY_CONNECTED": _dense_fits}
 CHECKS: tuple[Callable[[TfliteModel], None], ...] = (
     has_operators, one_subgraph, known_operators, sane_shapes, static_shapes, dense_weights, valid_scales, defined_inputs, contraction_shapes,
-    eight_bit_activations,
+    finite_weights, eight_bit_activations,
 )
 
 

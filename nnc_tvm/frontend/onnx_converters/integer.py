@@ -18,6 +18,7 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, shape_of
 from nnc_tvm.frontend.onnx_converters.windowed import conv
 
+MOST_SUMS = 1 << 22
 CENTRE = {"int8": 0, "uint8": 128}  # the zero point that needs no correction once activations are int8
 
 
@@ -92,6 +93,8 @@ def conv_integer(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Map
     if correction is None:
         return acc
     centred = weight.astype(np.int64) - weight_zero.reshape(-1, *[1] * (weight.ndim - 1))
+    if any(attributes.get("pads", [])) and math.prod(shape_of(acc)) > MOST_SUMS:
+        raise Unsupported(f"padding with a zero point computed at run time needs a table of {math.prod(shape_of(acc))} sums; at most {MOST_SUMS} can be stored")
     return _corrected(bb, acc, correction, int(zero), _sums_inside(centred, shape_of(x), shape_of(acc), attributes))
 
 
