@@ -32,6 +32,10 @@ def quantization_options(command: Callable[..., None]) -> Callable[..., None]:
                        "mse: the least squared error. entropy: the least loss of information.")
     @click.option("--bias-correction/--no-bias-correction", default=DEFAULTS.bias_correction, show_default=True,
                   help="Take the mean error that rounded weights cause back by the biases.")
+    @click.option("--equalize/--no-equalize", default=DEFAULTS.equalize, show_default=True,
+                  help="Balance the weights of neighbouring layers first, where only ReLU or pooling stands between them.")
+    @click.option("--smooth", type=click.FloatRange(0, 1), metavar="STRENGTH",
+                  help="SmoothQuant: move outliers of activations into the weights of matrix products; 0.5 is usual.  [default: none]")
     @click.option("--keep-float", type=click.IntRange(0), default=DEFAULTS.keep_float, metavar="N", show_default=True,
                   help="Leave the N convolutions and matrix products float that int8 hurts most, as measured on the samples.")
     @click.option("--min-sqnr", type=float, metavar="DB",

@@ -40,6 +40,27 @@ class Contraction:
         """(channels,) as a factor of the weights."""
         return values.reshape([-1 if axis == self.out_axis else 1 for axis in range(self.weight.ndim)])
 
+    def by_inputs(self, weight: np.ndarray) -> np.ndarray:
+        """Weights as (groups, inputs of a group, outputs of a group, rest)."""
+        moved = np.moveaxis(weight, (self.out_axis, self.in_axis), (0, 1))
+        return moved.reshape(self.groups, self.channels // self.groups, moved.shape[1], -1).swapaxes(1, 2)
+
+    def input_ranges(self, weight: np.ndarray) -> np.ndarray:
+        """(input channels,): the largest magnitude of the weights that each is multiplied by."""
+        return np.abs(self.by_inputs(weight)).max((2, 3)).reshape(-1)
+
+    def output_ranges(self, weight: np.ndarray) -> np.ndarray:
+        """(channels,): the largest magnitude of the weights of each."""
+        return np.abs(np.moveaxis(weight, self.out_axis, 0)).reshape(self.channels, -1).max(1)
+
+    def along_inputs(self, values: np.ndarray) -> np.ndarray:
+        """(input channels,) as a factor of the weights."""
+        of_group = values.reshape(self.groups, 1, -1)
+        matrix = np.broadcast_to(of_group, (self.groups, self.channels // self.groups, of_group.shape[2])).reshape(self.channels, -1)
+        shape = [1] * self.weight.ndim
+        shape[self.out_axis], shape[self.in_axis] = matrix.shape
+        return (matrix if self.out_axis < self.in_axis else matrix.T).reshape(shape)
+
     def with_weight(self, weight: Expr) -> Expr:
         """The same operator with other weights."""
         return call_with(self.call, [self.call.args[0], weight])

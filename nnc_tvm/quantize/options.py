@@ -13,11 +13,15 @@ ObserverName = Literal["min-max", "percentile", "mse", "entropy"]
 class QuantizeOptions:
     """observer: how the range of an activation follows from its values on the samples (nnc_tvm/quantize/observers/).
     bias_correction: shift biases by the mean error that rounding the weights causes.
+    equalize: cross-layer equalization of weights before anything is measured.
+    smooth: SmoothQuant's strength for matrix products, in [0, 1]; None leaves it out. 0.5 is usual.
     keep_float: this many convolutions and matrix products, those that int8 hurts most, stay float.
     min_sqnr: decibels; all whose own signal to quantization noise is below stay float as well.
     """
 
     observer: ObserverName = "percentile"
     bias_correction: bool = True
+    equalize: bool = False
+    smooth: float | None = None
     keep_float: int = 0
     min_sqnr: float = -math.inf

@@ -13,6 +13,7 @@ from nnc_tvm.frontend.model import SourceModel
 from nnc_tvm.quantize.bias_correction import mean_error
 from nnc_tvm.quantize.calibrate import Collector, Mean, Tick, calibrate, check_values
 from nnc_tvm.quantize.contraction import contraction_of
+from nnc_tvm.quantize.equalize import equalize
 from nnc_tvm.quantize.grid import activation_grid, weight_integers, weight_scales
 from nnc_tvm.quantize.histogram import Histogram
 from nnc_tvm.quantize.insert_qdq import InsertQdq, Weights, insert_qdq
@@ -22,6 +23,7 @@ from nnc_tvm.quantize.plan import Plan
 from nnc_tvm.quantize.prepare import prepare
 from nnc_tvm.quantize.samples import Sample, check_samples
 from nnc_tvm.quantize.sensitivity import layers_to_keep, measure
+from nnc_tvm.quantize.smooth import smooth
 from nnc_tvm.relay_passes.graph import constant
 from nnc_tvm.schedules.quantization import QuantParams
 
@@ -51,6 +53,10 @@ def quantize(source: SourceModel, samples: Iterable[Sample], options: QuantizeOp
     """
     checked = check_samples(samples, source.inputs, warn)
     module = prepare(source.module)
+    if options.equalize:
+        module = equalize(module)
+    if options.smooth is not None:
+        module = smooth(source, module, options.smooth, checked, tick)
     plan = Plan(module)
     histograms = {p.variable: Histogram() for p in plan.points.values() if p.shares is None and p.known is None}
     means = {plan.call(v).args[0]: Mean() for v in plan.contractions()} if options.bias_correction else {}
