@@ -34,8 +34,8 @@ def source_name(variable: Expr) -> str:
 class Lowering:
     """State of one lowering. names: variable -> the value it lives in."""
 
-    def __init__(self, graph: Graph, mode: Mode) -> None:
-        self.graph, self.mode = graph, mode
+    def __init__(self, module: tvm.IRModule, mode: Mode) -> None:
+        self.module, self.graph, self.mode = module, Graph(module["main"]), mode
         self.matches: dict[Any, Match] = {}
         self.needed: set[Any] = set()
 
@@ -87,7 +87,7 @@ class Lowering:
                 if isinstance(value, tvm.ir.Var) and variable in self.needed:
                     names[variable] = value_of(value)
                 continue
-            match = self.matches.get(variable) or lower_movement(self.graph, variable) or lower_primitive(self.graph, variable)
+            match = self.matches.get(variable) or lower_movement(self.graph, variable) or lower_primitive(self.graph, variable, self.module)
             if match is None:
                 shapes = ", ".join(f"{t.dtype}{list(t.shape)}" for t in map(tensor_type, variables(value)))
                 kind = operator_name(value).removeprefix("relax.")
@@ -115,4 +115,4 @@ class Lowering:
 
 def lower_composites(module: tvm.IRModule, mode: Mode) -> Program:
     """The pass: canonical IRModule -> Program. Raises Unsupported naming what has no kernel."""
-    return Lowering(Graph(module["main"]), mode).program()
+    return Lowering(module, mode).program()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import tvm
-from tvm import relax
+from tvm import relax, s_tir
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites.match import Match
@@ -15,9 +15,15 @@ from nnc_tvm.schedules.operators.primitive import Primitive
 Expr = Any
 
 
-def lower_primitive(graph: Graph, variable: Expr) -> Match | None:
-    """The binding as a Primitive; None where TVM has no loops for it. Constants of more than one element are inputs, scalars are literals."""
+def lower_primitive(graph: Graph, variable: Expr, functions: tvm.IRModule) -> Match | None:
+    """The binding as a Primitive; None where TVM has no loops for it. Constants of more than one element are inputs, scalars are literals.
+
+    functions: where calls of loops that the front end has made already (call_tir) find them.
+    """
     call = graph.definition(variable)
+    if operator_name(call) == "relax.call_tir":
+        made, operands = call.args[0], tuple(call.args[1].fields)
+        return Match(Primitive(tuple(tensor_type(a) for a in operands), tensor_type(variable), functions[made], str(made.name_hint)), operands, (variable,))
     sources: list[Expr] = []
     for source in variables(call):
         if not any(source.same_as(s) for s in sources):
@@ -37,8 +43,8 @@ def lower_primitive(graph: Graph, variable: Expr) -> Match | None:
     except Exception as error:  # TVM raises whatever its checks are written with
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise Unsupported(f"'{variable.name}': {operator_name(call).removeprefix('relax.')} cannot be compiled: {reason[:200]}") from error
-    functions = [f for f in module.functions.values() if isinstance(f, tvm.tirx.PrimFunc)]
-    if len(functions) != 1:
+    loops = [f for f in module.functions.values() if isinstance(f, tvm.tirx.PrimFunc)]
+    if len(loops) != 1 or not has_blocks(loops[0]):
         return None
     read = [*sources, *constants]
     ordered = _argument_order(module, [*parameters, *extra])
@@ -46,7 +52,16 @@ def lower_primitive(graph: Graph, variable: Expr) -> Match | None:
         return None
     read = [read[k] for k in ordered]
     name = operator_name(call).rsplit(".", 1)[-1]
-    return Match(Primitive(tuple(tensor_type(s) for s in read), tensor_type(variable), functions[0], name), tuple(read), (variable,))
+    return Match(Primitive(tuple(tensor_type(s) for s in read), tensor_type(variable), loops[0], name), tuple(read), (variable,))
+
+
+def has_blocks(function: tvm.tirx.PrimFunc) -> bool:
+    """Whether schedules can see what the loops compute; some operators' loops are opaque."""
+    try:
+        schedule = s_tir.Schedule(tvm.IRModule({"main": function}))
+        return bool(schedule.get_child_blocks(schedule.get_sblock("root")))
+    except Exception:  # TVM raises whatever its checks are written with
+        return False
 
 
 def _argument_order(module: tvm.IRModule, parameters: list[Expr]) -> list[int] | None:

@@ -278,3 +278,8 @@ def comparisons(g: QdqGraph) -> Built:
     positive = g.node("Cast", g.node("Greater", x, zero), to=1)
     chosen = g.node("Where", g.node("Greater", x, zero), x, g.constant(randn(g, 6)))
     return {"x": (2, 6)}, {**ends(g, g.node("Mul", x, positive)), **ends(g, chosen)}
+
+
+@network
+def einsum(g: QdqGraph) -> Built:
+    return {"x": (5, 4)}, {g.node("Einsum", g.qdq("x", *X), g.constant(randn(g, 4, 3)), equation="ij,jk->ik"): "float32"}

@@ -160,7 +160,13 @@ def largest_two(g: QdqGraph) -> Built:
     return {"x": (5, 4)}, {"v": "float32"}
 
 
-@pytest.mark.parametrize(("build", "says"), [(volume, "Conv.*3 spatial dimensions"), (recurrent, "LSTM"), (running_sum, "cumsum"), (largest_two, "topk")])
+def scattered(g: QdqGraph) -> Built:
+    y = g.node("ScatterElements", g.qdq("x", *INPUT), g.constant(np.zeros((1, 4), np.int64)), g.constant(randn(g, 1, 4)))
+    return {"x": (5, 4)}, {y: "float32"}
+
+
+@pytest.mark.parametrize(("build", "says"), [(volume, "Conv.*3 spatial dimensions"), (recurrent, "LSTM"), (running_sum, "cumsum"), (largest_two, "topk"),
+                                             (scattered, "scatter_elements")])
 def test_refused(build: Callable[[QdqGraph], Built], says: str, tmp_path: pathlib.Path) -> None:
     g = QdqGraph()
     path = save(tmp_path, g.model(*build(g)))
