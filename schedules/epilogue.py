@@ -124,8 +124,8 @@ class Arithmetic:
         """int32 saturated to int16."""
         return clamp(value, -(2**15), 2**15 - 1, "int32").astype("int16")
 
-    def round_to_int16(self, value: Expr) -> Expr:
-        """float32 rounded half to even and saturated to int16."""
+    def round_to_int16(self, value: Expr, fits: bool = False) -> Expr:
+        """float32 rounded half to even and saturated to int16. `fits`: it is within int32."""
         # clamped before rounding: the bounds are integers, so the result is the same and the conversion to int32 cannot overflow
         return round_half_even(clamp(value, -(2**15), 2**15 - 1, "float32")).astype("int32").astype("int16")
 
@@ -173,7 +173,7 @@ def _(epilogue: FixedRequantize, acc: Expr, parameters: list[Expr], arithmetic: 
 
 @requantize.register
 def _(epilogue: FloatRequantize, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
-    return arithmetic.round_to_int16(acc.astype("float32") * parameters[0])
+    return arithmetic.round_to_int16(acc.astype("float32") * parameters[0], fits=bool((epilogue.scale < 1).all()))
 
 
 @requantize.register

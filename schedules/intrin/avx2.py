@@ -17,9 +17,9 @@ from nnc_tvm.schedules.modular import Modular
 class Avx2Arithmetic(SaturatingArithmetic):
     """Eight lanes at a time."""
 
-    def round_to_int16(self, value: Expr) -> Expr:
+    def round_to_int16(self, value: Expr, fits: bool = False) -> Expr:
         # too large a value would become -2^31; too small a one does, and saturates as it should
-        bounded = clamp(value, -math.inf, 2**15 - 1, "float32")
+        bounded = value if fits else clamp(value, -math.inf, 2**15 - 1, "float32")
         return self.to_int16(tirx.call_llvm_pure_intrin("int32", "llvm.x86.avx.cvt.ps2dq.256", bounded))
 
 

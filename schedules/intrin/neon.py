@@ -30,7 +30,7 @@ class NeonArithmetic(SaturatingArithmetic):
     def to_int16(self, value: Expr) -> Expr:
         return neon("sqxtn", "int16", value)
 
-    def round_to_int16(self, value: Expr) -> Expr:
+    def round_to_int16(self, value: Expr, fits: bool = False) -> Expr:
         return neon("sqxtn", "int16", neon("fcvtns", "int32", value))
 
 
