@@ -53,7 +53,7 @@ def quantize(source: SourceModel, samples: Iterable[Mapping[str, np.ndarray]], o
 
 def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_cpu", output: str | os.PathLike[str] | None = None, *,
             mcpu: str | None = None, name: str | None = None, requantize: RequantizeOption = "auto", optimize: Optimize = "balanced",
-            batch: int | None = None, quantize: QuantizeOptions | None = None,
+            forms: str = "auto", batch: int | None = None, quantize: QuantizeOptions | None = None,
             calibration: str | os.PathLike[str] | Iterable[Mapping[str, np.ndarray]] | None = None, progress: Callable[[str], None] = silent) -> Package:
     """Compiles a model into a C package.
 
@@ -74,9 +74,10 @@ def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_
     if quantize is not None and calibration is None:
         raise InvalidInput("quantize needs calibration: samples of the model's inputs, or an .npz file of them")
     from nnc_tvm.quantize.options import QuantizeOptions
+    from nnc_tvm.schedules.forms import parse_forms
     from nnc_tvm.targets.registry import get_target
 
-    device = dataclasses.replace(get_target(target, mcpu), optimize=optimize)
+    device = dataclasses.replace(get_target(target, mcpu), optimize=optimize, forms=parse_forms(forms))
     more: dict[str, Any] = {}
     if calibration is not None:
         samples = pathlib.Path(calibration) if isinstance(calibration, str | os.PathLike) else calibration

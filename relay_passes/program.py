@@ -25,7 +25,7 @@ class Value:
 class Layer:
     """One operator applied to values. name: the source model's name for the node, or one made from the operator.
 
-    note: for people, why the layer is what it is ("no integer form: Erf").
+    note: for people, why the layer is what it is ("no integer form: Erf"). form: of its weights, see schedules/forms.py.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Layer:
     inputs: tuple[str, ...]
     output: str
     note: str = ""
+    form: str = "dense"
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from nnc_tvm.schedules.forms import ALL
 from nnc_tvm.schedules.rule import Rule
 
 Optimize = Literal["speed", "balanced", "size"]
@@ -39,6 +40,7 @@ class Target:
     attributes: LLVM's features switched on ("+name") or off ("-name") beside those of the CPU.
     optimize: what a package is made for. "speed" may grow the weights, "balanced" keeps them within twice the model's, "size" takes
         the smallest form of each layer.
+    forms: what the weights of a layer may become beside dense, see schedules/forms.py.
     """
 
     kind: str
@@ -55,6 +57,7 @@ class Target:
     attributes: tuple[str, ...] = ()
     prefetch_bytes: int = 0
     optimize: Optimize = "balanced"
+    forms: frozenset[str] = ALL
 
     def tvm_target(self) -> Any:
         """The tvm.target.Target that LLVM compiles for."""

@@ -93,6 +93,6 @@ def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str])
         packed = sum(constant.nbytes for stage in layer.stages for constant in stage.constants)
         values = [scheduled.program.values[name] for name in (*layer.layer.inputs, layer.layer.output)]
         *inputs, output = (TensorInfo(t.shape, t.dtype, v.scale, v.zero_point) for t, v in zip((*operator.inputs, operator.output), values, strict=True))
-        rows.append(LayerInfo(layer.layer.name, operator.kind, "dense" if operator.macs and operator.weight_bytes else "", tuple(inputs), output,
+        rows.append(LayerInfo(layer.layer.name, operator.kind, layer.layer.form if operator.macs and operator.weight_bytes else "", tuple(inputs), output,
                               operator.macs, packed, " + ".join(k.description for k in kernels), tuple(kernels), layer.layer.note))
     return tuple(rows)
