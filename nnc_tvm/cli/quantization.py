@@ -13,7 +13,7 @@ import click
 
 from nnc_tvm.cli.common import tell
 from nnc_tvm.errors import InvalidInput
-from nnc_tvm.quantize.options import ObserverName, QuantizeOptions
+from nnc_tvm.quantize.options import ObserverName, QuantizeOptions, Rounding
 
 DEFAULTS = QuantizeOptions()
 BAR = 40  # characters
@@ -32,6 +32,8 @@ def quantization_options(command: Callable[..., None]) -> Callable[..., None]:
                        "mse: the least squared error. entropy: the least loss of information.")
     @click.option("--bias-correction/--no-bias-correction", default=DEFAULTS.bias_correction, show_default=True,
                   help="Take the mean error that rounded weights cause back by the biases.")
+    @click.option("--rounding", type=click.Choice(get_args(Rounding)), default=DEFAULTS.rounding, show_default=True,
+                  help="Of weights: each to its nearest step, or adaptive, so that each layer's output on the samples stays close (slower).")
     @click.option("--equalize/--no-equalize", default=DEFAULTS.equalize, show_default=True,
                   help="Balance the weights of neighbouring layers first, where only ReLU or pooling stands between them.")
     @click.option("--smooth", type=click.FloatRange(0, 1), metavar="STRENGTH",

@@ -36,6 +36,11 @@ class Contraction:
         """Output channels."""
         return int(self.weight.shape[self.out_axis])
 
+    @property
+    def depth(self) -> int:
+        """Products that are summed for one output."""
+        return self.weight.size // self.channels
+
     def along_outputs(self, values: np.ndarray) -> np.ndarray:
         """(channels,) as a factor of the weights."""
         return values.reshape([-1 if axis == self.out_axis else 1 for axis in range(self.weight.ndim)])

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 ObserverName = Literal["min-max", "percentile", "mse", "entropy"]
+Rounding = Literal["nearest", "adaptive"]
 
 
 @dataclass(frozen=True)
 class QuantizeOptions:
     """observer: how the range of an activation follows from its values on the samples (nnc_tvm/quantize/observers/).
     bias_correction: shift biases by the mean error that rounding the weights causes.
+    rounding: of weights, each to its nearest step, or "adaptive": so that the layer's output on the samples stays close; takes minutes.
     equalize: cross-layer equalization of weights before anything is measured.
     smooth: SmoothQuant's strength for matrix products, in [0, 1]; None leaves it out. 0.5 is usual.
     keep_float: this many convolutions and matrix products, those that int8 hurts most, stay float.
@@ -21,6 +23,7 @@ class QuantizeOptions:
 
     observer: ObserverName = "percentile"
     bias_correction: bool = True
+    rounding: Rounding = "nearest"
     equalize: bool = False
     smooth: float | None = None
     keep_float: int = 0

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nnc_tvm.frontend.model import SourceModel
+from nnc_tvm.quantize.adaptive_rounding import LARGEST_DEPTH, Patches, adaptive_integers
 from nnc_tvm.quantize.bias_correction import mean_error
 from nnc_tvm.quantize.calibrate import Collector, Mean, Tick, calibrate, check_values
 from nnc_tvm.quantize.contraction import contraction_of
@@ -58,33 +59,44 @@ def quantize(source: SourceModel, samples: Iterable[Sample], options: QuantizeOp
     if options.smooth is not None:
         module = smooth(source, module, options.smooth, checked, tick)
     plan = Plan(module)
-    histograms = {p.variable: Histogram() for p in plan.points.values() if p.shares is None and p.known is None}
-    means = {plan.call(v).args[0]: Mean() for v in plan.contractions()} if options.bias_correction else {}
-    calibrate(source, module, gathered(histograms, means), checked, tick)
-    check_values(histograms, warn)
-    state = quantization(plan, histograms, means, options)
+    seen = Seen(plan, options)
+    calibrate(source, module, seen.collectors(), checked, tick)
+    check_values(seen.histograms, warn)
+    state = quantization(plan, seen, options)
     if options.keep_float or options.min_sqnr > -math.inf:
         sqnr = measure(source, module, state, checked, tick)
         kept = layers_to_keep(sqnr, options)
         for variable in kept:
             say(f"kept float: '{plan.end(variable).name}', {sqnr[variable]:.1f} dB on integers")
-        state = quantization(Plan(module, kept), histograms, means, options)
+        state = quantization(Plan(module, kept), seen, options)
     return dataclasses.replace(source, module=insert_qdq(module, state))
 
 
-def gathered(*collectors: Mapping[Expr, Collector]) -> dict[Expr, list[Collector]]:
-    """Several collections as one."""
-    return {v: [c[v] for c in collectors if v in c] for v in dict.fromkeys(v for c in collectors for v in c)}
+class Seen:
+    """What the calibration collects. histograms: of the points that have a range of their own. means: of the contractions' inputs.
+    patches: by contraction, where weights are rounded adaptively."""
+
+    def __init__(self, plan: Plan, options: QuantizeOptions) -> None:
+        self.plan = plan
+        self.histograms = {p.variable: Histogram() for p in plan.points.values() if p.shares is None and p.known is None}
+        self.means = {plan.call(v).args[0]: Mean() for v in plan.contractions()} if options.bias_correction else {}
+        found = {v: contraction for v in plan.contractions() if (contraction := contraction_of(plan.call(v)))}
+        self.patches = {v: Patches(c) for v, c in found.items() if c.depth <= LARGEST_DEPTH} if options.rounding == "adaptive" else {}
+
+    def collectors(self) -> dict[Expr, list[Collector]]:
+        """Everybody who wants to see a variable's values."""
+        found: dict[Expr, list[Collector]] = {}
+        pairs: list[tuple[Expr, Collector]] = [*self.histograms.items(), *self.means.items()]
+        pairs += [(self.plan.call(v).args[0], patches) for v, patches in self.patches.items()]
+        for variable, collector in pairs:
+            found.setdefault(variable, []).append(collector)
+        return found
 
 
-def quantization(plan: Plan, histograms: Mapping[Expr, Histogram], means: Mapping[Expr, Mean], options: QuantizeOptions) -> InsertQdq:
+def quantization(plan: Plan, seen: Seen, options: QuantizeOptions) -> InsertQdq:
     """Scales and integers for everything that the plan rounds."""
-    activations = activation_grids(plan, histograms, options)
-    weights = {}
-    for variable in plan.contractions():
-        mean = means.get(plan.call(variable).args[0])
-        weights[variable] = rounded_weights(plan, variable, activations, None if mean is None else mean.value)
-    return InsertQdq(plan, activations, weights)
+    activations = activation_grids(plan, seen.histograms, options)
+    return InsertQdq(plan, activations, {v: rounded_weights(plan, v, activations, seen) for v in plan.contractions()})
 
 
 def activation_grids(plan: Plan, histograms: Mapping[Expr, Histogram], options: QuantizeOptions) -> dict[Expr, QuantParams]:
@@ -104,8 +116,8 @@ def activation_grids(plan: Plan, histograms: Mapping[Expr, Histogram], options: 
     return {variable: grid(variable) for variable in plan.points}
 
 
-def rounded_weights(plan: Plan, variable: Expr, activations: dict[Expr, QuantParams], mean_input: np.ndarray | None) -> Weights:
-    """The integers of the contraction bound to `variable`; its bias is corrected where the mean of its input is given."""
+def rounded_weights(plan: Plan, variable: Expr, activations: dict[Expr, QuantParams], seen: Seen) -> Weights:
+    """The integers of the contraction bound to `variable`; its bias is corrected where the mean of its input was seen."""
     contraction = contraction_of(plan.call(variable))
     assert contraction is not None
     input_scale, _ = activations[plan.moved_from(contraction.call.args[0])].scalar()
@@ -116,8 +128,12 @@ def rounded_weights(plan: Plan, variable: Expr, activations: dict[Expr, QuantPar
             vector = None if value is None else contraction.channel_vector(value)
             bias = bias if vector is None else vector
     scale = weight_scales(contraction.weight, contraction.out_axis, bias, input_scale)
-    integers = weight_integers(contraction.weight, contraction.out_axis, scale)
-    if mean_input is not None:
-        bias = bias - mean_error(contraction, integers * contraction.along_outputs(scale), mean_input)
+    if variable in seen.patches:
+        integers = adaptive_integers(contraction, scale, seen.patches[variable])
+    else:
+        integers = weight_integers(contraction.weight, contraction.out_axis, scale)
+    mean = seen.means.get(contraction.call.args[0])
+    if mean is not None:
+        bias = bias - mean_error(contraction, integers * contraction.along_outputs(scale), mean.value)
     unit = np.float32(input_scale) * scale
     return Weights(integers, scale, np.rint(bias / unit.astype(np.float64)).astype(np.int32), unit)

@@ -1,0 +1,46 @@
+"""nnc-tvm compile --quantize."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from nnc_tvm.cli.main import exit_code
+from tests.frontend.onnx_builder import save
+from tests.quantize.networks import NETWORKS
+
+SEED = 20261124
+
+
+@pytest.fixture
+def model(tmp_path: pathlib.Path) -> pathlib.Path:
+    return save(tmp_path, NETWORKS["batch_norm"](SEED))
+
+
+def compiled(model: pathlib.Path, *options: str) -> int:
+    return exit_code(["compile", str(model), "--target", "x86_cpu", "-o", str(model.parent / "package"), *options])
+
+
+def test_a_float_model_becomes_integers(model: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Calibrated from an .npz file; what int8 hurts most stays float on request."""
+    samples = np.random.default_rng(SEED).standard_normal((16, 4, 8, 8)).astype(np.float32)
+    np.savez(model.parent / "samples.npz", x=samples)
+    assert compiled(model, "--quantize", "int8", "--calibration", str(model.parent / "samples.npz"), "--keep-float", "1", "--json") == 0
+    output = capsys.readouterr()
+    convolutions = [layer["inputs"][0]["dtype"] for layer in json.loads(output.out)["layers"] if "conv2d" in layer["op"]]
+    assert sorted(convolutions) == ["float32", "int8"] and "kept float: '" in output.err
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    (["--quantize", "int8"], "--quantize int8 needs --calibration DATA"),
+    (["--calibration", "samples.npz"], "only read with --quantize int8"),
+    (["--quantize", "int8", "--calibration", "nowhere.npz"], "nowhere.npz: no such file"),
+])
+def test_one_line_for_what_is_missing(model: pathlib.Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert compiled(model, *options) == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("nnc-tvm: error: ") and message in last
+    assert not (model.parent / "package").exists()
