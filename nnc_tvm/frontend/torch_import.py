@@ -82,6 +82,9 @@ def convert(importer: Any, graph: Prepared, names: dict[Any, str]) -> None:
             raise type(error)(f"node '{node.name}' ({name}): {error}") from error
         except Exception as error:  # TVM raises whatever its checks are written with
             raise Unsupported(f"node '{node.name}' ({name}): cannot be imported: {one_line(error)}") from error
+        bound = importer.block_builder.lookup_binding(value) if isinstance(value, tvm.ir.Var) else None
+        if isinstance(bound, relax.Tuple):  # several results: those who read one take it from the list
+            value = list(bound.fields)
         importer.env[node] = value
         if isinstance(value, tvm.ir.Var):
             names.setdefault(value, source_name(node))
