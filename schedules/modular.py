@@ -1,4 +1,4 @@
-"""Arithmetic modulo 2^16 and 2^32 on expressions.
+"""Arithmetic modulo 2^16 and 2^32 on expressions; plain on floats.
 
 TVM tells LLVM that int32 sums never overflow. In 64 bits and cut off again they may; LLVM turns that back into 32-bit instructions.
 """
@@ -13,7 +13,7 @@ from tvm import tirx
 
 @dataclass(frozen=True)
 class Modular:
-    """An int16 or int32 expression, scalar or vector, whose sums, differences and products wrap around and keep its type."""
+    """An int16, int32 or float32 expression, scalar or vector, whose integer sums, differences and products wrap around; they keep its type."""
 
     value: Any
 

@@ -1,4 +1,4 @@
-"""Winograd convolutions: 3x3 kernels of stride 1 on int16, exact, where the weights prove it and the package may grow."""
+"""Winograd convolutions: 3x3 kernels of stride 1, where the package may grow; on int16, exact, where the weights prove it, and on floats."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from nnc_tvm.schedules.epilogue import epilogue_constants
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import Conv2d, Operator, TensorType
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import contraction_of, instructions
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, cheapest, store_width
@@ -20,19 +21,19 @@ from nnc_tvm.schedules.rules.winograd_forms import F2, F4, WinogradForm
 from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
 
 FORMS = (F4, F2)
-WEIGHT_COST = 0.1  # estimated instructions per byte of U, which every block of tiles reads again
+WEIGHT_COST = 0.1  # estimated instructions per byte of U, which every block of tiles streams again
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
     """The rule for Conv2d of kernels that a form takes; None where the direct convolution is cheaper, too."""
-    if not isinstance(operator, Conv2d) or target.optimize != "speed" or operator.weight.dtype == np.float32:
+    if not isinstance(operator, Conv2d) or target.optimize != "speed":
         return None
     c = contraction_of(operator)
     if c is None or c.strides != (1, 1) or c.dilation != (1, 1) or c.groups != 1 or c.image[3] == 1:  # one channel is no vector
         return None
     candidates = instructions(target.features, c.x_dtype)
     forms = [form for form in FORMS if c.weight.shape[1:3] == (form.taps, form.taps) and form.is_exact(c.weight)]
-    wide = [isa for isa in candidates if isa.x_dtype == isa.w_dtype == "int16"]
+    wide = [isa for isa in candidates if isa.x_dtype == isa.w_dtype in ("int16", "float32")]
     plans = [plan for form in forms for isa in wide for plan in plans_of(c, form, isa, target)]
     if not plans:
         return None
@@ -47,16 +48,16 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
 def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
     """Every register tile of the instruction, with the blocks of tiles that its transformed inputs leave in the second cache."""
     tiles, channels, plans = math.prod(tiles_of(c, form)), c.image[3], []
-    weight_bytes = 2 * form.points**2 * channels * c.out[3]
+    item = ITEM_BYTES[isa.x_dtype]
     for vectors in isa.tiles:
         for pixels in range(1, isa.tiles[vectors] + 1):
             steps = next(s for s in isa.steps if round_up(channels, isa.depth) % (s * isa.depth) == 0)
             depth = round_up(channels, isa.depth)
             for group in groups(tiles, pixels):
-                ahead = target.prefetch_bytes if weight_bytes > target.l2_bytes else 0
-                plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, target.vector_bytes // 2, depth, ahead)
+                ahead = target.prefetch_bytes if item * form.points**2 * channels * c.out[3] > target.l2_bytes else 0
+                plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, target.vector_bytes // item, depth, ahead)
                 v, m = plan.scratch
-                if 2 * v + 4 * m <= target.l2_bytes or group == pixels:
+                if item * v + 4 * m <= target.l2_bytes or group == pixels:
                     plans.append(plan)
     return plans
 
@@ -80,7 +81,7 @@ def plan_cost(c: Contraction, plan: WinogradPlan) -> float:
     product = blocks * channel_blocks * points * (plan.group // tile.pixels) * (turns * turn + 2 * accumulators + TILE_COST)
     into = tiles * math.ceil(c.image[3] / plan.lanes) * points * 6.5
     out = tiles * channel_blocks * tile.vectors * (points * 4.0 + form.m**2 * (3 + EPILOGUE_COST[store_width(c, plan.block)]))
-    weights = blocks * math.prod(plan.packed_shape(c.out[3])) * 2 * WEIGHT_COST
+    weights = blocks * math.prod(plan.packed_shape(c.out[3])) * ITEM_BYTES[isa.w_dtype] * WEIGHT_COST
     rows, row = image_layout(c, form)
     return product + into + out + weights + c.out[0] * rows * row * COPY_COST
 
@@ -97,14 +98,14 @@ def make_stages(operator: Conv2d, c: Contraction, plan: WinogradPlan) -> tuple[S
     constants = [np.pad(values, (0, padding)) for values in (c.bias, *(values for _, values in epilogue_constants(c.epilogue, c.out[3])))]
     function = winograd_kernel(c, plan, constants[1:], operator.output.dtype)
     v, m = plan.scratch
-    scratch = (TensorType((v,), plan.isa.x_dtype), TensorType((m,), "int32"))
+    scratch = (TensorType((v,), plan.isa.x_dtype), TensorType((m,), plan.isa.acc_dtype))
     return (*made, Stage(function, (-len(made),), (pack_weights(c, plan), *constants), operator.output, plan.name, scratch=scratch))
 
 
 def pack_weights(c: Contraction, plan: WinogradPlan) -> np.ndarray:
     """U in the order the kernel reads it."""
     blocks, points, steps, vectors, outer, lanes, inner = plan.packed_shape(c.out[3])
-    full = np.zeros((blocks * plan.block, points, plan.depth), np.int16)
+    full = np.zeros((blocks * plan.block, points, plan.depth), plan.isa.w_dtype)
     full[: c.out[3], :, : c.image[3]] = plan.form.transform_weights(c.weight)
     cut = full.reshape(blocks, vectors, lanes, points, steps, outer, inner)
     return np.ascontiguousarray(cut.transpose(0, 3, 4, 1, 5, 2, 6))

@@ -2,7 +2,8 @@
 
 y = A' [(G w G') * (B' x B)] A for one tile of m x m outputs, a x a inputs (a = m + r - 1) and one channel; channels are summed before A.
 G's rows are multiplied until they are integers and A's divided by as much, all by a common `scale`, so that the result is scale^2 times
-the convolution. That is recovered modulo 2^32 from any accumulator that wrapped around.
+the convolution. For integers it is recovered modulo 2^32 from any accumulator that wrapped around; for floats the transformed
+weights are divided by scale^2.
 Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016).
 """
 
@@ -22,7 +23,7 @@ class WinogradForm:
     """One F(m x m, r x r).
 
     kernel: G, int64 (a, r). input_transform: B' of a vector of a, output_transform: scale * A' of one, on anything that adds, subtracts
-    and multiplies by constants. odd_inverse: of scale^2's odd part, modulo 2^32; shift: its power of two.
+    and multiplies by constants.
     growth: the largest factor by which the two-dimensional input transform magnifies.
     """
 
@@ -31,9 +32,19 @@ class WinogradForm:
     kernel: np.ndarray
     input_transform: Transform
     output_transform: Transform
-    odd_inverse: int
-    shift: int
+    scale: int
     growth: int
+
+    @property
+    def shift(self) -> int:
+        """The power of two in scale^2."""
+        return (self.scale**2 & -(self.scale**2)).bit_length() - 1
+
+    @property
+    def odd_inverse(self) -> int:
+        """The inverse of scale^2's odd part modulo 2^32, as int32."""
+        inverse = pow(self.scale**2 >> self.shift, -1, 1 << 32)
+        return inverse - (inverse >> 31 << 32)
 
     @property
     def points(self) -> int:
@@ -46,14 +57,20 @@ class WinogradForm:
         return self.kernel.shape[1]
 
     def transform_weights(self, weight: np.ndarray) -> np.ndarray:
-        """(O, r, r, C) as (O, a * a, C), int32; in float32, which holds all that `is_exact` lets pass."""
+        """(O, r, r, C) as (O, a * a, C): int32 from integers, float32 divided by scale^2 from floats.
+
+        Integers go through float32, which holds all that `is_exact` lets pass.
+        """
         out, taps, _, channels = weight.shape
         g = self.kernel.astype(np.float32)
         rows = np.matmul(g, weight.reshape(out, taps, taps * channels).astype(np.float32)).reshape(out, self.points, taps, channels)
-        return np.matmul(g, rows).reshape(out, self.points**2, channels).astype(np.int32)
+        transformed = np.matmul(g, rows).reshape(out, self.points**2, channels)
+        return transformed / np.float32(self.scale**2) if weight.dtype == np.float32 else transformed.astype(np.int32)
 
     def is_exact(self, weight: np.ndarray) -> bool:
-        """Whether any int8 image gives the exact convolution: 2^shift * |sum| < 2^31, and both factors of every product within int16."""
+        """Whether any image gives the convolution: for int8, 2^shift * |sum| < 2^31, and both factors of every product within int16."""
+        if weight.dtype == np.float32:
+            return True
         largest = 128 * int(np.abs(weight).sum(axis=(1, 2, 3), dtype=np.int64).max(initial=0))
         weights = int(np.abs(self.kernel).sum(axis=1).max()) ** 2 * int(np.abs(weight).max(initial=0))
         return largest << self.shift < 2**31 and max(weights, 128 * self.growth) < 2**15
@@ -80,6 +97,6 @@ def output_4(q: Sequence[Any]) -> list[Any]:
     return [q[0] * 6 - ones * 4 + twos, two * 2 - one * 4, (twos - ones) * 4, two * 8 - one * 4 + q[5] * 24]
 
 
-F2 = WinogradForm("F(2x2,3x3)", 2, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 1]]), input_2, output_2, odd_inverse=1, shift=2, growth=4)
+F2 = WinogradForm("F(2x2,3x3)", 2, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 1]]), input_2, output_2, scale=2, growth=4)
 F4 = WinogradForm("F(4x4,3x3)", 4, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]]), input_6, output_4,
-                  odd_inverse=954437177, shift=6, growth=100)
+                  scale=24, growth=100)

@@ -15,6 +15,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
@@ -22,6 +23,7 @@ from nnc_tvm.schedules.epilogue import finish, requantize
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.modular import Modular
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, store_width
 from nnc_tvm.schedules.rules.winograd_forms import Transform, WinogradForm
 
@@ -30,9 +32,9 @@ CACHE_LINE = 64  # bytes
 
 @dataclass(frozen=True, eq=False)
 class WinogradPlan:
-    """isa and tile multiply int16 by int16 (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
+    """isa and tile multiply int16 by int16 or floats (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
 
-    lanes: int16 elements of a vector register. depth: input channels, rounded up to whole steps. ahead: bytes that weights are
+    lanes: of the instruction's inputs in a vector register. depth: input channels, rounded up to whole steps. ahead: bytes that weights are
     prefetched by, 0 for none.
     """
 
@@ -89,9 +91,9 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
             T.func_attr({"tirx.noalias": True})
             x = T.arg("x", T.buffer((n * rows * row,), c.x_dtype))
             u = T.arg("u", T.buffer(plan.packed_shape(c.out[3]), isa.w_dtype))
-            bias = T.arg("bias", T.buffer((channels,), "int32"))
+            bias = T.arg("bias", T.buffer((channels,), isa.acc_dtype))
             values = [T.arg(f"epilogue_{i}", T.buffer((channels,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
-            v, m = [T.arg(name, T.buffer((size,), dtype)) for name, size, dtype in zip("vm", plan.scratch, (isa.x_dtype, "int32"), strict=True)]
+            v, m = [T.arg(name, T.buffer((size,), dtype)) for name, size, dtype in zip("vm", plan.scratch, (isa.x_dtype, isa.acc_dtype), strict=True)]
             y = T.arg("y", T.buffer(c.out, out_dtype))
             with T.sblock("winograd"):
                 T.reads()
@@ -137,18 +139,18 @@ def store(buffer: Any, value: Any, *index: int) -> None:
 
 def transform_input(c: Contraction, plan: WinogradPlan, x: Any, v: Any, t: Any, place: tuple[Any, Any, Any]) -> None:
     """V of tile t, a vector of channels at a time; the last vector overlaps the one before where the channels fill none."""
-    form, channels = plan.form, c.image[3]
+    form, channels, dtype = plan.form, c.image[3], plan.isa.x_dtype
     rows, row = image_layout(c, form)
     image, i, j = place
     lanes = min(plan.lanes, 1 << int(math.log2(channels)))
     a = form.points
     with T.serial(math.ceil(channels / lanes)) as k:
         first = T.min(k * lanes, channels - lanes) if channels % lanes else k * lanes
-        loaded, between = [T.sblock_alloc_buffer((a, a, lanes), "int16", scope="local") for _ in range(2)]
+        loaded, between = [T.sblock_alloc_buffer((a, a, lanes), dtype, scope="local") for _ in range(2)]
         for r, s in product(range(a), range(a)):
             element = (image * rows + i * form.m + r) * row + (j * form.m + s) * channels + first
-            store(loaded, T.Cast(f"int16x{lanes}", x.vload([element], f"{c.x_dtype}x{lanes}")), r, s)
-        transformed = transform_square(form.input_transform, loaded, between, a, f"int16x{lanes}")
+            store(loaded, T.Cast(f"{dtype}x{lanes}", x.vload([element], f"{c.x_dtype}x{lanes}")), r, s)
+        transformed = transform_square(form.input_transform, loaded, between, a, f"{dtype}x{lanes}")
         for p, value in enumerate(value for line in transformed for value in line):
             T.buffer_store(v, value.value, [T.ramp((p * plan.group + t) * plan.depth + first, 1, lanes)])
 
@@ -160,10 +162,10 @@ def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any) -> None:
     span = (tile.pixels - 1) * tile.stride + step
     shape = (tile.pixels, tile.vectors, isa.lanes)
     with T.serial(plan.form.points**2) as p, T.serial(plan.group // tile.pixels) as g:
-        acc = T.sblock_alloc_buffer(shape, "int32", scope="local")
+        acc = T.sblock_alloc_buffer(shape, isa.acc_dtype, scope="local")
         every = [(q, w) for q in range(tile.pixels) for w in range(tile.vectors)]
         for q, w in every:
-            T.buffer_store(acc, T.broadcast(T.int32(0), isa.lanes), [q, w, T.ramp(0, 1, isa.lanes)])
+            T.buffer_store(acc, T.broadcast(tirx.const(0, isa.acc_dtype), isa.lanes), [q, w, T.ramp(0, 1, isa.lanes)])
         with T.serial(plan.depth // step) as k, T.sblock("step"):
             T.reads()
             T.writes()
@@ -176,13 +178,13 @@ def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any) -> None:
             isa.emit(tile, elements, weights, acc)
         for q, w in every:
             index = ((p * plan.group + g * tile.pixels + q) * tile.vectors + w) * isa.lanes
-            T.buffer_store(m, acc.vload([q, w, 0], f"int32x{isa.lanes}"), [T.ramp(index, 1, isa.lanes)])
+            T.buffer_store(m, acc.vload([q, w, 0], f"{isa.acc_dtype}x{isa.lanes}"), [T.ramp(index, 1, isa.lanes)])
 
 
 def prefetch(plan: WinogradPlan, u: Any, index: tuple[Any, Any, Any]) -> None:
     """Asks for the weights `plan.ahead` bytes behind those of the step at `index`, which may be beyond the last."""
     block, point, step = index
-    step_bytes = 2 * math.prod(int(extent) for extent in u.shape[3:])
+    step_bytes = ITEM_BYTES[plan.isa.w_dtype] * math.prod(int(extent) for extent in u.shape[3:])
     for line in range(0, plan.tile.steps * step_bytes, CACHE_LINE):
         later = step + (plan.ahead + line) // step_bytes
         T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch.p0", T.address_of(u[block, point, later, 0, 0, 0, 0]), 0, 3, 1))
@@ -193,20 +195,20 @@ def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Seq
     form, isa, tile = plan.form, plan.isa, plan.tile
     (_, oh, ow, channels), lanes, a = c.out, plan.isa.lanes, plan.form.points
     image, i, j = place
+    integer = isa.acc_dtype == "int32"
     held = T.sblock_alloc_buffer((form.m, form.m, plan.block), "int16" if str(y.dtype) == "int8" else "float32", scope="local")
     with T.serial(tile.vectors) as w:
-        loaded, between = [T.sblock_alloc_buffer((a, columns, lanes), "int32", scope="local") for columns in (a, form.m)]
-        sums = T.sblock_alloc_buffer((form.m, form.m, lanes), "int32", scope="local")
+        loaded, between, sums = [T.sblock_alloc_buffer((*extents, lanes), isa.acc_dtype, scope="local") for extents in ((a, a), (a, form.m), (form.m, form.m))]
         for r, s in product(range(a), range(a)):
             element = (((r * a + s) * plan.group + t) * tile.vectors + w) * lanes
-            store(loaded, m.vload([element], f"int32x{lanes}"), r, s)
-        transformed = transform_square(form.output_transform, loaded, between, a, f"int32x{lanes}")
+            store(loaded, m.vload([element], f"{isa.acc_dtype}x{lanes}"), r, s)
+        transformed = transform_square(form.output_transform, loaded, between, a, f"{isa.acc_dtype}x{lanes}")
         for r, s in product(range(form.m), range(form.m)):
-            store(sums, (transformed[r][s] * form.odd_inverse).value, r, s)
+            store(sums, (transformed[r][s] * form.odd_inverse if integer else transformed[r][s]).value, r, s)
         for r, s in product(range(form.m), range(form.m)):
             with T.vectorized(lanes) as lane:
                 bias, *values = [parameter[o * plan.block + w * lanes + lane] for parameter in parameters]
-                total = (sums[r, s, lane] >> form.shift) + bias
+                total = (sums[r, s, lane] >> form.shift if integer else sums[r, s, lane]) + bias
                 T.buffer_store(held, requantize(c.epilogue, total, values, isa.arithmetic), [r, s, w * lanes + lane])
     width = store_width(c, plan.block)
     for r in range(form.m):

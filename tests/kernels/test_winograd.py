@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nnc_tvm.schedules.operators import Conv2d, TensorType
+from nnc_tvm.schedules.quantization import FloatClamp
 from nnc_tvm.schedules.rules import winograd
 from nnc_tvm.schedules.rules.winograd_forms import F2, F4, WinogradForm
 from nnc_tvm.targets.base import Target
@@ -73,6 +75,20 @@ def test_forms_are_the_convolution(form: WinogradForm) -> None:
     scaled = square(form.output_transform, product)
     assert np.array_equal((scaled * form.odd_inverse).astype(np.int32) >> form.shift, want)
     assert np.abs(np.array(form.input_transform(list(np.eye(form.points, dtype=np.int64))))).sum(axis=1).max() ** 2 == form.growth
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_float(cpu: tuple[str, str | None]) -> None:
+    """Closely: the transforms cancel a few bits."""
+    rng = random_generator()
+    cases = []
+    for _ in range(4):
+        integer, _ = random_case(rng)
+        weight, bias = rng.standard_normal(integer.weight.shape).astype(np.float32), rng.standard_normal(integer.bias.shape).astype(np.float32)
+        source = TensorType(integer.inputs[0].shape, "float32")
+        operator = Conv2d((source,), TensorType(integer.output.shape, "float32"), weight, bias, FloatClamp(-1.0, 6.0), 0, padding=integer.padding)
+        cases.append((operator, [rng.standard_normal(source.shape).astype(np.float32)]))
+    check(list(cases), winograd.stages, fast(cpu), tolerance=2e-5, choose=always)
 
 
 def test_streamed_weights() -> None:
