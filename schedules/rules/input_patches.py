@@ -42,3 +42,26 @@ def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, 
                     y[b * (rows * row) + (rows * row - after) + e] = T.Cast(y_dtype, value)
 
     return copy
+
+
+def split_phases(shape: tuple[int, int, int, int], dtype: str) -> Any:
+    """PrimFunc (x (I, A, J, E), y (I, J, A, E)): y[i, j, a, e] = x[i, a, j, e].
+
+    Rows of an image by A and its columns by E elements: what becomes a pixel's channels when a convolution of stride (A, E / C) turns into
+    one of stride 1.
+    """
+    rows, a, columns, e = shape
+
+    @T.prim_func(s_tir=True)
+    def split(x: T.Buffer((rows, a, columns, e), dtype), y: T.Buffer((rows, columns, a, e), dtype)) -> None:  # type: ignore[valid-type]
+        T.func_attr({"tirx.noalias": True})
+        with T.sblock("split"):
+            T.reads(x[0:rows, 0:a, 0:columns, 0:e])
+            T.writes(y[0:rows, 0:columns, 0:a, 0:e])
+            for i in range(rows):
+                for j in range(columns):
+                    for p in T.unroll(a):
+                        for k in T.unroll(e):
+                            y[i, j, p, k] = x[i, p, j, k]
+
+    return split

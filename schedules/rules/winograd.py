@@ -1,7 +1,12 @@
-"""Winograd convolutions: 3x3 kernels of stride 1, where the package may grow; on int16, exact, where the weights prove it, and on floats."""
+"""Winograd convolutions where the package may grow: on int16, exact, where the weights prove it, and on floats.
+
+A strided convolution is one of stride 1 on the image's phases: x[i*s + a, j*s + b, c] is pixel (i, j) of channel (a, b, c), and the kernel
+is cut likewise. A 7x7 kernel of stride 2 on 3 channels so becomes a 4x4 kernel on 12.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,11 +21,11 @@ from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import contraction_of, instructions
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, cheapest, store_width
-from nnc_tvm.schedules.rules.input_patches import padded_copy
-from nnc_tvm.schedules.rules.winograd_forms import F2, F4, WinogradForm
+from nnc_tvm.schedules.rules.input_patches import padded_copy, split_phases
+from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
 
-FORMS = (F4, F2)
+FORMS = (F4, F3, F2)
 WEIGHT_COST = 0.1  # estimated instructions per byte of U, which every block of tiles streams again
 
 
@@ -28,8 +33,11 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     """The rule for Conv2d of kernels that a form takes; None where the direct convolution is cheaper, too."""
     if not isinstance(operator, Conv2d) or target.optimize != "speed":
         return None
-    c = contraction_of(operator)
-    if c is None or c.strides != (1, 1) or c.dilation != (1, 1) or c.groups != 1 or c.image[3] == 1:  # one channel is no vector
+    direct = contraction_of(operator)
+    if direct is None or direct.dilation != (1, 1) or direct.groups != 1:
+        return None
+    c = phases(direct)
+    if c.image[3] == 1:  # no vector
         return None
     candidates = instructions(target.features, c.x_dtype)
     forms = [form for form in FORMS if c.weight.shape[1:3] == (form.taps, form.taps) and form.is_exact(c.weight)]
@@ -38,11 +46,24 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     if not plans:
         return None
     best = min(plans, key=lambda plan: plan_cost(c, plan))
-    direct = cheapest(c, candidates)
-    if not choose("winograd", [True, False], direct is None or plan_cost(c, best) < direct[0]):
+    other = cheapest(direct, candidates)
+    if not choose("winograd", [True, False], other is None or plan_cost(c, best) < other[0]):
         return None
     same = [plan for plan in plans if plan.form is best.form]
-    return make_stages(operator, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
+    return make_stages(operator, direct, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
+
+
+def phases(c: Contraction) -> Contraction:
+    """`c` with stride 1, on the phases of its padded image."""
+    if c.strides == (1, 1):
+        return c
+    (n, _, _, channels), (sh, sw), (out, kh, kw, _) = c.image, c.strides, c.weight.shape
+    down, across = math.ceil(kh / sh), math.ceil(kw / sw)
+    full = np.zeros((out, down * sh, across * sw, channels), c.weight.dtype)
+    full[:, :kh, :kw] = c.weight
+    weight = full.reshape(out, down, sh, across, sw, channels).transpose(0, 1, 3, 2, 4, 5).reshape(out, down, across, sh * sw * channels)
+    image = (n, c.out[1] + down - 1, c.out[2] + across - 1, sh * sw * channels)
+    return dataclasses.replace(c, image=image, weight=weight, strides=(1, 1), padding=(0, 0, 0, 0))
 
 
 def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
@@ -86,14 +107,21 @@ def plan_cost(c: Contraction, plan: WinogradPlan) -> float:
     return product + into + out + weights + c.out[0] * rows * row * COPY_COST
 
 
-def make_stages(operator: Conv2d, c: Contraction, plan: WinogradPlan) -> tuple[Stage, ...]:
-    """The padded image and the kernel."""
-    n, h, w, channels = c.image
+def make_stages(operator: Conv2d, direct: Contraction, c: Contraction, plan: WinogradPlan) -> tuple[Stage, ...]:
+    """The padded image, its phases where `direct` has strides, and the kernel."""
+    made: list[Stage] = []
+
+    def add(function: Any, elements: int, kernel: str) -> None:
+        made.append(Stage(function, (-len(made),), (), TensorType((elements,), c.x_dtype), kernel))
+
+    (n, h, w, channels), (sh, sw) = direct.image, direct.strides
     rows, row = image_layout(c, plan.form)
-    made = []
-    if (rows, row) != (h, w * channels) or any(c.padding):
-        copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, n * rows * row, (c.x_dtype, c.x_dtype))
-        made.append(Stage(copy, (0,), (), TensorType((n * rows * row,), c.x_dtype), "pad"))
+    padded = rows * sh, row // c.image[3] * sw * channels
+    if padded != (h, w * channels) or any(direct.padding):
+        top, left = direct.padding[0], direct.padding[1] * channels
+        add(padded_copy((n, h, w * channels), padded, top, left, c.border, n * math.prod(padded), (c.x_dtype, c.x_dtype)), n * math.prod(padded), "pad")
+    if direct is not c:
+        add(split_phases((n * rows, sh, row // c.image[3], sw * channels), c.x_dtype), n * rows * row, "phases")
     padding = round_up(c.out[3], plan.block) - c.out[3]
     constants = [np.pad(values, (0, padding)) for values in (c.bias, *(values for _, values in epilogue_constants(c.epilogue, c.out[3])))]
     function = winograd_kernel(c, plan, constants[1:], operator.output.dtype)

@@ -97,6 +97,14 @@ def output_4(q: Sequence[Any]) -> list[Any]:
     return [q[0] * 6 - ones * 4 + twos, two * 2 - one * 4, (twos - ones) * 4, two * 8 - one * 4 + q[5] * 24]
 
 
+def output_3(q: Sequence[Any]) -> list[Any]:
+    ones, one = q[1] + q[2], q[1] - q[2]
+    twos, two = q[3] + q[4], q[3] - q[4]
+    return [q[0] * 6 - ones * 4 + twos, two * 2 - one * 4, (twos - ones) * 4 + q[5] * 24]
+
+
 F2 = WinogradForm("F(2x2,3x3)", 2, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 1]]), input_2, output_2, scale=2, growth=4)
 F4 = WinogradForm("F(4x4,3x3)", 4, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]]), input_6, output_4,
+                  scale=24, growth=100)
+F3 = WinogradForm("F(3x3,4x4)", 3, np.array([[1, 0, 0, 0], [1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 1]]), input_6, output_3,
                   scale=24, growth=100)

@@ -12,7 +12,7 @@ import pytest
 from nnc_tvm.schedules.operators import Conv2d, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp
 from nnc_tvm.schedules.rules import winograd
-from nnc_tvm.schedules.rules.winograd_forms import F2, F4, WinogradForm
+from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.targets.base import Target
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, target_of
 from tests.kernels.test_conv2d import Case, conv2d
@@ -46,6 +46,17 @@ def test_extremes(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
     cases = [conv2d(rng, (1, 6, 7, channels), 9, (3, 3), padding=(1, 1, 1, 1), weights=(w, w), images=(x, x), mode="float")
              for channels, w in ((229, 127), (240, -121), (240, -127)) for x in (-128, 127)]
+    cases += [conv2d(rng, (1, 7, 6, 128), 9, (4, 4), padding=(1, 1, 1, 1), weights=(w, w), images=(-128, -128)) for w in (-127, 127)]
+    check(cases, winograd.stages, fast(cpu), choose=always)
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_strides(cpu: tuple[str, str | None]) -> None:
+    """On the phases of the image: kernels that the strides divide and others, a side that is not square."""
+    rng = random_generator()
+    cases = [conv2d(rng, (1, 17, 20, 3), 16, (7, 7), (2, 2), (3, 3, 2, 3), mode="float"), conv2d(rng, (2, 15, 13, 2), 5, (8, 7), (2, 2)),
+             conv2d(rng, (1, 14, 15, 4), 8, (5, 6), (2, 2), (2, 0, 1, 3)), conv2d(rng, (1, 19, 16, 1), 4, (7, 9), (3, 3), (1, 1, 1, 1)),
+             conv2d(rng, (1, 9, 10, 8), 12, (4, 4), padding=(1, 2, 1, 2)), conv2d(rng, (1, 11, 12, 6), 9, (3, 6), (1, 2), (1, 1, 1, 1))]
     check(cases, winograd.stages, fast(cpu), choose=always)
 
 
@@ -61,7 +72,7 @@ def test_every_choice(cpu: tuple[str, str | None]) -> None:
     check([random_case(rng) for _ in range(5)], winograd.stages, fast(cpu), choose=choose)
 
 
-@pytest.mark.parametrize("form", [F2, F4], ids=lambda form: form.name)
+@pytest.mark.parametrize("form", [F2, F3, F4], ids=lambda form: form.name)
 def test_forms_are_the_convolution(form: WinogradForm) -> None:
     """scale^2 times the convolution, by the transforms on NumPy's integers; and no input is magnified beyond `growth`."""
     rng = random_generator()
@@ -88,7 +99,7 @@ def test_float(cpu: tuple[str, str | None]) -> None:
         source = TensorType(integer.inputs[0].shape, "float32")
         operator = Conv2d((source,), TensorType(integer.output.shape, "float32"), weight, bias, FloatClamp(-1.0, 6.0), 0, padding=integer.padding)
         cases.append((operator, [rng.standard_normal(source.shape).astype(np.float32)]))
-    check(list(cases), winograd.stages, fast(cpu), tolerance=2e-5, choose=always)
+    check(list(cases), winograd.stages, fast(cpu), tolerance=1e-4, choose=always)
 
 
 def test_streamed_weights() -> None:
@@ -108,5 +119,4 @@ def test_only_where_it_is_proven_and_wanted() -> None:
     assert stages is not None and "F(4x4,3x3)" in stages[-1].kernel
     for other in (dataclasses.replace(target, optimize="balanced"), dataclasses.replace(target, optimize="size")):
         assert winograd.stages(large, other, always) is None
-    for operator in (dataclasses.replace(large, dilation=(2, 2)), dataclasses.replace(large, strides=(2, 2))):
-        assert winograd.stages(operator, target, always) is None
+    assert winograd.stages(dataclasses.replace(large, dilation=(2, 2)), target, always) is None
