@@ -16,14 +16,21 @@ Expr = Any
 
 
 def lower_primitive(graph: Graph, variable: Expr, functions: tvm.IRModule) -> Match | None:
-    """The binding as a Primitive; None where TVM has no loops for it. Constants of more than one element are inputs, scalars are literals.
+    """The binding as a Primitive; None where TVM has no loops for it.
 
+    Constants of more than one element are inputs, scalars are literals where TVM's loops take them so, else inputs too.
     functions: where calls of loops that the front end has made already (call_tir) find them.
     """
     call = graph.definition(variable)
     if operator_name(call) == "relax.call_tir":
         made, operands = call.args[0], tuple(call.args[1].fields)
         return Match(Primitive(tuple(tensor_type(a) for a in operands), tensor_type(variable), functions[made], str(made.name_hint)), operands, (variable,))
+    return _lowered(graph, variable, 2) or _lowered(graph, variable, 1)
+
+
+def _lowered(graph: Graph, variable: Expr, smallest: int) -> Match | None:
+    """The Primitive whose inputs are the variables and the constants of `smallest` elements and more."""
+    call = graph.definition(variable)
     sources: list[Expr] = []
     for source in variables(call):
         if not any(source.same_as(s) for s in sources):
@@ -31,7 +38,7 @@ def lower_primitive(graph: Graph, variable: Expr, functions: tvm.IRModule) -> Ma
     builder = relax.BlockBuilder()
     parameters = [relax.Var(f"x{k}", s.ty) for k, s in enumerate(sources)]
     replace: dict[Any, Expr] = dict(zip(sources, parameters, strict=True))
-    constants = [a for a in getattr(call, "args", ()) if (array := constant(a)) is not None and array.size > 1]
+    constants = [a for a in getattr(call, "args", ()) if (array := constant(a)) is not None and array.size >= smallest]
     extra = [relax.Var(f"c{k}", c.ty) for k, c in enumerate(constants)]
     body = substitute(call, replace)
     for c, v in zip(constants, extra, strict=True):

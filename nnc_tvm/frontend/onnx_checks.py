@@ -14,6 +14,7 @@ from nnc_tvm.frontend.onnx_operators import FOREIGN_OPERATORS
 from nnc_tvm.frontend.onnx_quantization_checks import valid_scales, values_in_range
 from nnc_tvm.frontend.shapes import check_elements, check_shape, listed, one_line
 
+MAY_BE_INFINITE = frozenset({"Clip", "Constant", "ConstantOfShape", "Pad"})
 OLDEST_OPSET = 7  # the oldest that onnx's version converter takes along reliably
 
 
@@ -127,6 +128,15 @@ def finite_weights(model: onnx.ModelProto) -> None:
             raise InvalidModel(f"the weights '{tensor.name}' hold NaN or infinite values: the training diverged or the file is damaged")
 
 
+def finite_attributes(model: onnx.ModelProto) -> None:
+    """Slopes, epsilons and factors are finite numbers; bounds and constants may be infinite."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            bad = next((v for v in (attribute.f, *attribute.floats) if not np.isfinite(v)), None)
+            if bad is not None and node.op_type not in MAY_BE_INFINITE:
+                raise InvalidModel(f"{label(node)}: the attribute '{attribute.name}' is {bad:g}; it must be finite, export the model again")
+
+
 def official_checker(model: onnx.ModelProto) -> None:
     """What ONNX's own checker refuses is no ONNX model: attributes, types and shapes must agree."""
     try:
@@ -142,7 +152,7 @@ def official_checker(model: onnx.ModelProto) -> None:
 
 CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (
     readable_names, known_opset, has_nodes, straight_line, known_operators, distinct_outputs, defined_inputs, sane_dimensions, whole_tensors,
-    values_in_range, finite_weights, valid_scales, official_checker,
+    values_in_range, finite_attributes, finite_weights, valid_scales, official_checker,
 )
 
 

@@ -3,9 +3,9 @@
 CONVERTERS: operator -> converter; one family per file.
 """
 
-from nnc_tvm.frontend.onnx_converters import functions, integer, movement, windowed
+from nnc_tvm.frontend.onnx_converters import functions, integer, movement, normalization, windowed
 from nnc_tvm.frontend.onnx_converters.operands import Converter
 
-CONVERTERS: dict[str, Converter] = {**functions.CONVERTERS, **integer.CONVERTERS, **movement.CONVERTERS, **windowed.CONVERTERS}
+CONVERTERS: dict[str, Converter] = {**functions.CONVERTERS, **integer.CONVERTERS, **movement.CONVERTERS, **normalization.CONVERTERS, **windowed.CONVERTERS}
 
 __all__ = ["CONVERTERS", "Converter"]

@@ -113,8 +113,17 @@ def dropout(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[
     return inputs[0] if len(node.output) == 1 else relax.Tuple([inputs[0], mask])
 
 
+def shrink(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """x + bias below -lambd, x - bias above lambd, 0 between: what x has beyond the bounds on either side, moved by the bias."""
+    x, bound, bias = inputs[0], float(attributes.get("lambd", 0.5)), float(attributes.get("bias", 0.0))
+    zero = relax.const(np.float32(0))
+    below = relax.op.where(bb.normalize(relax.op.less(x, relax.const(np.float32(-bound)))), bb.normalize(relax.op.add(x, relax.const(np.float32(bias)))), zero)
+    above = bb.normalize(relax.op.greater(x, relax.const(np.float32(bound))))
+    return relax.op.where(above, bb.normalize(relax.op.subtract(x, relax.const(np.float32(bias)))), bb.normalize(below))
+
+
 CONVERTERS: dict[str, Converter] = {
     "Max": variadic(relax.op.maximum), "Mean": mean, "Min": variadic(relax.op.minimum), "Sum": variadic(relax.op.add),
     "BatchNormalization": batch_normalization, "Clip": clip, "Dropout": dropout, "Gemm": gemm, "IsInf": is_inf,
-    "Mish": mish, "PRelu": prelu, "Softplus": softplus,
+    "Mish": mish, "PRelu": prelu, "Shrink": shrink, "Softplus": softplus,
 }

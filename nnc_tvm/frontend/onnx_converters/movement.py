@@ -77,4 +77,14 @@ def tile(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str
     return y
 
 
-CONVERTERS: dict[str, Converter] = {"Flatten": flatten, "Gather": gather, "Pad": pad, "Split": split, "Tile": tile}
+def shape(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """The extents from `start` to `end`, constant."""
+    return relax.const(np.array(shape_of(inputs[0])[attributes.get("start", 0) : attributes.get("end")], np.int64), "int64")
+
+
+def size(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """The number of elements, constant."""
+    return relax.const(np.array(math.prod(shape_of(inputs[0])), np.int64), "int64")
+
+
+CONVERTERS: dict[str, Converter] = {"Flatten": flatten, "Gather": gather, "Pad": pad, "Shape": shape, "Size": size, "Split": split, "Tile": tile}
