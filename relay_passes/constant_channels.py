@@ -75,7 +75,7 @@ def own_constants(operator: Operator, route: Route, inputs: tuple[Constants, ...
 
 @own_constants.register
 def _(operator: DepthwiseConv2d, route: Route, inputs: tuple[Constants, ...]) -> Constants:
-    return of_zero_filters(operator, ~operator.weight.any((0, 1)))
+    return of_zero_filters(operator, np.asarray(~operator.weight.any((0, 1))))
 
 
 @own_constants.register

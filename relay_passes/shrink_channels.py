@@ -53,7 +53,7 @@ class Shrinking:
             self.axes[layer.output] = route.axis if route else NHWC
             if self.is_sum(operator, axes):
                 operator = fold(operator, inputs[0])
-                self.constant[layer.output] = of_zero_filters(operator, ~operator.weight.reshape(len(operator.weight), -1).any(1))
+                self.constant[layer.output] = of_zero_filters(operator, np.asarray(~operator.weight.reshape(len(operator.weight), -1).any(1)))
             else:
                 self.constant[layer.output] = through(operator, axes, route, inputs) if route else self.nothing_known(layer.output)
             self.layers.append(replace(layer, operator=operator))

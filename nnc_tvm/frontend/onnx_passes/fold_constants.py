@@ -16,6 +16,7 @@ from nnc_tvm.errors import InvalidModel
 from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, replace_nodes, static_shapes
 from nnc_tvm.frontend.shapes import one_line
+from nnc_tvm.relay_passes.masks import check_product
 
 KEPT = frozenset({"DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
 
@@ -59,6 +60,9 @@ def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: 
     inputs = [name for name in node.input if name]
     if node.op_type in KEPT or any(name not in known for name in inputs) or any(a.HasField("g") for a in node.attribute):
         return None
+    if node.op_type == "Mul":
+        factor, other = ((name, numpy_helper.to_array(known[name])) for name in inputs)
+        check_product((factor, other))
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     function = onnx.helper.make_graph([node], "constant", [], outputs, [known[n] for n in dict.fromkeys(inputs)])
     try:

@@ -1,0 +1,140 @@
+"""Pruning masks: folded on floats and on integers, before and after the dequantize; refused with the first bad place."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+from onnx import helper
+from tvm import relax
+
+from nnc_tvm.errors import NncError, Unsupported
+from nnc_tvm.frontend import load
+from nnc_tvm.reference import run_program
+from nnc_tvm.relay_passes.fold_masks import fold_masks
+from nnc_tvm.relay_passes.masks import check_mask, check_product, is_mask
+from nnc_tvm.relay_passes.pipeline import compress, to_program
+from nnc_tvm.schedules.operators import Conv2d
+from tests.frontend.onnx_builder import model_of, save
+from tests.relay_passes.ir import Builder, Expr, assert_becomes
+
+RNG = np.random.default_rng(5)
+X = {"x": ((1, 4), "float32")}
+MASK = np.array([[1, 0, 1], [0, 0, 1], [1, 1, 1], [0, 1, 0]], np.float32)
+INTEGERS = RNG.integers(-127, 128, (4, 3)).astype(np.int8)
+
+
+def weights(b: Builder, integers: np.ndarray, zero: object, axis: int = 1) -> Expr:
+    return b(relax.op.dequantize(relax.const(integers), relax.const(np.array([0.1, 0.2, 0.3], np.float32)), relax.const(zero), axis=axis, out_dtype="float32"))
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("mask", [MASK, MASK[:1], MASK[:, :1]], ids=["full", "row", "column"])
+def test_after_the_dequantize(mask: np.ndarray, swap: bool) -> None:
+    zero = np.array([3, 0, -5], np.int8)
+
+    def before(b: Builder, x: Expr) -> Expr:
+        factors = [weights(b, INTEGERS, zero), relax.const(mask)]
+        return b(relax.op.matmul(x, b(relax.op.multiply(*(factors[::-1] if swap else factors)))))
+
+    def after(b: Builder, x: Expr) -> Expr:
+        return b(relax.op.matmul(x, weights(b, np.where(mask, INTEGERS, zero).astype(np.int8), zero)))
+
+    assert_becomes(fold_masks, X, before, after)
+
+
+def test_a_selection_by_booleans() -> None:
+    zero = np.zeros(3, np.int8)
+
+    def before(b: Builder, x: Expr) -> Expr:
+        return b(relax.op.matmul(x, b(relax.op.where(relax.const(MASK.astype(bool)), weights(b, INTEGERS, zero), relax.const(np.float32(0))))))
+
+    assert_becomes(fold_masks, X, before, lambda b, x: b(relax.op.matmul(x, weights(b, (INTEGERS * MASK).astype(np.int8), zero))))
+
+
+def test_float_weights() -> None:
+    w = RNG.standard_normal((4, 3)).astype(np.float32)
+    assert_becomes(fold_masks, X, lambda b, x: b(relax.op.matmul(x, b(relax.op.multiply(relax.const(w), relax.const(MASK))))),
+                   lambda b, x: b(relax.op.matmul(x, relax.const(np.where(MASK, w, np.float32(0))))))
+
+
+def test_scales_are_no_masks() -> None:
+    def body(b: Builder, x: Expr) -> Expr:
+        w = weights(b, INTEGERS, np.zeros(3, np.int8))
+        return b(relax.op.matmul(x, b(relax.op.multiply(w, relax.const(np.array([[0.5, 2, 1]], np.float32))))))
+
+    assert_becomes(fold_masks, X, body, body)
+
+
+def test_the_first_bad_place_is_named() -> None:
+    bad = MASK.copy()
+    bad[2, 1], bad[3, 2] = 0.5, 7
+    with pytest.raises(Unsupported, match=r"'m': the mask of 'w' is 0\.5 at \[2, 1\]; masks are 0 or 1"):
+        check_mask("m", bad, "w", (4, 3))
+    with pytest.raises(Unsupported, match=r"'m': a mask of shape \[4, 2\] does not fit the weight 'w' of shape \[4, 3\]"):
+        check_mask("m", bad[:, :2], "w", (4, 3))
+    with pytest.raises(Unsupported, match=r"shape \[2, 4, 3\] does not fit"):
+        check_mask("m", np.ones((2, 4, 3)), "w", (4, 3))
+    with pytest.raises(Unsupported, match=r"0\.5 at \[2, 1\]"):
+        check_product((("a", INTEGERS.astype(np.float32)), ("b", bad)))
+
+
+def test_what_a_mask_is() -> None:
+    assert is_mask("c", MASK) and is_mask("layer.weight_mask", MASK * 0.5)
+    assert not is_mask("c", np.array([0.5, 2, 1])) and not is_mask("weight", RNG.standard_normal((4, 3)))
+
+
+def model(folder: pathlib.Path, mask: np.ndarray, quantized: bool, axis: int = 0) -> tuple[pathlib.Path, np.ndarray]:
+    """A convolution whose weight is masked after its dequantize, or before its quantize; and the weight's integers, unmasked."""
+    w = RNG.integers(-127, 128, (6, 4, 3, 3)).astype(np.int8)
+    scale = RNG.uniform(0.01, 0.02, 6).astype(np.float32)
+    zero = np.zeros(6, np.int8)
+    constants = {"scale": scale, "zero": zero, "weight_mask": mask, "s": np.float32(0.05), "z": np.int8(3)}
+    cast = [helper.make_node("Cast", ["weight_mask"], ["m"], to=1)] if mask.dtype == bool else [helper.make_node("Identity", ["weight_mask"], ["m"])]
+    if quantized:
+        constants["w"] = w
+        nodes = [helper.make_node("DequantizeLinear", ["w", "scale", "zero"], ["wr"], axis=0), helper.make_node("Mul", ["wr", "m"], ["wm"])]
+    else:
+        constants["w"] = w.astype(np.float32) * scale.reshape(6, 1, 1, 1)
+        nodes = [helper.make_node("Mul", ["w", "m"], ["masked"]), helper.make_node("QuantizeLinear", ["masked", "scale", "zero"], ["wq"], axis=0),
+                 helper.make_node("DequantizeLinear", ["wq", "scale", "zero"], ["wm"], axis=0)]
+    nodes = [*cast, *nodes, helper.make_node("QuantizeLinear", ["x", "s", "z"], ["xq"]), helper.make_node("DequantizeLinear", ["xq", "s", "z"], ["xr"]),
+             helper.make_node("Conv", ["xr", "wm"], ["c"], name="conv"), helper.make_node("QuantizeLinear", ["c", "s", "z"], ["cq"]),
+             helper.make_node("DequantizeLinear", ["cq", "s", "z"], ["y"])]
+    return save(folder, model_of(nodes, {"x": (1, 4, 6, 6)}, ["y"], constants)), w
+
+
+@pytest.mark.parametrize("dtype", [np.float32, bool])
+@pytest.mark.parametrize("quantized", [True, False], ids=["after_dequantize", "before_quantize"])
+def test_onnx_models(tmp_path: pathlib.Path, quantized: bool, dtype: type) -> None:
+    mask = (RNG.random((6, 4, 3, 3)) < 0.5).astype(dtype)
+    path, w = model(tmp_path, mask, quantized)
+    program = to_program(load(path).module, "float")
+    conv = next(layer.operator for layer in program.layers if isinstance(layer.operator, Conv2d))
+    np.testing.assert_array_equal(conv.weight, (w * mask).transpose(0, 2, 3, 1))
+
+
+def test_masked_filters_leave(tmp_path: pathlib.Path) -> None:
+    """Mask to smaller graph, end to end: here the outputs keep their channels, so the input's go."""
+    mask = np.ones((6, 4, 3, 3), np.float32)
+    mask[:, 2] = 0
+    path, _ = model(tmp_path, mask, quantized=True)
+    program = to_program(load(path).module, "float")
+    small = compress(program, frozenset({"structured"}))
+    x = {"x": RNG.standard_normal((1, 4, 6, 6)).astype(np.float32)}
+    for name in program.outputs:
+        np.testing.assert_array_equal(run_program(program, x)[name], run_program(small, x)[name])
+    assert compress(program, frozenset()) is program
+
+
+@pytest.mark.parametrize("quantized", [True, False], ids=["after_dequantize", "before_quantize"])
+def test_onnx_masks_that_are_refused(tmp_path: pathlib.Path, quantized: bool) -> None:
+    mask = (RNG.random((6, 4, 3, 3)) < 0.5).astype(np.float32)
+    mask[3, 1, 2, 0] = 0.25
+    path, _ = model(tmp_path, mask, quantized)
+    with pytest.raises(Unsupported, match=r"is 0\.25 at \[3, 1, 2, 0\]"):
+        to_program(load(path).module, "float")
+    path, _ = model(tmp_path, mask[:, :3], quantized)
+    with pytest.raises(NncError, match=r"m|mask|shape"):
+        to_program(load(path).module, "float")
