@@ -19,7 +19,7 @@ from nnc_tvm.quantize.samples import Samples
 Expr = Any
 Tick = Callable[[int, int], None]
 """tick(samples done, samples in all): moves a progress bar."""
-OUTLIER_SHARE, OUTLIER_REACH = 1e-4, 20.0
+OUTLIER_SHARE, OUTLIER_REACH = 1e-3, 20.0
 
 
 class Collector(Protocol):

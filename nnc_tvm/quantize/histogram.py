@@ -7,12 +7,13 @@ import math
 import numpy as np
 
 BINS = 8192
+BOUND = 2.0**100  # of magnitudes; sums and products of larger ones leave float32
 
 
 class Histogram:
     """Counts of values in BINS equal bins over [-reach, reach), with the exact minimum and maximum.
 
-    reach is a power of two that grows with the values: two neighbours become one bin then, so that one pass over the samples suffices.
+    finite: no value was NaN, infinite or beyond BOUND. reach is a power of two that grows with the values: two neighbours become one bin then, so that one pass over the samples suffices.
     """
 
     def __init__(self) -> None:
@@ -24,7 +25,7 @@ class Histogram:
     def update(self, values: np.ndarray) -> None:
         """Takes in an array of float32 values."""
         low, high = float(values.min()), float(values.max())
-        if not (math.isfinite(low) and math.isfinite(high)):
+        if not max(-low, high) < BOUND:  # NaN is not
             self.finite = False
             return
         self.low, self.high = min(self.low, low), max(self.high, high)

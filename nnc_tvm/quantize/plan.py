@@ -59,6 +59,13 @@ def adds_bias(call: Expr, inner: Expr) -> bool:
     return bool(values) and contraction.channel_vector(values[0]) is not None
 
 
+def has_integer_form(call: Expr) -> bool:
+    """Whether a call is a contraction that can be computed on integers: by constant weights, or a product of two matrices."""
+    if operator_name(call) == "relax.matmul":
+        return all(len(a.ty.shape) >= 2 for a in call.args)
+    return contraction_of(call) is not None
+
+
 @dataclass(frozen=True, eq=False)
 class Point:
     """A tensor that is rounded to int8. shares: the point whose scale and zero point it has, None for its own.
@@ -144,7 +151,7 @@ class Plan:
         """Tensors that contractions read, moved or not."""
         found: set[Expr] = set()
         for variable, call in self.graph.definitions.items():
-            if operator_name(call) in CONTRACTIONS and variable not in self.kept_float and is_float(variable):
+            if has_integer_form(call) and variable not in self.kept_float and is_float(variable):
                 found.update(self.moved_from(v) for v in operands(call))
         return found
 
@@ -188,10 +195,9 @@ class Plan:
         roots, _ = self.chains
         found = {p for p in self.graph.function.params if is_float(p)}
         for variable, call in self.graph.definitions.items():
-            name = operator_name(call)
             if not is_float(variable):
                 continue
-            if variable in self.demanded or name in CONTRACTIONS:
+            if variable in self.demanded or has_integer_form(call):
                 found.add(variable)
             elif variable in roots:
                 found.update({variable} if roots[variable] in found else ())
@@ -214,7 +220,7 @@ class Plan:
             if variable not in self.integers or variable in self.absorbed or self.is_movement(variable) or (variable in roots and variable not in outside):
                 continue
             needed = any(self.reads_integers(w) for w in self.through_movement(self.readers.get(variable, ())))
-            is_contraction = operator_name(self.call(self.core(variable))) in CONTRACTIONS
+            is_contraction = has_integer_form(self.call(self.core(variable)))
             makes_integers = variable in self.graph.definitions and not is_contraction and not self.is_float_operator(variable)
             if needed or makes_integers:
                 chosen.append(variable)
@@ -231,7 +237,7 @@ class Plan:
 
     def reads_integers(self, variable: Expr) -> bool:
         """Whether the operator of `variable` is computed on integers."""
-        if operator_name(self.call(variable)) in CONTRACTIONS:
+        if has_integer_form(self.call(variable)):
             return variable not in self.kept_float
         return not self.is_float_operator(variable)
 

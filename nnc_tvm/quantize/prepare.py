@@ -6,6 +6,7 @@ import tvm
 from tvm import relax
 
 from nnc_tvm.errors import InvalidInput
+from nnc_tvm.quantize.clamps_first import clamps_first
 from nnc_tvm.quantize.fold_batch_norm import fold_batch_norm
 from nnc_tvm.quantize.fold_constants import fold_constants
 from nnc_tvm.relay_passes.align_batches import align_batches
@@ -13,7 +14,7 @@ from nnc_tvm.relay_passes.graph import Graph, operator_name
 
 
 def prepare(module: tvm.IRModule) -> tvm.IRModule:
-    """`module` with constants computed and batch normalizations folded; its contractions have float weights.
+    """`module` with constants computed, batch normalizations folded and clamps next to their operators; its contractions have float weights.
 
     Raises InvalidInput for a model with quantized activations.
     """
@@ -22,4 +23,4 @@ def prepare(module: tvm.IRModule) -> tvm.IRModule:
     for variable, value in Graph(module["main"]).definitions.items():
         if operator_name(value) in ("relax.quantize", "relax.dequantize"):
             raise InvalidInput(f"--quantize int8: the model is quantized already, at '{variable.name}'; leave the option out, or start from the float model")
-    return fold_batch_norm(module)
+    return relax.transform.DeadCodeElimination(["main"])(clamps_first(fold_batch_norm(module)))

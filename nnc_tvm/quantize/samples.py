@@ -63,7 +63,7 @@ def check_samples(samples: Iterable[Sample], inputs: tuple[IoTensor, ...], warn:
     """`samples` as blocks. Each holds an array for every input: one sample of the input's shape, or several along a leading axis.
 
     Raises InvalidInput naming the input that is missing, unknown, of another shape or dtype, empty or not finite; warns, one line for
-    each, of inputs that are constant or suspiciously large, and of too few samples.
+    each, of inputs that are suspiciously large, and of too few samples.
     """
     blocks = [_block(number, sample, inputs) for number, sample in enumerate(samples)]
     count = sum(len(next(iter(block.values()))) for block in blocks)
@@ -75,11 +75,9 @@ def check_samples(samples: Iterable[Sample], inputs: tuple[IoTensor, ...], warn:
         arrays = [block[tensor.name] for block in blocks]
         if tensor.dtype != "float32":
             continue
-        low, high = min(float(a.min()) for a in arrays), max(float(a.max()) for a in arrays)
-        if low == high:
-            warn(f"calibration: the input '{tensor.name}' is {low:g} everywhere; its range, and those of all that follows, cannot be trusted")
-        elif max(-low, high) > LARGE:
-            warn(f"calibration: the input '{tensor.name}' reaches {max(-low, high):.3g}; check that it is scaled as in training")
+        largest = max(float(np.abs(a).max()) for a in arrays)
+        if largest > LARGE:
+            warn(f"calibration: the input '{tensor.name}' reaches {largest:.3g}; check that it is scaled as in training")
     return Samples(tuple(blocks), count)
 
 

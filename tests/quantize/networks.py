@@ -102,9 +102,17 @@ def attention(seed: int) -> onnx.ModelProto:
     return n.model(n.linear(y, 16, 4))
 
 
+def sequence(seed: int) -> onnx.ModelProto:
+    """Convolutions of one dimension, which are computed as two: a reshape comes between them and their activation."""
+    n = Network([1, 4, 20], seed)
+    y = n.node("Relu", n.node("Conv", "x", n.normal(6, 4, 3, scale=0.3), n.normal(6), pads=[1, 1]))
+    y = n.node("MaxPool", y, kernel_shape=[2], strides=[2])
+    return n.model(n.node("Conv", y, n.normal(5, 6, 3, scale=0.3)))
+
+
 NETWORKS: dict[str, Callable[[int], onnx.ModelProto]] = {
     "residual": residual, "activations": activations, "squeeze_excite": squeeze_excite, "branches": branches, "batch_norm": batch_norm,
-    "attention": attention,
+    "attention": attention, "sequence": sequence,
 }
 
 

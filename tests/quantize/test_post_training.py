@@ -17,7 +17,7 @@ from tests.quantize.networks import NETWORKS, load_network
 
 SEED = 20261124
 # decibels that 8 bits reach on these networks, with a margin; a tensor on a wrong scale costs 10 or more
-LEAST = {"residual": 28, "activations": 25, "squeeze_excite": 28, "branches": 28, "batch_norm": 30, "attention": 25}
+LEAST = {"residual": 28, "activations": 25, "squeeze_excite": 28, "branches": 28, "batch_norm": 30, "attention": 25, "sequence": 28}
 
 
 def sqnr(wanted: np.ndarray, got: np.ndarray) -> float:
@@ -47,3 +47,24 @@ def test_a_quantized_model_is_refused(tmp_path: pathlib.Path) -> None:
     rounded = quantize(source, samples)
     with pytest.raises(InvalidInput, match="quantized already"):
         quantize(rounded, samples)
+
+
+def test_poor_samples_are_named(tmp_path: pathlib.Path) -> None:
+    source = load_network(tmp_path, NETWORKS["batch_norm"](SEED))
+    x = np.random.default_rng(SEED).standard_normal((16, *source.inputs[0].shape)).astype(np.float32)
+    said: list[str] = []
+    quantize(source, [{"x": np.zeros_like(x)}], warn=said.append)
+    assert any("'x' is 0 on all samples" in line for line in said)
+    said.clear()
+    x[3, 0, 0, 0, 0] = 1e3
+    quantize(source, [{"x": x}], warn=said.append)
+    assert any("outliers stretch the range of 'x'" in line for line in said), said
+    with pytest.raises(InvalidInput, match="becomes NaN or infinite"):
+        quantize(source, [{"x": np.full_like(x, 3e38)}])
+
+
+def test_a_clamp_behind_a_reshape_joins_its_convolution(tmp_path: pathlib.Path) -> None:
+    source = load_network(tmp_path, NETWORKS["sequence"](SEED))
+    x = np.random.default_rng(SEED).standard_normal((16, *source.inputs[0].shape)).astype(np.float32)
+    kinds = [layer.operator.kind for layer in to_program(quantize(source, [{"x": x}]).module, "float").layers]
+    assert kinds.count("conv2d") == 2 and "rescale" not in kinds

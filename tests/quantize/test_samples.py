@@ -46,7 +46,7 @@ def test_missing_input_and_no_samples() -> None:
 def test_warnings() -> None:
     said: list[str] = []
     check_samples([{"image": np.full((2, 3, 4), 0.5, np.float32), "ids": np.zeros((2, 2), np.int64)}], INPUTS, said.append)
-    assert len(said) == 2 and "2 samples only" in said[0] and "'image' is 0.5 everywhere" in said[1]
+    assert len(said) == 1 and "2 samples only" in said[0]
     said.clear()
     check_samples([GOOD | {"image": GOOD["image"] * 1e6}], INPUTS, said.append)
     assert len(said) == 1 and "'image' reaches 1e+06" in said[0]
