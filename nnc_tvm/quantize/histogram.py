@@ -13,7 +13,8 @@ BOUND = 2.0**100  # of magnitudes; sums and products of larger ones leave float3
 class Histogram:
     """Counts of values in BINS equal bins over [-reach, reach), with the exact minimum and maximum.
 
-    finite: no value was NaN, infinite or beyond BOUND. reach is a power of two that grows with the values: two neighbours become one bin then, so that one pass over the samples suffices.
+    reach is a power of two that grows with the values: two neighbours become one bin then, so that one pass over the samples suffices.
+    finite: no value was NaN, infinite or beyond BOUND.
     """
 
     def __init__(self) -> None:
