@@ -154,7 +154,7 @@ def dynamic_dense(g: Graph) -> None:
 
 def dynamic_conv(g: Graph) -> None:
     g.node("DynamicQuantizeLinear", [g.input(g.reals(*IMAGE) - 2)], ["q", "s", "z"])
-    g.node("ConvInteger", ["q", g.constant(g.weights(6, 5, 3, 3)), "z"], ["i"], pads=[1, 1, 1, 1])
+    g.node("ConvInteger", ["q", g.constant(g.weights(6, 5, 3, 3)), "z"], ["i"], auto_pad="SAME_UPPER", strides=[2, 2])
     g.node("Cast", ["i"], ["f"], to=TensorProto.FLOAT)
     g.node("Mul", ["f", "s"])
 
@@ -224,6 +224,8 @@ CASES: list[tuple[str, Any, dict[str, Any], bool]] = [
      {"op": "QLinearAveragePool", "dtype": "uint8", "kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}, True),
     ("QLinearGlobalAveragePool", microsoft_unary, {"op": "QLinearGlobalAveragePool", "dtype": "uint8"}, True),
     ("QLinearSoftmax", microsoft_unary, {"op": "QLinearSoftmax", "dtype": "uint8", "output": (1 / 256, 0), "shape": (3, 10), "axis": -1, "opset": 13}, True),
+    ("QLinearSoftmax of opset 11", microsoft_unary,
+     {"op": "QLinearSoftmax", "dtype": "uint8", "output": (1 / 256, 0), "shape": (3, 4, 5), "axis": 1, "opset": 11}, True),
     ("QGemm", qgemm, {"real": False, "trans_b": 1}, True),
     ("QGemm, real result", qgemm, {"real": True, "trans_b": 0}, True),
     ("MatMulInteger, uint8", matmul_integer, {"dtype": "uint8", "zeros": True}, True),

@@ -14,7 +14,7 @@ from nnc_tvm.frontend.onnx_passes.graph import attributes
 from nnc_tvm.frontend.onnx_passes.rewrite import MICROSOFT, Replacement, rewrite
 
 UNARY = {"QLinearSigmoid": "Sigmoid", "QLinearLeakyRelu": "LeakyRelu", "QLinearAveragePool": "AveragePool",
-         "QLinearGlobalAveragePool": "GlobalAveragePool", "QLinearReduceMean": "ReduceMean", "QLinearSoftmax": "Softmax"}
+         "QLinearGlobalAveragePool": "GlobalAveragePool", "QLinearReduceMean": "ReduceMean"}
 BINARY = {"QLinearAdd": "Add", "QLinearMul": "Mul"}
 
 
@@ -23,6 +23,7 @@ def qlinear_functions(model: onnx.ModelProto) -> None:
         rewrite(model, MICROSOFT, name, functools.partial(_unary, op))
     for name, op in BINARY.items():
         rewrite(model, MICROSOFT, name, functools.partial(_binary, op))
+    rewrite(model, MICROSOFT, "QLinearSoftmax", _softmax)
     rewrite(model, MICROSOFT, "QLinearConcat", _concat)
 
 
@@ -31,12 +32,20 @@ def _unary(op: str, r: Replacement) -> None:
     values = attributes(r.node)
     if values.get("channels_last", 0):
         raise Unsupported("channels_last is 1; export the model with channels first")
-    if values.get("opset", 13) < 13:
-        raise Unsupported(f"the softmax of opset {values['opset']}, over several axes at once; quantize the model from opset 13 or newer")
-    kept = [a for a in r.node.attribute if a.name not in ("channels_last", "opset")]
     real = r.emit(op, r.real(0))
-    r.nodes[-1].attribute.extend(kept)
+    r.nodes[-1].attribute.extend(a for a in r.node.attribute if a.name != "channels_last")
     r.quantize(real, 3)
+
+
+def _softmax(r: Replacement) -> None:
+    """Inputs as those of a unary function. Before opset 13 a softmax goes over `axis` and all axes behind it."""
+    values = attributes(r.node)
+    axis = values.get("axis", -1)
+    real = r.real(0)
+    if values.get("opset", 13) >= 13:
+        return r.quantize(r.emit("Softmax", real, axis=axis), 3)
+    rows = r.emit("Softmax", r.emit("Flatten", real, axis=axis), axis=-1)
+    return r.quantize(r.emit("Reshape", rows, r.emit("Shape", r.input(0))), 3)
 
 
 def _binary(op: str, r: Replacement) -> None:

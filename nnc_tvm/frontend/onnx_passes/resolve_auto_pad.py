@@ -11,7 +11,7 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, static_shapes
 
-WINDOWED = frozenset({"Conv", "MaxPool", "AveragePool", "LpPool"})
+WINDOWED = frozenset({"Conv", "ConvInteger", "MaxPool", "AveragePool", "LpPool"})
 
 
 def resolve_auto_pad(model: onnx.ModelProto) -> None:

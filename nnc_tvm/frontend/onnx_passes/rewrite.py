@@ -63,10 +63,10 @@ class Replacement:
         self.required(index, index + 1)
         return self.emit("DequantizeLinear", self.input(index), self.input(index + 1), self.input(index + 2), **attributes)
 
-    def quantize(self, real: str, scale: int) -> str:
+    def quantize(self, real: str, scale: int) -> None:
         """Ends with the node's result: `real` on the scale in input `scale`, with the zero point in the input behind it."""
         self.required(scale)
-        return self.emit("QuantizeLinear", real, self.input(scale), self.input(scale + 1), output=self.node.output[0])
+        self.emit("QuantizeLinear", real, self.input(scale), self.input(scale + 1), output=self.node.output[0])
 
 
 def rewrite(model: onnx.ModelProto, domain: str, op: str, replace: Callable[[Replacement], None]) -> None:
