@@ -26,6 +26,7 @@ from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
 
 FORMS = (F4, F3, F2)
+WORTH = 0.8  # of the direct convolution's cost: less gain is not worth weights several times as large
 WEIGHT_COST = 0.1  # estimated instructions per byte of U, which every block of tiles streams again
 
 
@@ -47,7 +48,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
         return None
     best = min(plans, key=lambda plan: plan_cost(c, plan))
     other = cheapest(direct, candidates)
-    if not choose("winograd", [True, False], other is None or plan_cost(c, best) < other[0]):
+    if not choose("winograd", [True, False], other is None or plan_cost(c, best) < WORTH * other[0]):
         return None
     same = [plan for plan in plans if plan.form is best.form]
     return make_stages(operator, direct, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
@@ -67,7 +68,7 @@ def phases(c: Contraction) -> Contraction:
 
 
 def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
-    """Every register tile of the instruction, with the blocks of tiles that its transformed inputs leave in the second cache."""
+    """Every register tile of the instruction, with the blocks of tiles whose scratch fills at most half of the second cache: weights pass through it."""
     tiles, channels, plans = math.prod(tiles_of(c, form)), c.image[3], []
     item = ITEM_BYTES[isa.x_dtype]
     for vectors in isa.tiles:
@@ -78,7 +79,7 @@ def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -
                 ahead = target.prefetch_bytes if item * form.points**2 * channels * c.out[3] > target.l2_bytes else 0
                 plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, target.vector_bytes // item, depth, ahead)
                 v, m = plan.scratch
-                if item * v + 4 * m <= target.l2_bytes or group == pixels:
+                if item * v + 4 * m <= target.l2_bytes // 2 or group == pixels:
                     plans.append(plan)
     return plans
 
