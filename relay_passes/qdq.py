@@ -27,8 +27,9 @@ def quantization_of(call: Expr) -> QuantParams | None:
         scale, zero = scale.reshape(()), zero.reshape(-1)[0].reshape(()) if zero.size else np.zeros((), np.int32)
     else:
         zero = np.broadcast_to(zero, scale.shape)
-    ndim = len(call.args[0].ty.shape)
-    return QuantParams(scale, zero, dtype, int(call.attrs.axis) % max(ndim, 1))
+    # one scale has no axis: the tensor may be reshaped to a rank that does not have it
+    axis = int(call.attrs.axis) % max(len(call.args[0].ty.shape), 1) if scale.size > 1 else 0
+    return QuantParams(scale, zero, dtype, axis)
 
 
 def dequantized_constant(call: Expr) -> np.ndarray | None:

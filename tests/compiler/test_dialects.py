@@ -105,6 +105,12 @@ def qlinear_matmul(g: Graph, dtype: str, constant: bool) -> None:
     g.node("QLinearMatMul", [a, *g.pair(0.02, 3, dtype), g.constant(b) if constant else g.input(b), scale, zero, *g.pair(0.1, 4, dtype)])
 
 
+def one_right_side(g: Graph) -> None:
+    """A batch of products with one matrix that is computed at run time."""
+    a, b = g.input(g.integers((3, 7, 33), "uint8")), g.input(g.weights(1, 33, 11))
+    g.node("QLinearMatMul", [a, *g.pair(0.02, 3, "uint8"), b, *g.pair(0.005, 5, "int8"), *g.pair(0.1, 4, "uint8")])
+
+
 def microsoft_binary(g: Graph, op: str, dtype: str) -> None:
     shapes = IMAGE, IMAGE if op == "QLinearAdd" else (1, 5, 1, 1)
     a, b = (g.input(g.integers(s, dtype)) for s in shapes)
@@ -216,6 +222,7 @@ CASES: list[tuple[str, Any, dict[str, Any], bool]] = [
     ("QLinearConv, dilated", qlinear_conv, {"dilations": [2, 3]}, True),
     *((f"QLinearMatMul, {d}, {'constant' if c else 'two activations'}", qlinear_matmul, {"dtype": d, "constant": c}, True)
       for d in ("uint8", "int8") for c in (True, False)),
+    ("QLinearMatMul, one right side", one_right_side, {}, True),
     *((f"{op}, {d}", microsoft_binary, {"op": op, "dtype": d}, True) for op in ("QLinearAdd", "QLinearMul") for d in ("uint8", "int8")),
     *((f"QLinearConcat, {d}", concat, {"dtype": d}, True) for d in ("uint8", "int8")),
     *((f"QLinearSigmoid, {d}", microsoft_unary, {"op": "QLinearSigmoid", "dtype": d, "output": (1 / 256, 0)}, True) for d in ("uint8", "int8")),
