@@ -73,7 +73,7 @@ def _straight(tensor: TensorType, axis: int) -> np.ndarray:
 @trace.register(FlipSign)
 @trace.register(LinearCombination)
 @trace.register(Multiply)
-def _(operator: Operator, axes: tuple[int, ...]) -> Route | None:
+def trace_elements(operator: Operator, axes: tuple[int, ...]) -> Route | None:
     """Element by element; an operand of one channel is broadcast."""
     count = {axis: channels(operator.output, axis) for axis in axes if -axis <= len(operator.output.shape)}
     wide = [-axis <= len(t.shape) and t.shape[axis] == count.get(axis) for t, axis in zip(operator.inputs, axes, strict=True)]

@@ -29,32 +29,37 @@ def restrict_epilogue(epilogue: Epilogue, kept: np.ndarray) -> Epilogue:
 
 
 @singledispatch
-def restrict_parameters(operator: Operator, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int) -> Operator:
+def restrict_parameters(operator: Operator, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int, inputs: tuple[TensorType, ...],
+                        output: TensorType) -> Operator:
     """`operator` with the parameters of the input channels `read` (one array for each input) and the output channels `kept`; axis: of the
-    first input's channels, from the right. Types are `restrict`'s business."""
+    first input's channels, from the right. inputs, output: the types that `restrict` then gives it."""
     return operator
 
 
 @restrict_parameters.register
-def _(operator: Conv2d, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int) -> Operator:
+def _(operator: Conv2d, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int, inputs: tuple[TensorType, ...],
+      output: TensorType) -> Operator:
     return replace(operator, weight=np.ascontiguousarray(operator.weight[kept][..., read[0]]), bias=operator.bias[kept],
                    epilogue=restrict_epilogue(operator.epilogue, kept))
 
 
 @restrict_parameters.register
-def _(operator: Dense, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int) -> Operator:
+def _(operator: Dense, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int, inputs: tuple[TensorType, ...],
+      output: TensorType) -> Operator:
     return replace(operator, weight=np.ascontiguousarray(operator.weight[np.ix_(kept, read[0])]), bias=operator.bias[kept],
                    epilogue=restrict_epilogue(operator.epilogue, kept))
 
 
 @restrict_parameters.register
-def _(operator: DepthwiseConv2d, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int) -> Operator:
+def _(operator: DepthwiseConv2d, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int, inputs: tuple[TensorType, ...],
+      output: TensorType) -> Operator:
     return replace(operator, weight=np.ascontiguousarray(operator.weight[..., kept]), bias=operator.bias[kept],
                    epilogue=restrict_epilogue(operator.epilogue, kept))
 
 
 @restrict_parameters.register
-def _(operator: StridedSlice, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int) -> Operator:
+def _(operator: StridedSlice, read: tuple[np.ndarray, ...], kept: np.ndarray, axis: int, inputs: tuple[TensorType, ...],
+      output: TensorType) -> Operator:
     begin = list(operator.begin)
     begin[axis] = int((read[0] < begin[axis]).sum())
     return replace(operator, begin=tuple(begin))
@@ -67,4 +72,5 @@ def restrict(operator: Operator, axes: tuple[int, ...], read: tuple[np.ndarray |
     """
     numbers = tuple(np.arange(t.shape[a] if t.shape else 1) if r is None else r for t, a, r in zip(operator.inputs, axes, read, strict=True))
     types = tuple(t if r is None else restrict_type(t, a, r) for t, a, r in zip(operator.inputs, axes, read, strict=True))
-    return replace(restrict_parameters(operator, numbers, kept, axes[0]), inputs=types, output=restrict_type(operator.output, axis, kept))
+    output = restrict_type(operator.output, axis, kept)
+    return replace(restrict_parameters(operator, numbers, kept, axes[0], types, output), inputs=types, output=output)

@@ -13,11 +13,17 @@ from typing import TypeGuard
 
 import numpy as np
 
+import nnc_tvm.relay_passes.elementwise_primitives  # noqa: F401  (registers)
 from nnc_tvm.relay_passes.channels import NHWC, NOT_FROM_HERE, Route, channels, trace
 from nnc_tvm.relay_passes.constant_channels import Constants, constants_of, fold, of_zero_filters, through
 from nnc_tvm.relay_passes.program import Layer, Program
 from nnc_tvm.relay_passes.restrict_channels import restrict, restrict_type
 from nnc_tvm.schedules.operators import Conv2d, Dense, Operator
+
+
+def is_sum(operator: Operator) -> TypeGuard[Conv2d | Dense]:
+    """Whether every output channel is a sum over all of the last axis of the input, by weights that are known."""
+    return isinstance(operator, Dense) or (isinstance(operator, Conv2d) and operator.groups == 1)
 
 
 class Shrinking:
@@ -38,10 +44,9 @@ class Shrinking:
     def nothing_known(self, name: str) -> Constants:
         return Constants.none(self.count(name), self.program.values[name].type.dtype)
 
-    @staticmethod
-    def is_sum(operator: Operator, axes: tuple[int, ...]) -> TypeGuard[Conv2d | Dense]:
-        """Whether every output channel is a sum over all input channels, by weights that are known."""
-        return axes == (NHWC,) and (isinstance(operator, Dense) or (isinstance(operator, Conv2d) and operator.groups == 1))
+    def sums_over(self, name: str) -> bool:
+        """Whether a value that is summed over its last axis has its channels there."""
+        return self.axes[name] == NHWC
 
     def forwards(self) -> None:
         """Finds routes and constants, and folds these into what reads them."""
@@ -51,8 +56,8 @@ class Shrinking:
             inputs = tuple(self.constant[name] for name in layer.inputs)
             route = trace(operator, axes)
             self.axes[layer.output] = route.axis if route else NHWC
-            if self.is_sum(operator, axes):
-                operator = fold(operator, inputs[0])
+            if is_sum(operator):
+                operator = fold(operator, inputs[0]) if self.sums_over(layer.inputs[0]) else operator
                 self.constant[layer.output] = of_zero_filters(operator, np.asarray(~operator.weight.reshape(len(operator.weight), -1).any(1)))
             else:
                 self.constant[layer.output] = through(operator, axes, route, inputs) if route else self.nothing_known(layer.output)
@@ -79,20 +84,21 @@ class Shrinking:
         """What one layer asks of its inputs and its output."""
         output = needed[layer.output]
         operator = layer.operator
-        if self.is_sum(operator, tuple(self.axes[name] for name in layer.inputs)):
-            needed[layer.inputs[0]] |= operator.weight[output].reshape(-1, operator.weight.shape[-1]).any(0)
+        if is_sum(operator):
+            source = layer.inputs[0]
+            needed[source] |= operator.weight[output].reshape(-1, operator.weight.shape[-1]).any(0) if self.sums_over(source) else True
             return
         if route is None:
             for name in (*layer.inputs, layer.output):
                 needed[name][:] = True
             return
-        for name, source in zip(layer.inputs, route.sources, strict=True):
-            if source is None:
+        for name, channel in zip(layer.inputs, route.sources, strict=True):
+            if channel is None:
                 needed[name][:] = True
                 continue
-            here = source != NOT_FROM_HERE
-            needed[name][source[here & output]] = True
-            output[here] |= needed[name][source[here]]
+            here = channel != NOT_FROM_HERE
+            needed[name][channel[here & output]] = True
+            output[here] |= needed[name][channel[here]]
 
     def shrunk(self) -> Program:
         self.forwards()
@@ -110,8 +116,9 @@ class Shrinking:
         names = (*layer.inputs, layer.output)
         if all(len(kept[name]) == self.count(name) for name in names):
             return before
-        axes = tuple(self.axes[name] for name in layer.inputs)
-        operator = restrict(layer.operator, axes, tuple(kept[name] for name in layer.inputs), self.axes[layer.output], kept[layer.output])
+        axes = tuple(NHWC if is_sum(layer.operator) else self.axes[name] for name in layer.inputs)
+        read = tuple(kept[name] if self.axes[name] == axis else None for name, axis in zip(layer.inputs, axes, strict=True))
+        operator = restrict(layer.operator, axes, read, self.axes[layer.output], kept[layer.output])
         if not operator.weight_bytes or not operator.macs:
             return replace(layer, operator=operator)
         source, output = (f"{len(kept[name])} of {self.count(name)}" for name in (layer.inputs[0], layer.output))
