@@ -1,0 +1,81 @@
+"""Writes docs/limits.md's tables: how far each layer of a network is from what the instructions allow, the largest loss first.
+
+usage: python benchmarks/limits.py MODEL...      # prints the tables; --write puts them between the page's `<!-- layers -->` marks
+
+On the host in GMAC/s against the speed of the bare multiply loop; on ARM in MAC per guest instruction against the instruction's own.
+Winograd's limits count the products that it saves.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+NNC = pathlib.Path(sys.executable).parent / "nnc-tvm"
+CPUS = {"host": ("--target", "x86_cpu"), **{cpu: ("--target", "arm_cpu", "--mcpu", cpu) for cpu in ("cortex-a53", "cortex-a76", "neoverse-v1")}}
+# of the multiply loop alone: GMAC/s of a 6x2 register tile on the machine of the page's figures; MAC per instruction by definition
+LIMITS = {"pmaddwd": 80.0, "pmaddwd_16": 80.0, "fma": 49.6, "sdot": 16.0, "smmla": 32.0, "smlal": 16 / 3, "smlal_16": 4.0, "fmla": 4.0}
+SAVED = {"F(4x4,3x3)": 4.0, "F(3x3,4x4)": 4.0, "F(2x2,3x3)": 2.25}  # products of the convolution for each of the form's
+
+
+def limit_of(kernel: str) -> float:
+    """The limit for a layer's kernels, such as "pad + winograd F(4x4,3x3) smlal_16 6x16"."""
+    words = kernel.split()
+    return next(LIMITS[word] for word in words if word in LIMITS) * next((SAVED[word] for word in words if word in SAVED), 1.0)
+
+
+def layers(model: pathlib.Path, cpu: str, folder: pathlib.Path) -> list[dict[str, Any]]:
+    """The layers with products: name, kernel, output, macs and cost (ms or instructions)."""
+    package = folder / cpu
+    subprocess.run([NNC, "compile", model, "-o", package, "--optimize", "speed", *CPUS[cpu]], check=True, capture_output=True)
+    bench = json.loads(subprocess.run([NNC, "bench", package, "--layers", "--json"], check=True, capture_output=True, text=True).stdout)
+    manifest = json.loads((package / "manifest.json").read_text())
+    rows = []
+    for layer, cost in zip(manifest["layers"], bench["layers"], strict=True):
+        if layer["macs"] and any(word in LIMITS for word in layer["kernel"].split()):
+            rows.append({**layer, "cost": cost.get("ms", 0) or cost.get("instructions", 0)})
+    return rows
+
+
+def table(model: pathlib.Path, cpu: str, folder: pathlib.Path) -> str:
+    """Layers of one kernel and shape together, in the order of what reaching their limit would gain."""
+    unit, scale = ("ms", 1e6) if cpu == "host" else ("instructions, M", 1.0)
+    groups: dict[tuple[str, str], list[float]] = {}
+    for row in layers(model, cpu, folder):
+        shape = f"{'x'.join(map(str, row['inputs'][0]['shape'][1:]))} -> {'x'.join(map(str, row['output']['shape'][1:]))}"
+        total = groups.setdefault((shape, row["kernel"]), [0, 0.0, 0.0])
+        total[0] += 1
+        total[1] += row["macs"]
+        total[2] += row["cost"]
+    lines = []
+    for (shape, kernel), (count, macs, cost) in groups.items():
+        limit = limit_of(kernel)
+        reached = macs / cost / scale
+        shown = cost if cpu == "host" else cost / 1e6
+        cells = [shape, kernel, f"{count:.0f}", f"{macs / 1e6:.1f}", f"{shown:.3g}", f"{reached:.1f}", f"{limit:.1f}", f"{reached / limit:.0%}"]
+        lines.append((shown * (1 - reached / limit), f"| {' | '.join(cells)} |"))
+    lines.sort(reverse=True)
+    rate = "GMAC/s" if cpu == "host" else "MAC per instruction"
+    head = f"### {model.stem}, {cpu}\n\n| layer | kernel | times | MMAC | {unit} | {rate} | limit | reached |\n|---|---|---|---|---|---|---|---|\n"
+    return head + "\n".join(line for _, line in lines) + "\n"
+
+
+def main() -> None:
+    models = [pathlib.Path(a) for a in sys.argv[1:] if a != "--write"]
+    with tempfile.TemporaryDirectory() as folder:
+        text = "\n".join(table(model, cpu, pathlib.Path(folder) / model.stem) for model in models for cpu in CPUS)
+    print(text)
+    if "--write" in sys.argv:
+        page = ROOT / "docs/limits.md"
+        before, _, rest = page.read_text().partition("<!-- layers -->")
+        _, _, after = rest.partition("<!-- layers -->")
+        page.write_text(f"{before}<!-- layers -->\n{text}\n<!-- layers -->{after}")
+
+
+if __name__ == "__main__":
+    main()
