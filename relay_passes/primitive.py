@@ -21,6 +21,8 @@ def lower_primitive(graph: Graph, variable: Expr, functions: tvm.IRModule) -> Ma
     Constants of more than one element are inputs, scalars are literals where TVM's loops take them so, else inputs too.
     functions: where calls of loops that the front end has made already (call_tir) find them.
     """
+    if isinstance(variable.ty, relax.TupleType):
+        return None
     call = graph.definition(variable)
     if operator_name(call) == "relax.call_tir":
         made, operands = call.args[0], tuple(call.args[1].fields)

@@ -16,18 +16,24 @@ from nnc_tvm.schedules.rule import Choose, Stage
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
-    """The rule for Primitive."""
+    """The rule for Primitive; None for loops without blocks, and for nests that make several tensors."""
     if not isinstance(operator, Primitive):
         return None
     whole = s_tir.Schedule(tvm.IRModule({"main": operator.function}))
-    merge_blocks(whole)
+    try:
+        merge_blocks(whole)
+    except s_tir.schedule.ScheduleError:  # loops that were written out without blocks, as those of scatter
+        return None
     function = whole.mod["main"]
     sources = {parameter: k for k, parameter in enumerate(function.params[:-1])}
     nests = [(nest, *operands(nest)) for nest in loop_nests(function)]
     made: list[Stage] = []
     for k, (nest, read, written) in enumerate(nests):
         needed = [function.params[-1], *(buffer for _, later, _ in nests[k + 1:] for buffer in later)]
-        (result,) = [buffer for buffer in written if contains(needed, buffer)]
+        results = [buffer for buffer in written if contains(needed, buffer)]
+        if len(results) != 1:
+            return None
+        (result,) = results
         internal = [buffer for buffer in written if not buffer.same_as(result)]
         incoming = [buffer for buffer in read if not contains(written, buffer)]
         kernel = apply(s_tir.Schedule(tvm.IRModule({"main": kernel_of(nest, [*incoming, result], internal)})), target, choose).mod["main"]
