@@ -37,7 +37,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
     from nnc_tvm.relay_passes.pipeline import compress, to_program
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
 
-    program = compress(to_program(source.module, source.default_requantize if requantize == "auto" else requantize), target.forms)
+    program = compress(to_program(source.module, source.default_requantize if requantize == "auto" else requantize), target)
     progress(f"scheduling {len(program.layers)} layers for {target.kind} {target.mcpu}")
     scheduled = schedule_layers(program, target)
     return write_package(scheduled, source, target, name or package_name(source.name), output, progress)

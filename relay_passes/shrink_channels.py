@@ -29,8 +29,8 @@ def is_sum(operator: Operator) -> TypeGuard[Conv2d | Dense]:
 class Shrinking:
     """State of one program. axes: of each value's channels, from the right; needed: bool (channels,) for each value."""
 
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, multiple: int, most: float) -> None:
+        self.program, self.multiple, self.most = program, multiple, most
         self.axes = {name: NHWC for name in (*program.inputs, *program.constants)}
         self.layers: list[Layer] = []
         self.routes: list[Route | None] = []
@@ -65,7 +65,7 @@ class Shrinking:
             self.routes.append(route)
 
     def backwards(self) -> dict[str, np.ndarray]:
-        """The channels that each value keeps: the least that satisfies every layer, and one at least."""
+        """The channels that each value keeps: the least that satisfies every layer, widened to what kernels like."""
         needed = {name: np.zeros(self.count(name), bool) for name in self.axes}
         for name in (*self.program.inputs, *self.program.outputs):
             needed[name][:] = True
@@ -75,10 +75,15 @@ class Shrinking:
             for layer, route in steps:
                 self.spread(layer, route, needed)
             if sum(int(n.sum()) for n in needed.values()) == before:
-                empty = next((n for n in needed.values() if not n.any()), None)
-                if empty is None:
+                narrow = next((n for n in needed.values() if n.sum() < self.width(n)), None)
+                if narrow is None:
                     return needed
-                empty[0] = True  # tensors have one channel at least
+                narrow[np.flatnonzero(~narrow)[:self.width(narrow) - narrow.sum()]] = True
+
+    def width(self, needed: np.ndarray) -> int:
+        """How many channels a tensor should have that needs these: one at least."""
+        wide = max(-(-int(needed.sum()) // self.multiple), 1) * self.multiple
+        return wide if wide <= self.most * len(needed) else len(needed)
 
     def spread(self, layer: Layer, route: Route | None, needed: dict[str, np.ndarray]) -> None:
         """What one layer asks of its inputs and its output."""
@@ -125,6 +130,10 @@ class Shrinking:
         return replace(layer, operator=operator, form="structured", note=f"{output} output and {source} input channels; the others are constant or unread")
 
 
-def shrink_channels(program: Program) -> Program:
-    """The pass: Program -> Program with the same outputs; the very same object where every channel is needed."""
-    return Shrinking(program).shrunk()
+def shrink_channels(program: Program, multiple: int = 1, most: float = 1) -> Program:
+    """The pass: Program -> Program with the same outputs; the very same object where nothing leaves.
+
+    multiple: what the channels that a tensor keeps are rounded up to. most: the largest part of a tensor's channels that is worth taking the
+    others out for, or it keeps them all.
+    """
+    return Shrinking(program, multiple, most).shrunk()

@@ -40,6 +40,7 @@ class Target:
     attributes: LLVM's features switched on ("+name") or off ("-name") beside those of the CPU.
     optimize: what a package is made for. "speed" may grow the weights, "balanced" keeps them within twice the model's, "size" takes
         the smallest form of each layer.
+    channel_multiple: kernels waste nothing on images of a multiple of so many channels.
     forms: what the weights of a layer may become beside dense, see schedules/forms.py.
     """
 
@@ -58,6 +59,7 @@ class Target:
     prefetch_bytes: int = 0
     optimize: Optimize = "balanced"
     forms: frozenset[str] = ALL
+    channel_multiple: int = 8
 
     def tvm_target(self) -> Any:
         """The tvm.target.Target that LLVM compiles for."""

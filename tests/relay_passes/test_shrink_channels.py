@@ -66,6 +66,21 @@ def prune(program: Program, name: str, filters: list[int], bias: int = 0) -> Pro
     return replace(program, layers=tuple(layers))
 
 
+@pytest.mark.parametrize("pruned, kept", [(1, 32), (3, 32), (8, 24), (9, 24), (15, 24), (16, 16), (31, 8)])
+def test_widths_that_suit_kernels(pruned: int, kept: int) -> None:
+    """Kept channels come in multiples, and what is hardly pruned stays whole."""
+    n = Network(10, "float", prune=0)
+    x = n.conv(n.input(1, 4, 4, 3), 32, 1, 1, 0)
+    y = n.conv(n.add(x, n.conv(x, 32)), 4, 1, 1, 0)
+    program = n.program(y)
+    for name in (x, program.layers[1].name):
+        program = prune(program, name, list(range(pruned)))
+    small = shrink_channels(program, multiple=8, most=0.9)
+    assert channels(small) == [kept, kept, 4]
+    inputs = {"x0": np.random.default_rng(0).integers(-128, 128, (1, 4, 4, 3)).astype(np.int8)}
+    np.testing.assert_array_equal(run_program(small, inputs)[y], run_program(program, inputs)[y])
+
+
 def test_an_unpruned_program_is_left_alone() -> None:
     program = Network(1, "float", prune=0).body(6)
     assert shrink_channels(program) is program
