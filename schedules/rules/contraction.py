@@ -54,7 +54,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     c = contraction_of(operator)
     if c is None:
         return None
-    plan = make_plan(c, instructions(target.features, c.x_dtype), choose)
+    plan = make_plan(c, instructions(target.features, c.x_dtype), choose, smallest=target.optimize == "size")
     if plan is None:
         return None
     prepared = prepare_x(c, plan)

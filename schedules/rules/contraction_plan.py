@@ -9,6 +9,7 @@ import numpy as np
 
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.quantization import Epilogue
 from nnc_tvm.schedules.rule import Choose
 
@@ -127,16 +128,26 @@ def pixel_counts(c: Contraction, isa: DotProduct, vectors: int) -> list[int]:
     return list(range(isa.rows, min(isa.tiles[vectors], round_up(c.out[2], isa.rows)) + 1, isa.rows))
 
 
-def cheapest(c: Contraction, candidates: tuple[DotProduct, ...]) -> tuple[float, DotProduct, int, int] | None:
-    """(estimated instructions, instruction, pixels and vectors of the tile) of the best by `tile_cost`; None without candidates."""
+def weight_bytes(c: Contraction, isa: DotProduct, parts: int, vectors: int) -> int:
+    """Bytes of the packed weights of a set."""
+    runs, run = c.runs
+    channels = c.groups * round_up(c.group_channels, vectors * isa.lanes)
+    return channels * parts * c.weight.shape[1] * runs * round_up(run, isa.depth) * ITEM_BYTES[isa.w_dtype]
+
+
+def cheapest(c: Contraction, candidates: tuple[DotProduct, ...], smallest: bool = False) -> tuple[float, DotProduct, int, int] | None:
+    """(estimated instructions, instruction, pixels and vectors of the tile) of the best by `tile_cost`; None without candidates.
+
+    smallest: the best of those with the fewest bytes of weights.
+    """
     parts = {isa: len(isa.split(c.weight)) for isa in candidates}
     options = [(tile_cost(c, isa, parts[isa], p, v), isa, p, v) for isa in candidates for v in isa.tiles for p in pixel_counts(c, isa, v)]
-    return min(options, key=lambda option: option[0], default=None)
+    return min(options, key=lambda o: (smallest * weight_bytes(c, o[1], parts[o[1]], o[3]), o[0]), default=None)
 
 
-def make_plan(c: Contraction, candidates: tuple[DotProduct, ...], choose: Choose) -> Plan | None:
-    """The cheapest instruction and tile by `tile_cost`; None without candidates."""
-    best = cheapest(c, candidates)
+def make_plan(c: Contraction, candidates: tuple[DotProduct, ...], choose: Choose, smallest: bool = False) -> Plan | None:
+    """As `cheapest`, or as chosen; None without candidates."""
+    best = cheapest(c, candidates, smallest)
     if best is None:
         return None
     _, isa, pixels, vectors = best

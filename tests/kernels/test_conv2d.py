@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from nnc_tvm.schedules.operators import Conv2d, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp, Mode, ScaleToFloat
+from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import contraction
+from nnc_tvm.targets.base import Target
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, target_of
 
 Case = tuple[Conv2d, list[np.ndarray]]
@@ -93,3 +96,19 @@ def test_float(cpu: tuple[str, str | None]) -> None:
                           integer.dilation, integer.groups)
         cases.append((operator, [rng.standard_normal(source.shape).astype(np.float32)]))
     check(list(cases), contraction.stages, target_of(cpu), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_smallest_weights(cpu: tuple[str, str | None]) -> None:
+    """With --optimize size no layer's weights are larger than otherwise, and all are exact."""
+    rng = random_generator()
+    target = target_of(cpu)
+    small = dataclasses.replace(target, optimize="size")
+    cases = [conv2d(rng, (1, 9, 9, 5), out, (3, 3)) for out in (4, 8, 12, 20)] + [conv2d(rng, (1, 6, 6, 24), 10, weights=(-128, 127))]
+
+    def bytes_of(which: Target) -> list[int]:
+        stages = [contraction.stages(operator, which, choose_default) for operator, _ in cases]
+        return [s[-1].constants[0].nbytes for s in stages if s is not None]
+
+    assert all(least <= usual for least, usual in zip(bytes_of(small), bytes_of(target), strict=True))
+    check(list(cases), contraction.stages, small)

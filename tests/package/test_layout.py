@@ -7,6 +7,7 @@ import dataclasses
 from nnc_tvm.package.constants import Constants
 from nnc_tvm.package.layout import Place, lay_out
 from nnc_tvm.relay_passes.program import ScheduledLayer, ScheduledProgram
+from nnc_tvm.schedules.operators import TensorType
 from tests.package.synthetic import network
 
 
@@ -48,6 +49,20 @@ def test_an_output_is_not_in_the_arena_and_not_overwritten() -> None:
     layout = lay_out(ScheduledProgram(program, scheduled.layers), Constants())
     assert layout.steps[0].arguments[-1] == Place("output", 1)
     assert layout.in_place == frozenset()
+
+
+def test_scratch_lives_for_one_step() -> None:
+    scheduled, _ = network()
+    plain = lay_out(scheduled, Constants())
+    layer = scheduled.layers[1]
+    stage = dataclasses.replace(layer.stages[0], scratch=(TensorType((50,), "int16"), TensorType((3,), "int32")))
+    layers = (scheduled.layers[0], dataclasses.replace(layer, stages=(stage, *layer.stages[1:])), *scheduled.layers[2:])
+    layout = lay_out(ScheduledProgram(scheduled.program, layers), Constants())
+    before, after = plain.steps[1].arguments, layout.steps[1].arguments
+    assert len(after) == len(before) + 2 and {place.base for place in after[-3:-1]} == {"arena"}  # between the constants and the output
+    assert len({place.index for place in after[-3:]}) == 3
+    assert plain.arena.bytes < layout.arena.bytes
+    assert [step.arguments[-1].base for step in layout.steps] == [step.arguments[-1].base for step in plain.steps]
 
 
 def test_equal_constants_are_one() -> None:
