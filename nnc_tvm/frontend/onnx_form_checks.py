@@ -7,11 +7,18 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, initializers, static_shapes
+
+
+def bit_shift(node: onnx.NodeProto, model: onnx.ModelProto) -> None:
+    """Signed operands may be shifted by negative counts and beyond their width, which machines do each in their own way."""
+    values = (*model.graph.input, *model.graph.value_info)
+    if any(v.name == node.input[0] and v.type.tensor_type.elem_type != TensorProto.UINT8 for v in values):
+        raise Unsupported("shifts of signed integers; use uint8, or multiply by a power of two")
 
 
 def resize(node: onnx.NodeProto, model: onnx.ModelProto) -> None:
@@ -53,7 +60,7 @@ def conv_transpose(node: onnx.NodeProto, model: onnx.ModelProto) -> None:
 
 
 FORMS: dict[str, Callable[[onnx.NodeProto, onnx.ModelProto], None]] = {
-    "ConvTranspose": conv_transpose, "Resize": resize, "RoiAlign": roi_align, "SpaceToDepth": space_to_depth,
+    "BitShift": bit_shift, "ConvTranspose": conv_transpose, "Resize": resize, "RoiAlign": roi_align, "SpaceToDepth": space_to_depth,
 }
 
 

@@ -148,6 +148,11 @@ CASES: list[tuple[str, Callable[[], onnx.ModelProto], type[NncError], tuple[str,
     ("window larger than the image", lambda: model_of([node("MaxPool", ["x"], ["y"], "mp", kernel_shape=[9, 9])], {"x": IMAGE}, ["y"]), InvalidModel, ()),
     ("padding as wide as the window", lambda: model_of([node("AveragePool", ["x"], ["y"], "ap", kernel_shape=[2, 2], pads=[2, 0, 0, 0])], {"x": IMAGE}, ["y"]),
      InvalidModel, ("ap", "[2, 0, 0, 0]")),
+    ("antialiasing", lambda: model_of([node("Resize", ["x", "", "s"], ["y"], "rs", mode="linear", antialias=1)], {"x": IMAGE}, ["y"],
+                                      {"s": np.array([1, 1, 0.5, 0.5], np.float32)}, 18), Unsupported, ("rs", "antialias")),
+    ("scales that lead to no whole size", lambda: model_of([node("Resize", ["x", "", "s"], ["y"], "rs", mode="linear")], {"x": IMAGE}, ["y"],
+                                                           {"s": np.array([1, 1, 0.7, 1], np.float32)}), Unsupported, ("rs", "0.7", "5.6")),
+    ("stride 0", lambda: conv(strides=[0, 1]), InvalidModel, ("c1", "strides")),
     ("float64 input", lambda: _retyped(onnx.TensorProto.DOUBLE), Unsupported, ("'x'", "double")),
 ]
 
