@@ -1,0 +1,76 @@
+#include "npu_clock.h"
+
+#include <string.h>
+
+#include "npu_config.h"
+#include "npu_geometry.h"
+
+static int64_t maximum(int64_t a, int64_t b) { return a > b ? a : b; }
+
+int64_t npu_kept_blocks(const npu_command *c, const uint8_t *mask, int32_t group) {
+  int64_t blocks = npu_group_blocks(c), bytes = npu_ceil_div(blocks, 8), kept = 0;
+  if (!(c->flags & NPU_SPARSE)) return blocks;
+  for (int64_t i = 0; i < bytes; i++)
+    for (uint8_t bits = mask[group * bytes + i]; bits; bits &= (uint8_t)(bits - 1)) kept++;
+  return kept;
+}
+
+/* sum over tiles of ceil(rows * OW * steps / P), not below rows * OW * least */
+static int64_t tile_steps(const npu_command *c, int64_t steps, int64_t least) {
+  int64_t full = c->out.h / c->tile_rows, rows[2] = {c->tile_rows, c->out.h % c->tile_rows}, total[2];
+  for (int i = 0; i < 2; i++) total[i] = maximum(npu_ceil_div(rows[i] * c->out.w * steps, NPU_PIXELS), rows[i] * c->out.w * least);
+  return full * total[0] + total[1];
+}
+
+static void weigh(const npu_command *c, const uint8_t *mask, npu_cost *cost, int64_t *first_chunk) {
+  int32_t groups = npu_groups(c), chunk_groups = npu_chunk_groups(c);
+  int64_t requantize = npu_ceil_div(NPU_CHANNELS * NPU_PIXELS * (c->flags & NPU_RESIDUAL ? 4 : 1), NPU_REQUANTIZE_LANES), steps = 0, masked = 0, kept_first = 0;
+  for (int32_t g = 0; g < groups; g++) {
+    int64_t kept = c->op == NPU_CONV ? npu_kept_blocks(c, mask, g) : npu_group_blocks(c);
+    steps += maximum(kept, requantize);
+    masked += npu_group_blocks(c) - kept;
+    if (g < chunk_groups) kept_first += kept;
+  }
+  int64_t pixels = (int64_t)c->out.h * c->out.w, channels = c->chunk < c->out.c ? c->chunk : c->out.c;
+  cost->array = tile_steps(c, 1, 0) * steps;
+  cost->macs = pixels * c->out.c * c->window.kh * c->window.kw * (c->op == NPU_CONV ? c->in.c : 1);
+  cost->macs_skipped = masked * NPU_BLOCK * pixels;
+  cost->weights = c->weight_bytes + (int64_t)NPU_PARAMETER_BYTES * c->out.c;
+  if (!(c->flags & NPU_CHUNKS_OUTER) && npu_chunks(c) > 1) cost->weights *= npu_tiles(c);
+  *first_chunk = kept_first * (c->op == NPU_CONV ? NPU_BLOCK : NPU_CHANNELS) + NPU_PARAMETER_BYTES * channels + npu_mask_bytes(c);
+}
+
+static npu_cost tiled_cost(const npu_command *c, const uint8_t *mask, int64_t *first) {
+  npu_cost cost;
+  memset(&cost, 0, sizeof cost);
+  if (c->op == NPU_POOL) cost.array = tile_steps(c, (int64_t)c->window.kh * c->window.kw, 1) * npu_groups(c);
+  else weigh(c, mask, &cost, first);
+  int64_t row = (int64_t)c->in.w * c->in.c, rows = 0;
+  for (int32_t t = 0; t < npu_tiles(c); t++) rows += npu_tile_at(c, t).count;
+  cost.input = rows * row;
+  if (c->op == NPU_CONV && c->flags & NPU_CHUNKS_OUTER && npu_tiles(c) > 1) cost.input *= npu_chunks(c);
+  *first += (int64_t)npu_tile_at(c, 0).count * c->in.w * npu_buffer_channels(c);
+  return cost;
+}
+
+npu_cost npu_job_cost(const npu_command *c, const uint8_t *mask) {
+  npu_cost cost;
+  int64_t n = (int64_t)c->out.h * c->out.w * c->out.c, first = 0, fills = 0;
+  memset(&cost, 0, sizeof cost);
+  if (npu_has_tiles(c)) cost = tiled_cost(c, mask, &first), fills = (int64_t)npu_tiles(c) * npu_chunks(c);
+  if (c->flags & NPU_RESIDUAL) cost.input += n;
+  if (c->op == NPU_ADD) cost.array = npu_ceil_div(3 * n, NPU_REQUANTIZE_LANES), cost.input = 2 * n;
+  if (c->op == NPU_LUT) cost.array = npu_ceil_div(n, NPU_REQUANTIZE_LANES), cost.input = n + NPU_TABLE_BYTES;
+  if (c->op == NPU_SOFTMAX) cost.array = (int64_t)c->out.h * c->out.w * (16 * (int64_t)c->out.c + 64), cost.input = 3 * n;
+  cost.output = n;
+  int64_t transfer = npu_ceil_div(cost.input + cost.weights + cost.output, NPU_COMPUTE_BYTES_PER_CYCLE);
+  cost.prologue = npu_ceil_div(first, NPU_COMPUTE_BYTES_PER_CYCLE);
+  cost.stall_sram = maximum(0, transfer - cost.prologue - cost.array);
+  cost.cycles = cost.array + cost.stall_sram + cost.prologue + NPU_FILL_CYCLES * fills + NPU_JOB_CYCLES;
+  return cost;
+}
+
+int64_t npu_dma_cycles(const npu_command *c) {
+  int64_t read = npu_ceil_div(c->flash_bytes, NPU_FLASH_BYTES_PER_CYCLE), decode = npu_ceil_div(c->sram_bytes, NPU_CODEC_SYMBOLS_PER_CYCLE);
+  return c->flags & NPU_RICE ? maximum(read, decode) : read;
+}
