@@ -25,8 +25,7 @@ enum {
   NPU_CHANNELS = 4, /* output channels side by side */
   NPU_BLOCK = NPU_DEPTH * NPU_CHANNELS,
   NPU_PIXELS = NPU_MACS_PER_CYCLE / NPU_BLOCK,
-  NPU_MAX_TILE_ROWS = 1024,
-  NPU_DMAS_IN_FLIGHT = 256 /* that a job may start without having waited for */
+  NPU_MAX_TILE_ROWS = 1024
 };
 
 #endif

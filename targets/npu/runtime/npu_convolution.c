@@ -1,0 +1,159 @@
+/* CONV and DWCONV. Chunks are computed in the order of groups whatever order the command gives: it decides what memory is read again, not results. */
+#include <string.h>
+
+#include "nnc_npu.h"
+#include "npu_array.h"
+#include "npu_clock.h"
+
+typedef struct {
+  int32_t bias;
+  npu_scaling scaling;
+} channel;
+
+static channel channel_at(npu_array *array, const npu_command *c, int32_t index) {
+  channel result = {0, c->scaling};
+  const uint8_t *p = npu_reach(array, c->parameters + (uint64_t)index * NPU_PARAMETER_BYTES, NPU_PARAMETER_BYTES);
+  if (!p) return result;
+  uint32_t words[2] = {npu_word(p, 0), npu_word(p, 1)};
+  memcpy(&result.bias, &words[0], 4);
+  memcpy(&result.scaling.multiplier, &words[1], 4);
+  result.scaling.shift = (p[8] ^ 128) - 128;
+  if (result.scaling.multiplier < 0 || result.scaling.shift < -31 || result.scaling.shift > 30 || p[9]) {
+    array->fault = NNC_NPU_PARAMETERS;
+    result.scaling.multiplier = result.scaling.shift = 0;
+  }
+  return result;
+}
+
+/* Finishes the accumulators of up to 4 channels from `first` of one pixel. */
+static void finish(npu_array *array, const npu_command *c, const int32_t acc[NPU_CHANNELS], int32_t first, const int8_t *residual, int8_t *out) {
+  for (int32_t o = first; o < first + NPU_CHANNELS && o < c->out.c; o++) {
+    channel ch = channel_at(array, c, o);
+    int8_t value = npu_requantize(array, (int64_t)ch.bias + acc[o - first], &ch.scaling, c->flags & NPU_SINGLE_ROUNDING);
+    out[o] = c->flags & NPU_RESIDUAL ? npu_add(array, value, residual[o], &c->sum) : value;
+  }
+}
+
+/* The input elements of one output pixel as the blocks take them, less the zero point: 0 outside the image */
+static void gather(npu_array *array, const npu_command *c, const int8_t *const *rows, int32_t x) {
+  const npu_window *w = &c->window;
+  int64_t width = npu_row_steps(c) * NPU_DEPTH;
+  int16_t *to = array->window, zero = (int16_t)c->in.zero;
+  for (int32_t i = 0; i < w->kh; i++, to += width) {
+    if (rows[i] && npu_packs(c)) {
+      for (int64_t k = 0; k < width; k++) to[k] = (int16_t)(rows[i][x * width + k] - zero);
+      continue;
+    }
+    for (int32_t j = 0; j < w->kw; j++) {
+      int32_t column = x * w->sw - w->left + j * w->dw, inside = rows[i] && column >= 0 && column < c->in.w;
+      for (int32_t k = 0; k < c->in.c; k++) to[j * c->in.c + k] = inside ? (int16_t)(rows[i][column * c->in.c + k] - zero) : 0;
+    }
+    for (int64_t k = (int64_t)w->kw * c->in.c; k < width; k++) to[k] = 0;
+  }
+}
+
+static void multiply_block(int32_t acc[NPU_CHANNELS], const int8_t *weights, const int16_t *x) {
+  for (int o = 0; o < NPU_CHANNELS; o++)
+    for (int e = 0; e < NPU_DEPTH; e++) acc[o] += weights[o * NPU_DEPTH + e] * x[e];
+}
+
+/* The blocks of a group that `mask` (NULL: all) keeps; returns the next group's */
+static const int8_t *multiply_group(const npu_array *array, int64_t blocks, const uint8_t *mask, const int8_t *weights, int32_t acc[NPU_CHANNELS]) {
+  for (int64_t k = 0; k < blocks; k++) {
+    if (mask && !(mask[k / 8] >> (k % 8) & 1)) continue;
+    multiply_block(acc, weights, array->window + k * NPU_DEPTH);
+    weights += NPU_BLOCK;
+  }
+  return weights;
+}
+
+/* The blocks behind the mask are those that it keeps, no bit is set behind a group's last block, and every chunk fits its buffer. */
+static int masks_fit(const npu_command *c, const uint8_t *mask) {
+  int64_t blocks = npu_group_blocks(c), bytes = npu_ceil_div(blocks, 8), kept = 0, chunk = 0;
+  for (int32_t g = 0; g < npu_groups(c); g++) {
+    int64_t here = npu_kept_blocks(c, mask, g);
+    if (blocks % 8 && mask[(g + 1) * bytes - 1] >> (blocks % 8)) return 0;
+    chunk = g % (c->chunk / NPU_CHANNELS) ? chunk + here : here;
+    if (chunk * NPU_BLOCK > NPU_WEIGHT_BUFFER_BYTES) return 0;
+    kept += here;
+  }
+  return kept * NPU_BLOCK + npu_mask_bytes(c) == c->weight_bytes;
+}
+
+static void convolve_row(npu_array *array, const npu_command *c, const int8_t *const *rows, const uint8_t *weights, int8_t *out, const int8_t *residual) {
+  int64_t blocks = npu_group_blocks(c), mask_bytes = npu_ceil_div(blocks, 8);
+  for (int32_t x = 0; x < c->out.w; x++) {
+    const uint8_t *mask = c->flags & NPU_SPARSE ? weights : NULL;
+    const int8_t *next = (const int8_t *)weights + npu_mask_bytes(c);
+    gather(array, c, rows, x);
+    for (int32_t o = 0; o < c->out.c; o += NPU_CHANNELS) {
+      int32_t acc[NPU_CHANNELS] = {0};
+      next = multiply_group(array, blocks, mask, next, acc);
+      if (mask) mask += mask_bytes;
+      finish(array, c, acc, o, residual + (size_t)x * c->second.pixel_pitch, out + (size_t)x * c->out.pixel_pitch);
+    }
+  }
+}
+
+/* The rows of output and residual; 0 where there is a fault */
+static int output_row(npu_array *array, const npu_command *c, int32_t y, int8_t **out, const int8_t **residual) {
+  *out = npu_row(array, &c->out, y);
+  *residual = c->flags & NPU_RESIDUAL ? npu_row(array, &c->second, y) : *out;
+  return !array->fault;
+}
+
+void npu_convolve(npu_array *array, const npu_command *c) {
+  const uint8_t *weights = npu_reach(array, c->weights, c->weight_bytes);
+  const int8_t *rows[NPU_MAX_KERNEL], *residual;
+  int8_t *out;
+  if (weights && c->flags & NPU_SPARSE && !masks_fit(c, weights)) array->fault = NNC_NPU_WEIGHTS;
+  for (int32_t t = 0; t < npu_tiles(c) && !array->fault; t++) {
+    npu_tile tile = npu_tile_at(c, t);
+    npu_fill(array, c, &tile, 0, c->in.c);
+    for (int32_t y = tile.from; y < tile.to && !array->fault; y++) {
+      npu_window_rows(array, c, &tile, y, rows);
+      if (output_row(array, c, y, &out, &residual)) convolve_row(array, c, rows, weights, out, residual);
+    }
+  }
+}
+
+/* One group of 4 channels from `first` of one pixel; rows of `channels` channels from `from` */
+static void depthwise_group(const npu_command *c, const int8_t *const *rows, int32_t x, int32_t from, int32_t channels, int32_t first, const int8_t *weights,
+                            int32_t acc[NPU_CHANNELS]) {
+  const npu_window *w = &c->window;
+  int32_t lanes = from + channels - first < NPU_CHANNELS ? from + channels - first : NPU_CHANNELS;
+  for (int32_t i = 0; i < w->kh; i++)
+    for (int32_t j = 0; j < w->kw && rows[i]; j++) {
+      int32_t column = x * w->sw - w->left + j * w->dw;
+      if (column < 0 || column >= c->in.w) continue;
+      const int8_t *pixel = rows[i] + column * channels + (first - from), *tap = weights + (i * w->kw + j) * NPU_CHANNELS;
+      for (int32_t l = 0; l < lanes; l++) acc[l] += (pixel[l] - c->in.zero) * tap[l];
+    }
+}
+
+static void depthwise_chunk(npu_array *array, const npu_command *c, const npu_tile *tile, int32_t from, int32_t channels, const int8_t *weights) {
+  const int8_t *rows[NPU_MAX_KERNEL], *residual;
+  int8_t *out;
+  for (int32_t y = tile->from; y < tile->to; y++) {
+    npu_window_rows(array, c, tile, y, rows);
+    if (!output_row(array, c, y, &out, &residual)) return;
+    for (int32_t x = 0; x < c->out.w; x++)
+      for (int32_t o = from; o < from + channels; o += NPU_CHANNELS) {
+        int32_t acc[NPU_CHANNELS] = {0};
+        depthwise_group(c, rows, x, from, channels, o, weights + o / NPU_CHANNELS * npu_group_bytes(c), acc);
+        finish(array, c, acc, o, residual + (size_t)x * c->second.pixel_pitch, out + (size_t)x * c->out.pixel_pitch);
+      }
+  }
+}
+
+void npu_convolve_depthwise(npu_array *array, const npu_command *c) {
+  const int8_t *weights = (const int8_t *)npu_reach(array, c->weights, c->weight_bytes);
+  for (int32_t t = 0; t < npu_tiles(c); t++) {
+    npu_tile tile = npu_tile_at(c, t);
+    for (int32_t from = 0; from < c->in.c; from += c->chunk) {
+      int32_t channels = c->chunk < c->in.c - from ? c->chunk : c->in.c - from;
+      if (!array->fault) npu_fill(array, c, &tile, from, channels);
+      if (!array->fault) depthwise_chunk(array, c, &tile, from, channels, weights);
+    }
+  }
+}

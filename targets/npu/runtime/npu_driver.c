@@ -1,0 +1,114 @@
+#include "npu_driver.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "npu_check.h"
+#include "npu_config.h"
+#include "npu_stream.h"
+
+/* What has been read of a stream: how many jobs and DMAs, and the ranges of the jobs that may still be running. */
+typedef struct {
+  uint32_t jobs, dmas;
+  npu_range ranges[NPU_QUEUE_DEPTH][NPU_JOB_RANGES];
+  int counts[NPU_QUEUE_DEPTH];
+} history;
+
+static int32_t check_header(const uint8_t *stream, uint32_t bytes, uint32_t flash_bytes, uint32_t sram_bytes, uint32_t *word) {
+  uint32_t values[NPU_HEADER_WORDS];
+  *word = NPU_H_WORDS;
+  if (bytes < NPU_HEADER_WORDS * 4 || bytes % 4) return NNC_NPU_LENGTH;
+  for (uint32_t i = 0; i < NPU_HEADER_WORDS; i++) values[i] = npu_word(stream, i);
+  const struct { int holds; uint32_t word; int32_t reason; } rules[] = {
+      {values[NPU_H_MAGIC] == NPU_MAGIC, NPU_H_MAGIC, NNC_NPU_MAGIC},
+      {values[NPU_H_VERSION] == NPU_VERSION, NPU_H_VERSION, NNC_NPU_VERSION},
+      {values[NPU_H_CONFIG] == npu_config_hash(), NPU_H_CONFIG, NNC_NPU_CONFIG},
+      {values[NPU_H_WORDS] == bytes / 4, NPU_H_WORDS, NNC_NPU_LENGTH},
+      {values[NPU_H_SRAM] <= sram_bytes, NPU_H_SRAM, NNC_NPU_SRAM},
+      {values[NPU_H_FLASH] <= flash_bytes, NPU_H_FLASH, NNC_NPU_FLASH},
+      {values[NPU_H_RESERVED] == 0, NPU_H_RESERVED, NNC_NPU_COMMAND}};
+  for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+    if (!rules[i].holds) return *word = rules[i].word, rules[i].reason;
+  *word = NPU_H_CRC;
+  return values[NPU_H_CRC] == npu_stream_crc(stream, bytes) ? NNC_NPU_OK : NNC_NPU_CHECKSUM;
+}
+
+/* A DMA must not write what a job beside it uses: one that it does not wait for, among the last that the queue holds. */
+static int32_t note_dma(history *h, const npu_command *c) {
+  npu_range destination = {c->destination, (uint64_t)c->destination + c->sram_bytes};
+  uint32_t done = h->jobs > NPU_QUEUE_DEPTH ? h->jobs - NPU_QUEUE_DEPTH : 0;
+  if (c->wait > h->jobs) return NNC_NPU_WAIT;
+  for (uint32_t job = done > c->wait ? done : c->wait; job < h->jobs; job++)
+    for (int i = 0; i < h->counts[job % NPU_QUEUE_DEPTH]; i++)
+      if (npu_meet(h->ranges[job % NPU_QUEUE_DEPTH][i], destination)) return NNC_NPU_HAZARD;
+  h->dmas++;
+  return NNC_NPU_OK;
+}
+
+static int32_t note_job(history *h, const npu_command *c) {
+  if (c->wait > h->dmas) return NNC_NPU_WAIT;
+  h->counts[h->jobs % NPU_QUEUE_DEPTH] = npu_job_ranges(c, h->ranges[h->jobs % NPU_QUEUE_DEPTH]);
+  h->jobs++;
+  return NNC_NPU_OK;
+}
+
+int32_t npu_validate(const void *stream, uint32_t stream_bytes, uint32_t flash_bytes, uint32_t sram_bytes, uint32_t *word) {
+  const uint8_t *bytes = stream;
+  int32_t reason = check_header(bytes, stream_bytes, flash_bytes, sram_bytes, word);
+  if (reason) return reason;
+  uint32_t words = stream_bytes / 4, flash = npu_word(bytes, NPU_H_FLASH), scratch = npu_word(bytes, NPU_H_SRAM);
+  history seen;
+  npu_command c;
+  memset(&seen, 0, sizeof seen);
+  for (*word = NPU_HEADER_WORDS;; *word += c.words) {
+    reason = npu_decode(bytes, words, *word, &c);
+    if (!reason) reason = npu_check_command(&c, flash, scratch);
+    if (!reason && c.op == NPU_END) return *word + 1 == words ? NNC_NPU_OK : NNC_NPU_END;
+    if (!reason) reason = c.op == NPU_DMA ? note_dma(&seen, &c) : note_job(&seen, &c);
+    if (reason) return reason;
+  }
+}
+
+static uint64_t counter(const npu_backend *b, uint32_t index) {
+  uint32_t number = NPU_REG_COUNTERS + 8 * index;
+  return b->read32(b->context, number) | (uint64_t)b->read32(b->context, number + 4) << 32;
+}
+
+static void read_counters(const npu_backend *b, nnc_npu_counters *n) {
+  uint64_t *all[] = {&n->cycles, &n->array, &n->stall_flash, &n->stall_sram, &n->overhead, &n->sram_read, &n->sram_written, &n->dma_written, &n->flash_read,
+                     &n->macs, &n->macs_skipped, &n->jobs, &n->dmas, &n->sram_peak, &n->fault, &n->fault_word};
+  for (uint32_t i = 0; i < sizeof all / sizeof *all; i++) *all[i] = counter(b, i);
+}
+
+static int32_t start(const npu_backend *b, const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes) {
+  const uint32_t values[][2] = {{NPU_REG_CMD_BASE, b->map_read(b->context, stream, stream_bytes)}, {NPU_REG_CMD_BYTES, stream_bytes},
+                                {NPU_REG_FLASH_BASE, b->map_read(b->context, flash, flash_bytes)}, {NPU_REG_FLASH_BYTES, flash_bytes},
+                                {NPU_REG_SRAM_BASE, b->map_write(b->context, sram, sram_bytes)},   {NPU_REG_SRAM_BYTES, sram_bytes},
+                                {NPU_REG_IRQ, 1},                                                  {NPU_REG_CTRL, NPU_CTRL_START}};
+  if (b->read32(b->context, NPU_REG_ID) != NPU_MAGIC) return NNC_NPU_DEVICE;
+  if (b->read32(b->context, NPU_REG_CONFIG) != npu_word(stream, NPU_H_CONFIG)) return NNC_NPU_CONFIG;
+  for (size_t i = 0; i < sizeof values / sizeof *values; i++) b->write32(b->context, values[i][0], values[i][1]);
+  if (b->wait_irq(b->context)) return NNC_NPU_DEVICE;
+  b->write32(b->context, NPU_REG_IRQ, 1);
+  switch (b->read32(b->context, NPU_REG_STATUS)) {
+    case NPU_STATUS_DONE: return NNC_NPU_OK;
+    case NPU_STATUS_FAULT: return (int32_t)counter(b, (uint32_t)(offsetof(nnc_npu_counters, fault) / sizeof(uint64_t)));
+    default: return NNC_NPU_DEVICE;
+  }
+}
+
+int32_t npu_drive(const npu_backend *backend, const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram,
+                  uint32_t sram_bytes, nnc_npu_counters *counters) {
+  uint32_t word = 0;
+  int32_t reason = !stream || (!flash && flash_bytes) || !sram ? NNC_NPU_ARGUMENT : npu_validate(stream, stream_bytes, flash_bytes, sram_bytes, &word);
+  int ran = !reason;
+  if (ran) reason = start(backend, stream, stream_bytes, flash, flash_bytes, sram, sram_bytes);
+  if (!counters) return reason;
+  if (ran) {
+    read_counters(backend, counters);
+  } else {
+    memset(counters, 0, sizeof *counters);
+    counters->fault = (uint64_t)reason, counters->fault_word = word;
+  }
+  return reason;
+}
