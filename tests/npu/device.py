@@ -1,0 +1,35 @@
+"""The emulated NNC-1, built from its C sources and called from Python."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import pathlib
+import subprocess
+import tempfile
+
+import numpy as np
+
+RUNTIME = pathlib.Path(__file__).resolve().parents[2] / "targets" / "npu" / "runtime"
+SOURCES = sorted(map(str, RUNTIME.glob("*.c")))
+STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{RUNTIME}")
+COUNTERS = ("cycles", "array", "stall_flash", "stall_sram", "overhead", "sram_read", "sram_written", "dma_written", "flash_read", "macs", "macs_skipped", "jobs",
+            "dmas", "sram_peak", "fault", "fault_word")
+REASONS = ("OK", "ARGUMENT", "MAGIC", "VERSION", "CONFIG", "LENGTH", "CHECKSUM", "SRAM", "FLASH", "COMMAND", "END", "IMAGE", "BOUNDS", "WAIT", "RANGE", "BUFFER",
+           "OVERLAP", "HAZARD", "CODEC", "WEIGHTS", "PARAMETERS", "OVERFLOW", "DEVICE")
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """Undefined behaviour ends the process."""
+    folder = tempfile.TemporaryDirectory(prefix="nnc-npu-")
+    path = f"{folder.name}/npu.so"
+    subprocess.run(["gcc", *STRICT, "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error", "-fPIC", "-shared", *SOURCES, "-o", path], check=True)
+    return ctypes.CDLL(path)
+
+
+def run(stream: bytes, flash: bytes, sram: np.ndarray) -> tuple[str, dict[str, int]]:
+    """Runs the stream on `sram` (uint8, changed in place): the reason, and the counters by name."""
+    counters = (ctypes.c_uint64 * len(COUNTERS))()
+    code = library().nnc_npu_run(stream, len(stream), flash, len(flash), sram.ctypes.data_as(ctypes.c_void_p), sram.size, counters)
+    return REASONS[code], dict(zip(COUNTERS, counters, strict=True))
