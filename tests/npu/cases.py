@@ -95,7 +95,8 @@ def window(rng: np.random.Generator, dilated: bool = True) -> tuple[tuple[int, i
     strides = [int(v) for v in rng.integers(1, 4, 2)]
     span = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     top, left = (int(rng.integers(0, s)) for s in span)
-    extents = [max(1, (size + before + int(rng.integers(0, s)) - s) // stride + 1) for size, before, s, stride in zip((h, w), (top, left), span, strides, strict=True)]
+    covered = [size + before + int(rng.integers(0, s)) for size, before, s in zip((h, w), (top, left), span, strict=True)]
+    extents = [max(1, (size - s) // stride + 1) for size, s, stride in zip(covered, span, strides, strict=True)]
     return (h, w), tuple(kernel), tuple(strides), tuple(dilation), (top, left), tuple(extents)
 
 
@@ -124,7 +125,8 @@ def convolution(rng: np.random.Generator) -> Case:
     assert isinstance(requantize, FixedRequantize)
     requantize = FixedRequantize(requantize.multiplier, requantize.shift, requantize.zero_point, requantize.low, requantize.high, single)
     kind = DepthwiseConv2d if depthwise else Conv2d
-    operator = kind((tensor(source),), tensor(output), weight, bias, requantize, zero, strides, padding_of(extents, kernel, strides, dilation, before, out_extents), dilation)
+    padding = padding_of(extents, kernel, strides, dilation, before, out_extents)
+    operator = kind((tensor(source),), tensor(output), weight, bias, requantize, zero, strides, padding, dilation)
     expected = evaluate(operator, x[None])
     packed = streams.depthwise_weights(weight) if depthwise else streams.sparse_weights(weight) if sparse else streams.dense_weights(weight)
     weights, parameters = memory.constant(packed), memory.constant(streams.parameters(bias, requantize))
@@ -169,7 +171,7 @@ def pooling(rng: np.random.Generator) -> Case:
         operator = Mean.build("fixed", tensor(source), tensor(output), (1, 2), ((0.05, zero), (0.04, 3)), low, high)
         multiplier, shift, target = int(operator.epilogue.multiplier[0]), int(operator.epilogue.shift[0]), 3
     tile, chunk = int(rng.integers(1, out_extents[0] + 1)), 4 * int(rng.integers(1, 6))
-    job = streams.command(streams.POOL, 0, wait(memory), source.words(), output.words(), struct.pack("<4B", *kernel, *strides), struct.pack("<4B", *before, mode, 0),
+    job = streams.command(streams.POOL, 0, wait(memory), source.words(), output.words(), struct.pack("<8B", *kernel, *strides, *before, mode, 0),
                           struct.pack("<ibbbxhxxHH", multiplier, shift, low, high, target, tile, chunk))
     return finish(memory, operator, job, output, evaluate(operator, x[None]))
 
@@ -203,4 +205,6 @@ def softmax(rng: np.random.Generator) -> Case:
     return finish(memory, operator, job, output, evaluate(operator, x[None]))
 
 
-KINDS: dict[str, Callable[[np.random.Generator], Case]] = {"convolution": convolution, "pooling": pooling, "addition": addition, "table": table, "softmax": softmax}
+KINDS: dict[str, Callable[[np.random.Generator], Case]] = {
+    "convolution": convolution, "pooling": pooling, "addition": addition, "table": table, "softmax": softmax,
+}

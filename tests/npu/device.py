@@ -13,10 +13,10 @@ import numpy as np
 RUNTIME = pathlib.Path(__file__).resolve().parents[2] / "targets" / "npu" / "runtime"
 SOURCES = sorted(map(str, RUNTIME.glob("*.c")))
 STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{RUNTIME}")
-COUNTERS = ("cycles", "array", "stall_flash", "stall_sram", "overhead", "sram_read", "sram_written", "dma_written", "flash_read", "macs", "macs_skipped", "jobs",
-            "dmas", "sram_peak", "fault", "fault_word")
-REASONS = ("OK", "ARGUMENT", "MAGIC", "VERSION", "CONFIG", "LENGTH", "CHECKSUM", "SRAM", "FLASH", "COMMAND", "END", "IMAGE", "BOUNDS", "WAIT", "RANGE", "BUFFER",
-           "OVERLAP", "HAZARD", "CODEC", "WEIGHTS", "PARAMETERS", "OVERFLOW", "DEVICE")
+COUNTERS = ("cycles", "array", "stall_flash", "stall_sram", "overhead", "sram_read", "sram_written", "dma_written", "flash_read", "macs",
+            "macs_skipped", "jobs", "dmas", "sram_peak", "fault", "fault_word")
+REASONS = ("OK", "ARGUMENT", "MAGIC", "VERSION", "CONFIG", "LENGTH", "CHECKSUM", "SRAM", "FLASH", "COMMAND", "END", "IMAGE", "BOUNDS", "WAIT", "RANGE",
+           "BUFFER", "OVERLAP", "HAZARD", "CODEC", "WEIGHTS", "PARAMETERS", "OVERFLOW", "DEVICE")
 
 
 @functools.cache

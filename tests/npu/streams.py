@@ -37,17 +37,17 @@ class Image:
         h, w, c = self.shape
         return struct.pack("<IHHHhIIHH", self.base, h, w, c, self.zero if zero else 0, self.pixel_pitch, self.row_pitch, self.first, self.wrap)
 
-    def bytes_at(self, sram: np.ndarray) -> np.ndarray:
+    def addresses(self) -> np.ndarray:
         """Addresses of all elements, (H, W, C)."""
         h, w, c = self.shape
         rows = (self.first + np.arange(h)) % self.wrap if self.wrap else np.arange(h)
         return self.base + rows[:, None, None] * self.row_pitch + np.arange(w)[None, :, None] * self.pixel_pitch + np.arange(c)
 
     def read(self, sram: np.ndarray) -> np.ndarray:
-        return sram[self.bytes_at(sram)].view(np.int8)
+        return sram[self.addresses()].view(np.int8)
 
     def write(self, sram: np.ndarray, values: np.ndarray) -> None:
-        sram[self.bytes_at(sram)] = values.astype(np.int8).view(np.uint8).reshape(self.shape)
+        sram[self.addresses()] = values.astype(np.int8).view(np.uint8).reshape(self.shape)
 
 
 def command(op: int, flags: int, *parts: bytes) -> bytes:
@@ -73,8 +73,8 @@ def dma(source: int, destination: int, flash_bytes: int, sram_bytes: int, wait: 
 def sum_block(operator: LinearCombination) -> bytes:
     r = operator.requantize
     assert isinstance(r, FixedRequantize)
-    return struct.pack("<iibbBbibbhhh", *operator.factors, *operator.shifts, operator.left_shift, int(r.shift[0]), int(r.multiplier[0]), r.low, r.high, r.zero_point,
-                       *operator.zero_points)
+    return struct.pack("<iibbBbibbhhh", *operator.factors, *operator.shifts, operator.left_shift, int(r.shift[0]), int(r.multiplier[0]), r.low, r.high,
+                       r.zero_point, *operator.zero_points)
 
 
 def parameters(bias: np.ndarray, requantize: FixedRequantize) -> bytes:
@@ -118,8 +118,7 @@ def rice(symbols: np.ndarray, k: int) -> bytes:
     for i, s in enumerate(symbols.tolist()):
         if i % 64 == 0:
             bits += [k >> b & 1 for b in range(3)]
-        u = (s << 1) ^ (s >> 7)
-        u &= 255
+        u = ((s << 1) ^ (s >> 7)) & 255
         if k == 7:
             bits += [s >> b & 1 for b in range(8)]
         elif u >> k >= 8:
