@@ -1,0 +1,237 @@
+"""Commands of the NNC-1 as dataclasses, and their encoding: docs/npu.md byte for byte."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from nnc_tvm.schedules.operators.elementwise import LinearCombination
+from nnc_tvm.schedules.quantization import FixedRequantize
+from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
+
+MAGIC = 0x31434E4E
+VERSION = 1
+HEADER_WORDS = 8
+PARAMETER_BYTES = 10
+TABLE_BYTES = 256
+
+RICE = 1
+CHUNKS_OUTER, SPARSE, SINGLE_ROUNDING, RESIDUAL = 1, 2, 4, 8
+
+
+def _word(layout: str, *fields: int) -> int:
+    """Fields packed into a 32-bit word from the low byte up, as struct's layout says."""
+    return int.from_bytes(struct.pack("<" + layout, *fields), "little")
+
+
+def _signed(value: int) -> int:
+    return _word("i", value)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An int8 image in SRAM. pixel, row: bytes from one to the next. first, wrap: rows in a ring, see docs/npu.md."""
+
+    base: int
+    height: int
+    width: int
+    channels: int
+    pixel: int
+    row: int
+    zero_point: int = 0
+    first: int = 0
+    wrap: int = 0
+
+    @staticmethod
+    def dense(base: int, height: int, width: int, channels: int, zero_point: int = 0) -> Image:
+        return Image(base, height, width, channels, channels, width * channels, zero_point)
+
+    @property
+    def elements(self) -> int:
+        return self.height * self.width * self.channels
+
+    def words(self) -> tuple[int, ...]:
+        return (self.base, _word("HH", self.height, self.width), _word("Hh", self.channels, self.zero_point), self.pixel, self.row,
+                _word("HH", self.first, self.wrap))
+
+
+@dataclass(frozen=True)
+class Sum:
+    """The sum block: LinearCombination's numbers."""
+
+    factors: tuple[int, int]
+    shifts: tuple[int, int]
+    left_shift: int
+    multiplier: int
+    shift: int
+    zero_points: tuple[int, int]
+    zero_point: int
+    low: int
+    high: int
+
+    @staticmethod
+    def of(operator: LinearCombination, swap: bool = False) -> Sum:
+        """swap: the operator's second input comes first."""
+        step = -1 if swap else 1
+        r = operator.requantize
+        assert isinstance(r, FixedRequantize)
+        return Sum(operator.factors[::step], operator.shifts[::step], operator.left_shift, int(r.multiplier[0]), int(r.shift[0]), operator.zero_points[::step],
+                   r.zero_point, r.low, r.high)
+
+    def words(self) -> tuple[int, ...]:
+        return (*map(_signed, self.factors), _word("bbBb", *self.shifts, self.left_shift, self.shift), _signed(self.multiplier),
+                _word("bbh", self.low, self.high, self.zero_point), _word("hh", *self.zero_points))
+
+
+@dataclass(frozen=True)
+class Window:
+    """kernel, strides and dilation: (down, right); padding: (top, left)."""
+
+    kernel: tuple[int, int] = (1, 1)
+    strides: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+
+@dataclass(frozen=True)
+class Dma:
+    """Flash to SRAM once `after` jobs have finished. coded: bytes in flash, bytes: in SRAM."""
+
+    after: int
+    source: int
+    destination: int
+    coded: int
+    bytes: int
+    rice: bool = False
+
+    def words(self) -> tuple[int, ...]:
+        return _command(1, RICE * self.rice, (self.after, self.source, self.destination, self.coded, self.bytes))
+
+
+@dataclass(frozen=True)
+class Conv:
+    """CONV or DWCONV. wait: DMAs that must have finished. blocks: of each group of 4 channels, those that are not masked.
+
+    weight_bytes: as in SRAM; mask_bytes: of the mask with its padding. residual: (image, sum block).
+    """
+
+    source: Image
+    output: Image
+    window: Window
+    weights: int
+    weight_bytes: int
+    parameters: int
+    blocks: tuple[int, ...]
+    low: int
+    high: int
+    zero_point: int
+    tile_rows: int
+    chunk: int
+    depthwise: bool = False
+    chunks_outer: bool = False
+    single_rounding: bool = False
+    mask_bytes: int = 0
+    residual: tuple[Image, Sum] | None = None
+    wait: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Blocks of a group, masked ones too; taps of a depthwise convolution."""
+        kh, kw = self.window.kernel
+        return kh * kw if self.depthwise else kh * -(-kw * self.source.channels // DEPTH)
+
+    @property
+    def block_bytes(self) -> int:
+        return CHANNELS if self.depthwise else CHANNELS * DEPTH
+
+    def words(self) -> tuple[int, ...]:
+        flags = (CHUNKS_OUTER * self.chunks_outer | SPARSE * bool(self.mask_bytes) | SINGLE_ROUNDING * self.single_rounding
+                 | RESIDUAL * (self.residual is not None))
+        w = self.window
+        residual = () if self.residual is None else (*self.residual[0].words(), *self.residual[1].words())
+        return _command(3 if self.depthwise else 2, flags, (
+            self.wait, *self.source.words(), *self.output.words(), _word("4B", *w.kernel, *w.strides), _word("4B", *w.padding, *w.dilation), self.weights,
+            self.weight_bytes, self.parameters, _word("HH", self.tile_rows, self.chunk), _word("bbh", self.low, self.high, self.zero_point), *residual))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """mode 0: maximum, 1: mean, 2: sum requantized by (multiplier, shift) to zero_point."""
+
+    source: Image
+    output: Image
+    window: Window
+    mode: int
+    low: int
+    high: int
+    tile_rows: int
+    chunk: int
+    multiplier: int = 0
+    shift: int = 0
+    zero_point: int = 0
+    wait: int = 0
+
+    def words(self) -> tuple[int, ...]:
+        w = self.window
+        return _command(4, 0, (self.wait, *self.source.words(), *self.output.words(), _word("4B", *w.kernel, *w.strides), _word("4B", *w.padding, self.mode, 0),
+                               self.multiplier, _word("bbbB", self.shift, self.low, self.high, 0), _word("hH", self.zero_point, 0),
+                               _word("HH", self.tile_rows, self.chunk)))
+
+
+@dataclass(frozen=True)
+class Add:
+    a: Image
+    b: Image
+    output: Image
+    sum: Sum
+    wait: int = 0
+
+    def words(self) -> tuple[int, ...]:
+        return _command(5, 0, (self.wait, *self.a.words(), *self.b.words(), *self.output.words(), *self.sum.words()))
+
+
+@dataclass(frozen=True)
+class Lut:
+    source: Image
+    output: Image
+    table: int
+    wait: int = 0
+
+    def words(self) -> tuple[int, ...]:
+        return _command(6, 0, (self.wait, *self.source.words(), *self.output.words(), self.table))
+
+
+@dataclass(frozen=True)
+class Softmax:
+    source: Image
+    output: Image
+    multiplier: int
+    shift: int
+    diff_min: int
+    wait: int = 0
+
+    def words(self) -> tuple[int, ...]:
+        return _command(7, 0, (self.wait, *self.source.words(), *self.output.words(), *map(_signed, (self.multiplier, self.shift, self.diff_min))))
+
+
+Job = Conv | Pool | Add | Lut | Softmax
+Command = Dma | Job
+
+
+def waiting(job: Job, wait: int) -> Job:
+    """`job`, to start when `wait` DMAs have finished."""
+    return replace(job, wait=wait)
+
+
+def _command(op: int, flags: int, words: Sequence[int]) -> tuple[int, ...]:
+    return (_word("BBH", op, flags, 1 + len(words)), *words)
+
+
+def encode(commands: Sequence[Command], config: Config, sram_bytes: int, flash_bytes: int) -> bytes:
+    """The whole stream: header, commands, END, with its checksum."""
+    body = [word for command in commands for word in command.words()] + [_word("BBH", 0, 0, 1)]
+    header = [MAGIC, VERSION, config.hash, HEADER_WORDS + len(body), sram_bytes, flash_bytes, 0, 0]
+    header[6] = zlib.crc32(struct.pack(f"<{len(header) + len(body)}I", *header, *body))
+    return struct.pack(f"<{len(header) + len(body)}I", *header, *body)
