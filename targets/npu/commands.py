@@ -74,11 +74,11 @@ class Sum:
     @staticmethod
     def of(operator: LinearCombination, swap: bool = False) -> Sum:
         """swap: the operator's second input comes first."""
-        step = -1 if swap else 1
+        a, b = (1, 0) if swap else (0, 1)
         r = operator.requantize
         assert isinstance(r, FixedRequantize)
-        return Sum(operator.factors[::step], operator.shifts[::step], operator.left_shift, int(r.multiplier[0]), int(r.shift[0]), operator.zero_points[::step],
-                   r.zero_point, r.low, r.high)
+        factors, shifts, zero_points = ((pair[a], pair[b]) for pair in (operator.factors, operator.shifts, operator.zero_points))
+        return Sum(factors, shifts, operator.left_shift, int(r.multiplier[0]), int(r.shift[0]), zero_points, r.zero_point, r.low, r.high)
 
     def words(self) -> tuple[int, ...]:
         return (*map(_signed, self.factors), _word("bbBb", *self.shifts, self.left_shift, self.shift), _signed(self.multiplier),
