@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, FixedSoftmax, LinearCombination, MaxPool2d, Mean, Table, TensorType
+from nnc_tvm.schedules.operators.operator import Operator
 from nnc_tvm.schedules.quantization import FixedRequantize
+from nnc_tvm.targets.npu import codec
+from nnc_tvm.targets.npu.commands import Add, Command, Conv, Dma, Image, Job, Lut, Pool, Softmax, Sum, Window, encode
+from nnc_tvm.targets.npu.config import Config
 from tests.kernels.cases import random_requantize
-from tests.npu import streams
-from tests.npu.streams import Image
 
-BUFFER, WEIGHT_BUFFER = 16 << 10, 8 << 10
+Shape = tuple[int, int, int]
+Pair = tuple[int, int]
+
+
+def shape_of(image: Image) -> Shape:
+    return image.height, image.width, image.channels
+
+
+def addresses(image: Image) -> np.ndarray:
+    """Of all elements, (H, W, C)."""
+    rows = np.arange(image.height)
+    rows = (image.first + rows) % image.wrap if image.wrap else rows
+    return image.base + rows[:, None, None] * image.row + np.arange(image.width)[:, None] * image.pixel + np.arange(image.channels)
+
+
+def read_image(sram: np.ndarray, image: Image) -> np.ndarray:
+    return sram[addresses(image)].view(np.int8)
+
+
+def write_image(sram: np.ndarray, image: Image, values: np.ndarray) -> None:
+    sram[addresses(image)] = values.astype(np.int8).view(np.uint8).reshape(shape_of(image))
 
 
 @dataclass
 class Memory:
-    """What a case lays out: SRAM from address 16 on with gaps, flash, and the commands that bring it to SRAM."""
+    """What a case lays out: SRAM from address 16 on with gaps, flash, and the DMAs that bring it to SRAM."""
 
     rng: np.random.Generator
     top: int = 16
     flash: bytes = b"\xee" * 5
-    commands: list[bytes] = field(default_factory=list)
+    dmas: list[Dma] = field(default_factory=list)
     images: list[tuple[Image, np.ndarray]] = field(default_factory=list)
 
     def place(self, size: int) -> int:
@@ -33,15 +54,15 @@ class Memory:
         self.top = base + size
         return base
 
-    def image(self, shape: tuple[int, int, int], zero: int = 0) -> Image:
+    def image(self, shape: Shape, zero: int = 0) -> Image:
         """Any pitches, sometimes rows that wrap."""
         h, w, c = shape
         pixel = c + int(self.rng.integers(0, 5))
         row = w * pixel + int(self.rng.integers(0, 9))
         wrap = h + int(self.rng.integers(3)) if self.rng.random() < 0.3 else 0
-        return Image(self.place((wrap or h) * row), shape, zero, pixel, row, int(self.rng.integers(wrap)) if wrap else 0, wrap)
+        return Image(self.place((wrap or h) * row), h, w, c, pixel, row, zero, int(self.rng.integers(wrap)) if wrap else 0, wrap)
 
-    def source(self, shape: tuple[int, int, int], zero: int = 0) -> tuple[Image, np.ndarray]:
+    def source(self, shape: Shape, zero: int = 0) -> tuple[Image, np.ndarray]:
         """An image with random values."""
         values = self.rng.integers(-128, 128, shape).astype(np.int8)
         self.images.append((self.image(shape, zero), values))
@@ -49,9 +70,9 @@ class Memory:
 
     def constant(self, data: bytes) -> int:
         """`data` in flash, compressed or not, and a DMA that brings it: its address in SRAM."""
-        base, k = self.place(len(data)), int(self.rng.integers(0, 9))
-        stored = streams.rice(np.frombuffer(data, np.int8), k) if k < 8 else data
-        self.commands.append(streams.dma(len(self.flash), base, len(stored), len(data), flags=streams.RICE if k < 8 else 0))
+        base, compressed = self.place(len(data)), bool(self.rng.random() < 0.7)
+        stored = codec.rice(data) if compressed else data
+        self.dmas.append(Dma(0, len(self.flash), base, len(stored), len(data), compressed))
         self.flash += stored
         return base
 
@@ -60,48 +81,46 @@ class Memory:
 class Case:
     """A stream, its memories, and what the result must be."""
 
-    operator: object
-    stream: bytes
+    operator: Operator
+    commands: Sequence[Command]
     flash: bytes
     sram: np.ndarray
     output: Image
     expected: np.ndarray
 
+    @property
+    def stream(self) -> bytes:
+        return encode(self.commands, Config(), self.sram.size, len(self.flash))
 
-def finish(memory: Memory, operator: object, job: bytes, output: Image, expected: np.ndarray) -> Case:
+
+def finish(memory: Memory, operator: Operator, job: Job, expected: np.ndarray) -> Case:
     sram = memory.rng.integers(0, 256, memory.top + 8).astype(np.uint8)
     for image, values in memory.images:
-        image.write(sram, values)
-    return Case(operator, streams.stream([*memory.commands, job], sram.size, len(memory.flash)), memory.flash, sram, output, expected.reshape(output.shape))
+        write_image(sram, image, values)
+    return Case(operator, [*memory.dmas, job], memory.flash, sram, job.output, expected.reshape(shape_of(job.output)))
 
 
 def tensor(image: Image) -> TensorType:
-    return TensorType((1, *image.shape), "int8")
+    return TensorType((1, *shape_of(image)), "int8")
 
 
-def wait(memory: Memory) -> bytes:
-    return struct.pack("<I", len(memory.commands))
+def pair(rng: np.random.Generator, low: int, high: int) -> Pair:
+    return int(rng.integers(low, high)), int(rng.integers(low, high))
 
 
-def clamp_words(requantize: FixedRequantize) -> bytes:
-    return struct.pack("<bbh", requantize.low, requantize.high, requantize.zero_point)
-
-
-def window(rng: np.random.Generator, dilated: bool = True) -> tuple[tuple[int, int], ...]:
+def window(rng: np.random.Generator, dilated: bool = True) -> tuple[Pair, Pair, Pair, Pair, Pair, Pair]:
     """(input extents, kernel, strides, dilation, (top, left), output extents); some outputs lie partly in the padding."""
-    h, w = (int(v) for v in rng.integers(1, 13, 2))
-    kernel = [int(v) for v in rng.integers(1, 5, 2)]
-    dilation = [int(v) for v in rng.integers(1, 4, 2)] if dilated and rng.random() < 0.3 else [1, 1]
-    strides = [int(v) for v in rng.integers(1, 4, 2)]
+    h, w = pair(rng, 1, 13)
+    kernel, strides = pair(rng, 1, 5), pair(rng, 1, 4)
+    dilation = pair(rng, 1, 4) if dilated and rng.random() < 0.3 else (1, 1)
     span = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     top, left = (int(rng.integers(0, s)) for s in span)
     covered = [size + before + int(rng.integers(0, s)) for size, before, s in zip((h, w), (top, left), span, strict=True)]
-    extents = [max(1, (size - s) // stride + 1) for size, s, stride in zip(covered, span, strides, strict=True)]
-    return (h, w), tuple(kernel), tuple(strides), tuple(dilation), (top, left), tuple(extents)
+    oh, ow = (max(1, (size - s) // stride + 1) for size, s, stride in zip(covered, span, strides, strict=True))
+    return (h, w), kernel, strides, dilation, (top, left), (oh, ow)
 
 
-def padding_of(image: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int], before: tuple[int, int],
-               out: tuple[int, int]) -> tuple[int, int, int, int]:
+def padding_of(image: Pair, kernel: Pair, strides: Pair, dilation: Pair, before: Pair, out: Pair) -> tuple[int, int, int, int]:
     after = [max(0, (out[a] - 1) * strides[a] + (kernel[a] - 1) * dilation[a] + 1 - before[a] - image[a]) for a in (0, 1)]
     return before[0], before[1], after[0], after[1]
 
@@ -112,37 +131,34 @@ def convolution(rng: np.random.Generator) -> Case:
     extents, kernel, strides, dilation, before, out_extents = window(rng)
     c = int(rng.integers(1, 20))
     o = c if depthwise else int(rng.integers(1, 20))
-    memory, zero = Memory(rng), int(rng.integers(-128, 128))
+    memory, zero, largest = Memory(rng), int(rng.integers(-128, 128)), int(rng.integers(1, 128))
     source, x = memory.source((*extents, c), zero)
     output = memory.image((*out_extents, o))
-    weight = rng.integers(-127, 128, (*kernel, o) if depthwise else (o, *kernel, c)).astype(np.int16)
-    sparse = not depthwise and rng.random() < 0.4
-    if sparse:
-        weight[rng.random(weight.shape) < 0.8] = 0
+    weight = rng.integers(-largest, largest + 1, (*kernel, o) if depthwise else (o, *kernel, c)).astype(np.int16)
+    if rng.random() < 0.4:
+        weight[rng.random(weight.shape) < 0.9] = 0
     bias = rng.integers(-5000, 5000, o).astype(np.int32)
-    products = kernel[0] * kernel[1] * (1 if depthwise else c)
-    requantize = random_requantize(rng, "fixed", o, products)
+    requantize = random_requantize(rng, "fixed", o, kernel[0] * kernel[1] * (1 if depthwise else c))
     assert isinstance(requantize, FixedRequantize)
-    requantize = FixedRequantize(requantize.multiplier, requantize.shift, requantize.zero_point, requantize.low, requantize.high, single)
+    requantize = replace(requantize, single_rounding=single)
     kind = DepthwiseConv2d if depthwise else Conv2d
     padding = padding_of(extents, kernel, strides, dilation, before, out_extents)
     operator = kind((tensor(source),), tensor(output), weight, bias, requantize, zero, strides, padding, dilation)
     expected = evaluate(operator, x[None])
-    packed = streams.depthwise_weights(weight) if depthwise else streams.sparse_weights(weight) if sparse else streams.dense_weights(weight)
-    weights, parameters = memory.constant(packed), memory.constant(streams.parameters(bias, requantize))
-    flags = single * streams.SINGLE_ROUNDING + sparse * streams.SPARSE + (rng.random() < 0.3) * streams.CHUNKS_OUTER + residual * streams.RESIDUAL
-    tile, chunk = int(rng.integers(1, out_extents[0] + 1)), 4 * int(rng.integers(1, 6))
-    parts = [wait(memory), source.words(), output.words(), struct.pack("<8B", *kernel, *strides, *before, *dilation),
-             struct.pack("<IIIHH", weights, len(packed), parameters, tile, chunk), clamp_words(requantize)]
+    packed = codec.depthwise_weights(weight) if depthwise else codec.convolution_weights(weight)
+    second = None
     if residual:
-        in_place = rng.random() < 0.5
-        other = output if in_place else memory.image(output.shape, int(rng.integers(-128, 128)))
-        values = rng.integers(-128, 128, output.shape).astype(np.int8)
+        other = output if rng.random() < 0.5 else memory.image(shape_of(output), int(rng.integers(-128, 128)))
+        values = rng.integers(-128, 128, shape_of(output)).astype(np.int8)
         memory.images.append((other, values))
         addition = random_addition(rng, tensor(output), requantize.zero_point)
         expected = evaluate(addition, expected, values[None])
-        parts += [other.words(), streams.sum_block(addition)]
-    return finish(memory, operator, streams.command(streams.DWCONV if depthwise else streams.CONV, flags, *parts), output, expected)
+        second = (other, Sum.of(addition))
+    job = Conv(source, output, Window(kernel, strides, before, dilation), memory.constant(packed.data), len(packed.data),
+               memory.constant(codec.parameters(bias, requantize)), packed.blocks, requantize.low, requantize.high, requantize.zero_point,
+               int(rng.integers(1, out_extents[0] + 1)), 4 * int(rng.integers(1, 6)), depthwise, bool(rng.random() < 0.3), single, packed.mask_bytes, second,
+               len(memory.dmas))
+    return finish(memory, operator, job, expected)
 
 
 def random_addition(rng: np.random.Generator, kind: TensorType, zero: int | None = None) -> LinearCombination:
@@ -163,6 +179,7 @@ def pooling(rng: np.random.Generator) -> Case:
     output = memory.image((*out_extents, c))
     padding = padding_of(extents, kernel, strides, (1, 1), before, out_extents)
     multiplier, shift, target = 0, 0, 0
+    operator: Operator
     if mode == 0:
         operator = MaxPool2d((tensor(source),), tensor(output), kernel, strides, padding, low=low, high=high)
     elif mode == 1:
@@ -170,39 +187,34 @@ def pooling(rng: np.random.Generator) -> Case:
     else:
         operator = Mean.build("fixed", tensor(source), tensor(output), (1, 2), ((0.05, zero), (0.04, 3)), low, high)
         multiplier, shift, target = int(operator.epilogue.multiplier[0]), int(operator.epilogue.shift[0]), 3
-    tile, chunk = int(rng.integers(1, out_extents[0] + 1)), 4 * int(rng.integers(1, 6))
-    job = streams.command(streams.POOL, 0, wait(memory), source.words(), output.words(), struct.pack("<8B", *kernel, *strides, *before, mode, 0),
-                          struct.pack("<ibbbxhxxHH", multiplier, shift, low, high, target, tile, chunk))
-    return finish(memory, operator, job, output, evaluate(operator, x[None]))
+    job = Pool(source, output, Window(kernel, strides, before), mode, low, high, int(rng.integers(1, out_extents[0] + 1)), 4 * int(rng.integers(1, 6)),
+               multiplier, shift, target)
+    return finish(memory, operator, job, evaluate(operator, x[None]))
 
 
 def addition(rng: np.random.Generator) -> Case:
-    memory, shape = Memory(rng), tuple(int(v) for v in rng.integers(1, 9, 3))
+    memory, shape = Memory(rng), (*pair(rng, 1, 9), int(rng.integers(1, 9)))
     (a, x), (b, y) = memory.source(shape), memory.source(shape)
     output = [a, b, memory.image(shape)][rng.integers(3)]
     operator = random_addition(rng, tensor(output))
-    job = streams.command(streams.ADD, 0, wait(memory), a.words(), b.words(), output.words(False), streams.sum_block(operator))
-    return finish(memory, operator, job, output, evaluate(operator, x[None], y[None]))
+    return finish(memory, operator, Add(a, b, output, Sum.of(operator)), evaluate(operator, x[None], y[None]))
 
 
 def table(rng: np.random.Generator) -> Case:
     memory, values = Memory(rng), rng.integers(-128, 128, 256).astype(np.int8)
-    source, x = memory.source(tuple(int(v) for v in rng.integers(1, 9, 3)))
-    output = source if rng.random() < 0.5 else memory.image(source.shape)
+    source, x = memory.source((*pair(rng, 1, 9), int(rng.integers(1, 9))))
+    output = source if rng.random() < 0.5 else memory.image(shape_of(source))
     operator = Table((tensor(source),), tensor(output), values)
-    address = memory.constant(values.tobytes())
-    job = streams.command(streams.LUT, 0, wait(memory), source.words(), output.words(False), struct.pack("<I", address))
-    return finish(memory, operator, job, output, evaluate(operator, x[None]))
+    return finish(memory, operator, Lut(source, output, memory.constant(values.tobytes()), 1), evaluate(operator, x[None]))
 
 
 def softmax(rng: np.random.Generator) -> Case:
     memory = Memory(rng)
-    source, x = memory.source((int(rng.integers(1, 4)), int(rng.integers(1, 4)), int(rng.integers(1, 300))))
-    output = source if rng.random() < 0.5 else memory.image(source.shape)
+    source, x = memory.source((*pair(rng, 1, 4), int(rng.integers(1, 300))))
+    output = source if rng.random() < 0.5 else memory.image(shape_of(source))
     operator = FixedSoftmax.build(tensor(source), tensor(output), float(2.0 ** rng.uniform(-10, 1)))
-    job = streams.command(streams.SOFTMAX, 0, wait(memory), source.words(), output.words(False),
-                          struct.pack("<iii", operator.multiplier, operator.shift, max(operator.diff_min, -(1 << 31))))
-    return finish(memory, operator, job, output, evaluate(operator, x[None]))
+    job = Softmax(source, output, operator.multiplier, operator.shift, max(operator.diff_min, -(1 << 31)))
+    return finish(memory, operator, job, evaluate(operator, x[None]))
 
 
 KINDS: dict[str, Callable[[np.random.Generator], Case]] = {
