@@ -101,12 +101,17 @@ def high_multiply(a: Expr, b: Expr) -> Expr:
 def rounding_shift(value: Expr, exponent: Expr) -> Expr:
     """gemmlowp's RoundingDivideByPOT: value / 2^exponent, halves away from zero; exponent int32 in [0, 31], |value| < 2^31 - 1.
 
-    Negative values less one, rounded with halves up. Half is added after all but the last bit are shifted out, so nothing overflows;
-    exponent 0 changes nothing. `value` is used twice only: uses multiply where these are nested, and with them TVM's time.
+    Negative values less one, rounded with halves up; exponent 0 changes nothing. `value` is used twice only: uses multiply where these
+    are nested, and with them TVM's time.
     """
     last = te.min(exponent, const(1, "int32"))
-    lowered = value + te.max(value >> const(31, "int32"), const(0, "int32") - last)
-    return ((lowered >> (exponent - last)) + last) >> last
+    return shift_halves_up(value + te.max(value >> const(31, "int32"), const(0, "int32") - last), exponent)
+
+
+def shift_halves_up(value: Expr, exponent: Expr) -> Expr:
+    """value / 2^exponent, halves up; exponent int32 in [0, 31]. Half is added after all but the last bit are shifted out, so nothing overflows."""
+    last = te.min(exponent, const(1, "int32"))
+    return ((value >> (exponent - last)) + last) >> last
 
 
 class Arithmetic:
@@ -119,6 +124,10 @@ class Arithmetic:
     def rounding_shift(self, value: Expr, shift: Expr) -> Expr:
         """`rounding_shift` by -shift; shift int32 in [-31, 0]."""
         return rounding_shift(value, const(0, "int32") - shift)
+
+    def shift_halves_up(self, value: Expr, shift: Expr) -> Expr:
+        """`shift_halves_up` by -shift; shift int32 in [-31, 0]."""
+        return shift_halves_up(value, const(0, "int32") - shift)
 
     def to_int16(self, value: Expr) -> Expr:
         """int32 saturated to int16."""
@@ -147,12 +156,16 @@ class SaturatingArithmetic(Arithmetic):
 PORTABLE = Arithmetic()
 
 
-def multiply_by_quantized(acc: Expr, multiplier: Expr, shift: Expr, arithmetic: Arithmetic, grows: bool = True) -> Expr:
-    """acc * multiplier * 2^(shift - 31) as LiteRT's MultiplyByQuantizedMultiplier rounds it; int32. `grows`: some shift is positive."""
+def multiply_by_quantized(acc: Expr, multiplier: Expr, shift: Expr, arithmetic: Arithmetic, grows: bool = True, only_positive: bool = False) -> Expr:
+    """acc * multiplier * 2^(shift - 31) as LiteRT's MultiplyByQuantizedMultiplier rounds it; int32.
+
+    grows: some shift is positive. only_positive: of negative results only the sign matters, so that their halves may be rounded up.
+    """
+    right = arithmetic.shift_halves_up if only_positive else arithmetic.rounding_shift
     if not grows:
-        return arithmetic.rounding_shift(arithmetic.high_multiply(acc, multiplier), shift)
+        return right(arithmetic.high_multiply(acc, multiplier), shift)
     zero = const(0, "int32")
-    return arithmetic.rounding_shift(arithmetic.high_multiply(acc << te.max(shift, zero), multiplier), te.min(shift, zero))
+    return right(arithmetic.high_multiply(acc << te.max(shift, zero), multiplier), te.min(shift, zero))
 
 
 def multiply_by_quantized_once(acc: Expr, multiplier: Expr, shift: Expr) -> Expr:
@@ -168,7 +181,7 @@ def _(epilogue: FixedRequantize, acc: Expr, parameters: list[Expr], arithmetic: 
     if epilogue.single_rounding:
         return arithmetic.to_int16(multiply_by_quantized_once(acc, *parameters))
     multiplier, shift = parameters
-    return arithmetic.to_int16(multiply_by_quantized(acc, multiplier, shift, arithmetic, grows=bool((epilogue.shift > 0).any())))
+    return arithmetic.to_int16(multiply_by_quantized(acc, multiplier, shift, arithmetic, bool((epilogue.shift > 0).any()), epilogue.only_positive))
 
 
 @requantize.register

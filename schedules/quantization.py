@@ -66,6 +66,11 @@ class FixedRequantize:
     high: int = 127
     single_rounding: bool = False
 
+    @property
+    def only_positive(self) -> bool:
+        """Whether the clamp gives `low` for all that is negative, as a ReLU does: it does not matter how that is rounded."""
+        return self.low >= self.zero_point
+
 
 @dataclass(frozen=True, eq=False)
 class FloatRequantize:

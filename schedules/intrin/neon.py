@@ -24,8 +24,11 @@ class NeonArithmetic(SaturatingArithmetic):
         return neon("sqrdmulh", "int32", a, b)
 
     def rounding_shift(self, value: Expr, shift: Expr) -> Expr:
-        # srshl rounds halves up: one is taken from negative values first, unless nothing is shifted out
-        return neon("srshl", "int32", value + ((value & shift) >> tirx.const(31, "int32")), shift)
+        # one is taken from negative values first, unless nothing is shifted out
+        return self.shift_halves_up(value + ((value & shift) >> tirx.const(31, "int32")), shift)
+
+    def shift_halves_up(self, value: Expr, shift: Expr) -> Expr:
+        return neon("srshl", "int32", value, shift)
 
     def to_int16(self, value: Expr) -> Expr:
         return neon("sqxtn", "int16", value)

@@ -35,7 +35,8 @@ def random_requantize(rng: np.random.Generator, mode: Mode, channels: int, produ
     """A requantization that spreads sums of `products` random int8 products over int8, and saturates some."""
     real = rng.uniform(0.5, 1.5, channels if rng.random() < 0.7 else 1) * 40 / (74 * 74 * np.sqrt(products))
     low, high = [(-128, 127), (-100, 90)][rng.integers(2)]
-    return make_requantize(mode, real, int(rng.integers(low, high + 1)), low, high)
+    zero_point = low if rng.random() < 0.4 else int(rng.integers(low, high + 1))  # a ReLU's, or any
+    return make_requantize(mode, real, zero_point, low, high)
 
 
 def check(operators: list[tuple[Operator, list[np.ndarray]]], rule: Rule, target: Target, tolerance: float = 0.0,
