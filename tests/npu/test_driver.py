@@ -1,0 +1,197 @@
+"""The driver refuses whole streams before anything runs; the device stops at what only data can show; its clock and counters over several jobs."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnc_tvm.targets.npu import codec
+from nnc_tvm.targets.npu.clock import timeline
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Add, Command, Conv, Dma, Image, Job, Lut, Pool, Softmax, Sum, Window, encode
+from nnc_tvm.targets.npu.config import Config
+from tests.npu.device import REASONS, library, run
+
+SRAM, FLASH = 4096, 1024
+SOURCE, OUTPUT = Image.dense(0, 8, 4, 8), Image.dense(1024, 8, 4, 8)
+CONV = Conv(SOURCE, OUTPUT, Window((3, 3), (1, 1), (1, 1)), 2048, 2 * 3 * 6 * 16, 3000, (18, 18), -128, 127, 0, 2, 8)
+DEPTHWISE = replace(CONV, weight_bytes=2 * 9 * 4, blocks=(9, 9), depthwise=True)
+POOL = Pool(SOURCE, Image.dense(1024, 4, 2, 8), Window((2, 2), (2, 2)), 1, -128, 127, 4, 8)
+SUM = Sum((1 << 30, 1 << 30), (0, 0), 20, 1 << 30, -18, (0, 0), 0, -128, 127)
+ADD = Add(SOURCE, OUTPUT, Image.dense(2048, 8, 4, 8), SUM)
+LUT = Lut(SOURCE, OUTPUT, 2048)
+SOFTMAX = Softmax(SOURCE, OUTPUT, 1 << 30, 10, -1000)
+DMA = Dma(0, 0, 2048, 256, 256)
+
+
+def stream(*commands: Command, sram: int = SRAM, flash: int = FLASH) -> bytes:
+    return encode(commands, Config(), sram, flash)
+
+
+def outcome(data: bytes, sram: np.ndarray | None = None) -> tuple[str, dict[str, int]]:
+    return run(data, bytes(FLASH), np.zeros(SRAM, np.uint8) if sram is None else sram)
+
+
+def sealed(data: bytes, word: int, value: int) -> bytes:
+    """`data` with another word and a valid checksum."""
+    changed = data[:4 * word] + struct.pack("<I", value) + data[4 * word + 4:]
+    return changed[:24] + struct.pack("<I", zlib.crc32(changed[:24] + bytes(4) + changed[28:])) + changed[28:]
+
+
+@pytest.mark.parametrize("job", [CONV, DEPTHWISE, POOL, ADD, LUT, SOFTMAX], ids=lambda job: type(job).__name__)
+def test_runs_what_is_valid(job: Job) -> None:
+    reason, counters = outcome(stream(DMA, job))
+    assert (reason, counters["jobs"], counters["dmas"]) == ("OK", 1, 1)
+
+
+@pytest.mark.parametrize(("word", "value", "reason"), [
+    (0, 1, "MAGIC"), (1, 2, "VERSION"), (2, 5, "CONFIG"), (3, 9, "LENGTH"), (4, SRAM + 1, "SRAM"), (5, FLASH + 1, "FLASH"), (7, 1, "COMMAND")])
+def test_headers(word: int, value: int, reason: str) -> None:
+    got, counters = outcome(sealed(stream(CONV), word, value))
+    assert (got, counters["fault_word"], counters["cycles"]) == (reason, word, 0)
+
+
+def test_every_damaged_bit_is_seen() -> None:
+    data = stream(DMA, CONV)
+    for bit in range(8 * len(data)):
+        damaged = bytearray(data)
+        damaged[bit // 8] ^= 1 << bit % 8
+        assert outcome(bytes(damaged))[0] != "OK", bit
+
+
+def test_lengths() -> None:
+    data = stream(CONV)
+    for length in range(0, len(data), 3):
+        assert outcome(data[:length])[0] == "LENGTH", length
+    assert outcome(sealed(data[:-4], 3, len(data) // 4 - 1))[0] == "END"
+    assert outcome(sealed(data + bytes(4), 3, len(data) // 4 + 1))[0] == "END"
+
+
+def test_fields_that_must_be_zero() -> None:
+    pool, conv = stream(POOL), stream(CONV)
+    for word, bits in [(HEADER_WORDS + 15, 1 << 24), (HEADER_WORDS + 17, 1 << 24), (HEADER_WORDS + 18, 1 << 16), (HEADER_WORDS, 1 << 8)]:
+        assert outcome(sealed(pool, word, struct.unpack_from("<I", pool, 4 * word)[0] | bits))[0] == "COMMAND", word
+    assert outcome(sealed(conv, HEADER_WORDS, 0x00150008))[0] == "COMMAND"
+
+
+def changed(job: Any, **fields: Any) -> Any:
+    """`job` with fields changed, those named image_field inside that image."""
+    for name, value in fields.items():
+        image, _, inner = name.partition("__")
+        job = replace(job, **{image: replace(getattr(job, image), **{inner: value}) if inner else value})
+    return job
+
+
+@pytest.mark.parametrize(("job", "fields", "reason"), [
+    (CONV, {"source__base": SRAM - 255}, "BOUNDS"), (CONV, {"output__base": (1 << 32) - 1}, "BOUNDS"), (CONV, {"source__row": 1 << 31}, "BOUNDS"),
+    (CONV, {"weights": SRAM - 575}, "BOUNDS"), (CONV, {"parameters": SRAM - 79}, "BOUNDS"), (LUT, {"table": SRAM - 255}, "BOUNDS"),
+    (DMA, {"source": FLASH - 255}, "BOUNDS"), (DMA, {"destination": SRAM - 255}, "BOUNDS"), (DMA, {"coded": 255}, "RANGE"),
+    (DMA, {"coded": 0, "bytes": 0}, "RANGE"),
+    (CONV, {"source__width": 0}, "IMAGE"), (CONV, {"source__pixel": 7}, "IMAGE"), (CONV, {"source__row": 31}, "IMAGE"), (CONV, {"source__first": 1}, "IMAGE"),
+    (CONV, {"source__wrap": 7}, "IMAGE"), (ADD, {"b__height": 7}, "IMAGE"), (LUT, {"output__channels": 7}, "IMAGE"),
+    (DEPTHWISE, {"output__channels": 4}, "IMAGE"),
+    (CONV, {"source__zero_point": 128}, "RANGE"), (CONV, {"tile_rows": 0}, "RANGE"), (CONV, {"chunk": 6}, "RANGE"),
+    (CONV, {"weight_bytes": 560}, "RANGE"),
+    (CONV, {"window": Window((3, 3), (0, 1))}, "RANGE"), (CONV, {"low": 5, "high": 4}, "RANGE"), (POOL, {"mode": 3}, "RANGE"), (POOL, {"shift": 31}, "RANGE"),
+    (POOL, {"multiplier": -1 & 0xFFFFFFFF}, "RANGE"), (ADD, {"sum": replace(SUM, shifts=(1, 0))}, "RANGE"), (ADD, {"sum": replace(SUM, left_shift=21)}, "RANGE"),
+    (ADD, {"sum": replace(SUM, factors=(-(1 << 31), 0))}, "RANGE"), (SOFTMAX, {"shift": 31}, "RANGE"), (SOFTMAX, {"diff_min": 1}, "RANGE"),
+    (CONV, {"wait": 1}, "WAIT"), (DMA, {"after": 1}, "WAIT"),
+    (CONV, {"source": Image(0, 8, 4, 8, 400, 410), "output__base": 3800}, "IMAGE"),
+    (POOL, {"source": Image(0, 8, 4, 8, 0, 0), "output__base": 0}, "IMAGE"),
+    (CONV, {"output__base": 100}, "OVERLAP"), (ADD, {"output__base": 1}, "OVERLAP"), (LUT, {"output__base": 1}, "OVERLAP"), (LUT, {"table": 1024}, "OVERLAP"),
+    (CONV, {"output__base": 2100}, "OVERLAP"), (CONV, {"parameters": 1024}, "OVERLAP"),
+])
+def test_refuses(job: Command, fields: dict[str, Any], reason: str) -> None:
+    got, counters = outcome(stream(changed(job, **fields)))
+    assert (got, counters["fault_word"], counters["jobs"]) == (reason, HEADER_WORDS, 0)
+
+
+def test_buffers() -> None:
+    image = Image.dense(0, 40, 20, 32)
+    job = Conv(image, Image(60000, 40, 20, 4, 4, 80), Window(), 57000, 128, 57200, (8,), -128, 127, 0, 25, 4)
+    sram = np.zeros(80000, np.uint8)
+    assert run(stream(job, sram=sram.size), bytes(FLASH), sram)[0] == "OK"  # 25 rows of 640 bytes are just within 16 KiB
+    assert run(stream(replace(job, tile_rows=26), sram=sram.size), bytes(FLASH), sram)[0] == "BUFFER"
+    wide = Conv(Image.dense(0, 1, 1, 1000), Image.dense(2000, 1, 1, 12), Window(), 3000, 12000, 16000, (250,) * 3, -128, 127, 0, 1, 8)
+    assert run(stream(wide, sram=sram.size), bytes(FLASH), sram)[0] == "OK"
+    assert run(stream(replace(wide, chunk=12), sram=sram.size), bytes(FLASH), sram)[0] == "BUFFER"
+
+
+def test_a_dma_may_not_touch_what_a_job_beside_it_uses() -> None:
+    writes = Dma(0, 0, 1030, 16, 16)
+    assert outcome(stream(LUT, writes))[0] == "HAZARD"
+    assert outcome(stream(LUT, replace(writes, after=1)))[0] == "OK"
+    assert outcome(stream(LUT, replace(writes, destination=3000)))[0] == "OK"
+    elsewhere = Lut(Image.dense(3000, 1, 1, 8), Image.dense(3010, 1, 1, 8), 3100)
+    assert outcome(stream(LUT, *[elsewhere] * 15, writes))[0] == "HAZARD"
+    assert outcome(stream(LUT, *[elsewhere] * 16, writes))[0] == "OK"  # the queue holds 16: the first has ended
+
+
+@pytest.mark.parametrize(("parameters", "reason"), [
+    ((0, -1, 0, 0), "PARAMETERS"), ((0, 1 << 30, 31, 0), "PARAMETERS"), ((0, 1 << 30, 0, 1), "PARAMETERS"), ((1 << 20, 1 << 30, 20, 0), "OVERFLOW"),
+    ((1 << 20, 1 << 30, 10, 0), "OK")])
+def test_the_device_stops_at_bad_parameters(parameters: Sequence[int], reason: str) -> None:
+    sram = np.zeros(SRAM, np.uint8)
+    sram[3000:3080] = np.frombuffer(struct.pack("<iibB", *parameters) * 8, np.uint8)
+    assert outcome(stream(CONV), sram)[0] == reason
+
+
+@pytest.mark.parametrize(("mask", "reason"), [
+    ((1, 0, 0, 1, 0, 0), "OK"), ((3, 0, 0, 1, 0, 0), "WEIGHTS"), ((1, 0, 0, 0, 0, 4), "WEIGHTS"), ((1, 0, 4, 0, 0, 0), "WEIGHTS")])
+def test_masks_fit_their_blocks(mask: Sequence[int], reason: str) -> None:
+    sram = np.zeros(SRAM, np.uint8)
+    sram[2048:2054] = mask
+    assert outcome(stream(replace(CONV, weight_bytes=16 + 2 * 16, mask_bytes=16, blocks=(1, 1))), sram)[0] == reason
+
+
+def test_codes_that_end_early_or_late() -> None:
+    code = codec.rice(bytes(range(100)))
+    for coded, count, reason in [(len(code), 100, "OK"), (len(code) - 2, 100, "CODEC"), (len(code), 50, "CODEC"), (len(code), 200, "CODEC")]:
+        data = stream(Dma(0, 0, 0, coded, count, True))
+        assert run(data, code + bytes(FLASH), np.zeros(SRAM, np.uint8))[0] == reason
+
+
+def test_rows_are_chased() -> None:
+    """A 3x3 convolution writes over rows that it has read; one byte further is refused."""
+    rng = np.random.default_rng(0)
+    weight = codec.convolution_weights(rng.integers(-127, 128, (8, 3, 3, 8)).astype(np.int16))
+    parameters = struct.pack("<iibB", 0, 1 << 30, -6, 0) * 8
+    image, results = rng.integers(0, 256, 256).astype(np.uint8), []
+    for base, reason in [(96, "OK"), (97, "OVERLAP"), (512, "OK")]:
+        sram = np.zeros(SRAM, np.uint8)
+        sram[128:384], sram[2048:2048 + 576], sram[3000:3080] = image, np.frombuffer(weight.data, np.uint8), np.frombuffer(parameters, np.uint8)
+        job = replace(CONV, source=replace(SOURCE, base=128), output=replace(OUTPUT, base=base), blocks=weight.blocks)
+        assert outcome(stream(job), sram)[0] == reason
+        results.append(sram[base:base + 256].copy())
+    assert results[0].any() and (results[0] == results[2]).all()
+
+
+def test_the_clock_of_many_commands() -> None:
+    """DMAs beside jobs, waits both ways and the queue of 16: the cycles are the compiler's estimate."""
+    rng = np.random.default_rng(1)
+    small = Lut(Image.dense(0, 1, 1, 8), Image.dense(16, 1, 1, 8), 3000)
+    for _ in range(30):
+        commands: list[Command] = []
+        for _ in range(int(rng.integers(1, 60))):
+            jobs, dmas = sum(not isinstance(c, Dma) for c in commands), sum(isinstance(c, Dma) for c in commands)
+            if rng.random() < 0.4:
+                size = int(rng.integers(1, 500))
+                commands.append(Dma(int(rng.integers(jobs + 1)), 0, 3500, size, size))
+            else:
+                commands.append(replace([CONV, POOL, small, small, small][rng.integers(5)], wait=int(rng.integers(dmas + 1))))
+        reason, counters = outcome(stream(*commands))
+        assert reason == "OK" and counters["cycles"] == timeline(commands, Config())[1]
+        assert counters["flash_read"] == len(stream(*commands)) + counters["dma_written"]
+
+
+def test_null_pointers() -> None:
+    data, sram = stream(CONV), (ctypes.c_uint8 * SRAM)()
+    for pointers in [(None, bytes(FLASH), sram), (data, None, sram), (data, bytes(FLASH), None)]:
+        assert REASONS[library().nnc_npu_run(pointers[0], len(data), pointers[1], FLASH, pointers[2], SRAM, None)] == "ARGUMENT"
+    assert library().nnc_npu_run(data, len(data), bytes(FLASH), FLASH, sram, SRAM, None) == 0
