@@ -6,6 +6,7 @@ computed in vectors of 32-bit lanes. `elementwise` takes the shapes that do not 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
@@ -17,6 +18,7 @@ from nnc_tvm.schedules.intrin import avx2, neon
 from nnc_tvm.schedules.loops import fuse_outer
 from nnc_tvm.schedules.operators import LinearCombination, Multiply, Operator, Rescale
 from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.shifted_sum import shifted_sum
 
 Expr = Any
 ARITHMETIC = {"avx2": avx2.ARITHMETIC, "neon": neon.ARITHMETIC}
@@ -58,6 +60,16 @@ def scaled(operator: LinearCombination, arithmetic: Arithmetic, i: int, value: E
     return -term if factor < 0 else term
 
 
+def result_of(operator: LinearCombination | Multiply | Rescale, arithmetic: Arithmetic) -> Callable[..., Expr]:
+    """The function from the inputs' x - zero_point in int32 to the int16 that `finish` takes."""
+    short = shifted_sum(operator) if isinstance(operator, LinearCombination) else None
+    if short is not None:
+        factors, shift = [tirx.const(factor, "int32") for factor in short.factors], tirx.const(-short.exponent, "int32")
+        return lambda a, b: arithmetic.to_int16(arithmetic.shift_halves_up(a * factors[0] + b * factors[1], shift))
+    parameters = [tirx.const(values[0].item(), str(values.dtype)) for _, values in epilogue_constants(operator.requantize, 1)]
+    return lambda *values: requantize(operator.requantize, accumulator(operator, arithmetic, *values), parameters, arithmetic)
+
+
 def zero_points(operator: LinearCombination | Multiply | Rescale) -> tuple[int, ...]:
     """Of the inputs."""
     return (operator.zero_point,) if isinstance(operator, Rescale) else operator.zero_points
@@ -83,15 +95,9 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
         return te.compute(walk.extents, at, name=f"difference{k}")
 
     differences = [difference(k, z) for k, z in enumerate(zero_points(operator))]
-    epilogue = operator.requantize
-    parameters = [tirx.const(values[0].item(), str(values.dtype)) for _, values in epilogue_constants(epilogue, 1)]
-
-    def result(*i: Expr) -> Expr:
-        total = accumulator(operator, arithmetic, *(d(*i).astype("int32") for d in differences))
-        return requantize(epilogue, total, parameters, arithmetic)
-
-    value = te.compute(walk.extents, result, name="requantize")
-    y = te.compute(walk.extents, lambda *i: finish(epilogue, value(*i), arithmetic), name="finish")
+    result = result_of(operator, arithmetic)
+    value = te.compute(walk.extents, lambda *i: result(*(d(*i).astype("int32") for d in differences)), name="requantize")
+    y = te.compute(walk.extents, lambda *i: finish(operator.requantize, value(*i), arithmetic), name="finish")
     sch = s_tir.Schedule(te.create_prim_func([*inputs, y]))
     apply(sch, [f"difference{k}" for k in range(len(inputs))], choose("lanes", fitting, fitting[0]), native)
     reusable = tuple(k for k, t in enumerate(operator.inputs) if t.bytes == operator.output.bytes)
