@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nnc_tvm.schedules.candidates import Selection
 from nnc_tvm.schedules.operators import Operator, TensorType
 from nnc_tvm.schedules.quantization import Mode
 from nnc_tvm.schedules.rule import Stage
@@ -50,10 +51,22 @@ class Program:
 
 @dataclass(frozen=True, eq=False)
 class ScheduledLayer:
-    """A layer with the kernels a target computes it by; () for a Reshape, which is an alias of its input."""
+    """A layer with the kernels a target computes it by; () for a Reshape, which is an alias of its input.
+
+    selection: of its form, where there were several.
+    """
 
     layer: Layer
     stages: tuple[Stage, ...]
+    selection: Selection | None = None
+
+    @property
+    def form(self) -> str:
+        """Of the weights, "" where there are none; channels may be removed from a layer of any form."""
+        operator, taken = self.layer.operator, self.selection.taken.form if self.selection else "dense"
+        if not (operator.macs and operator.weight_bytes):
+            return ""
+        return " ".join(form for form in (self.layer.form, taken) if form != "dense") or "dense"
 
 
 @dataclass(frozen=True, eq=False)

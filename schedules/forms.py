@@ -1,4 +1,4 @@
-"""The forms that a layer's weights can take, beside the dense one that every layer has."""
+"""The forms that a layer's weights can take, beside those that every package may use."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from nnc_tvm.errors import InvalidInput
 
 FORMS = {
     "structured": "channels that nothing needs are removed, with their filters and activations",
+    "block": "blocks of input by output channels that are zero are left out",
 }
 ALL = frozenset(FORMS)
+DENSE = frozenset({"dense", "winograd"})
+"""Whatever the weights are: not restricted by `--forms`."""
 
 
 def parse_forms(text: str) -> frozenset[str]:

@@ -18,6 +18,8 @@ from nnc_tvm.schedules.operators.operator import Operator, TensorType
 if TYPE_CHECKING:
     import tvm
 
+    from nnc_tvm.schedules.candidates import Selection
+
 T = TypeVar("T")
 
 
@@ -55,5 +57,5 @@ class Stage:
     scratch: tuple[TensorType, ...] = ()
 
 
-Rule = Callable[[Operator, Any, Choose], "tuple[Stage, ...] | None"]
-"""rule(operator, target, choose) -> stages, or None where the rule does not apply. `target` is a targets.base.Target."""
+Rule = Callable[[Operator, Any, Choose], "tuple[Stage, ...] | Selection | None"]
+"""rule(operator, target, choose) -> stages, a Selection of one of several forms, or None where the rule does not apply. `target` is a targets.base.Target."""

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 def cpu_rules() -> tuple[Rule, ...]:
     """Imported on demand: rules load TVM."""
     from nnc_tvm.schedules.rules import (
-        contraction,
         depthwise,
         dynamic,
         elementwise,
@@ -23,10 +22,10 @@ def cpu_rules() -> tuple[Rule, ...]:
         resize,
         softmax,
         table,
-        winograd,
+        weight_forms,
     )
 
     return (
-        winograd.stages, contraction.stages, matmul.stages, depthwise.stages, rescaled.stages, elementwise.stages, table.stages,
+        weight_forms.stages, matmul.stages, depthwise.stages, rescaled.stages, elementwise.stages, table.stages,
         pool.max_pool, pool.average_pool, pool.mean, softmax.stages, movement.stages, resize.stages, dynamic.stages, primitive.stages,
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from nnc_tvm.errors import InvalidInput
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FORMAT = "nnc-tvm package"
 FILE = "manifest.json"
 
@@ -72,16 +72,26 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class FormInfo:
+    """A form that a layer can take: its name, its estimated instructions, and the bytes of its packed weights."""
+
+    form: str
+    cost: float
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
 class LayerInfo:
     """A row of the per-layer table.
 
-    op: operator; form: how its weights are stored ("dense", ""where it has none); macs: multiply-accumulates of one inference;
-    bytes: constants as packed; kernel: descriptions of its kernels; why: what a reader should know about the choice.
+    op: operator; form: how its weights are stored ("dense", ""where it has none); forms: what it was chosen from, itself first;
+    macs: multiply-accumulates of one inference; bytes: constants as packed; kernel: descriptions of its kernels; why: what to know about the choice.
     """
 
     name: str
     op: str
     form: str
+    forms: tuple[FormInfo, ...]
     inputs: tuple[TensorInfo, ...]
     output: TensorInfo
     macs: int

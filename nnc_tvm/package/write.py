@@ -18,7 +18,7 @@ from nnc_tvm.package.identifiers import check_package_name, unique_identifiers
 from nnc_tvm.package.kernels import name_kernels
 from nnc_tvm.package.layout import Layout, lay_out
 from nnc_tvm.package.library import build_library, code_and_constants
-from nnc_tvm.package.manifest import FILE, FORMAT, SCHEMA_VERSION, Kernel, LayerInfo, Manifest, Model, TargetInfo, Tensor, TensorInfo, to_json
+from nnc_tvm.package.manifest import FILE, FORMAT, SCHEMA_VERSION, FormInfo, Kernel, LayerInfo, Manifest, Model, TargetInfo, Tensor, TensorInfo, to_json
 from nnc_tvm.package.source import Source, SourceTensor
 from nnc_tvm.package.toolchain import resolve
 from nnc_tvm.relay_passes.program import ScheduledProgram
@@ -93,6 +93,9 @@ def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str])
         packed = sum(constant.nbytes for stage in layer.stages for constant in stage.constants)
         values = [scheduled.program.values[name] for name in (*layer.layer.inputs, layer.layer.output)]
         *inputs, output = (TensorInfo(t.shape, t.dtype, v.scale, v.zero_point) for t, v in zip((*operator.inputs, operator.output), values, strict=True))
-        rows.append(LayerInfo(layer.layer.name, operator.kind, layer.layer.form if operator.macs and operator.weight_bytes else "", tuple(inputs), output,
-                              operator.macs, packed, " + ".join(k.description for k in kernels), tuple(kernels), layer.layer.note))
+        chosen = layer.selection
+        forms = tuple(FormInfo(form.form, form.cost, form.weight_bytes) for form in ((chosen.taken, *chosen.others) if chosen else ()))
+        why = "; ".join(text for text in (layer.layer.note, chosen.why if chosen else "") if text)
+        rows.append(LayerInfo(layer.layer.name, operator.kind, layer.form, forms, tuple(inputs), output, operator.macs, packed,
+                              " + ".join(k.description for k in kernels), tuple(kernels), why))
     return tuple(rows)

@@ -27,7 +27,7 @@ class TensorType:
         return self.elements * ITEM_BYTES[self.dtype]
 
 
-ITEM_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4}
+ITEM_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "uint16": 2, "int32": 4, "int64": 8, "float32": 4}
 
 
 @dataclass(frozen=True, eq=False)

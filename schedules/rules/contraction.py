@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
 from nnc_tvm.schedules.intrin import avx2, neon
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
-from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, make_plan, x_layout
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, cheapest, make_plan, weight_bytes, x_layout
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 
 TABLES = {"int8": (avx2.INTEGER, neon.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT)}
@@ -57,10 +58,20 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     plan = make_plan(c, instructions(target.features, c.x_dtype), choose, smallest=target.optimize == "size")
     if plan is None:
         return None
-    prepared = prepare_x(c, plan)
+    prepared = prepare_x(c, plan.isa, plan.tile.pixels)
     constants = [per_group(values, c.groups, plan.channels) for values in (c.bias, *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
     function = contraction_kernel(c, plan, constants[1:], choose)
     return (*prepared, Stage(function, (-len(prepared),), (pack_weights(c, plan), *constants), operator.output, plan.name))
+
+
+def candidate(operator: Operator, target: Any) -> Candidate | None:
+    """The dense form."""
+    c = contraction_of(operator)
+    best = cheapest(c, instructions(target.features, c.x_dtype), target.optimize == "size") if c is not None else None
+    if c is None or best is None:
+        return None
+    cost, isa, _, vectors = best
+    return Candidate("dense", cost, weight_bytes(c, isa, len(isa.split(c.weight)), vectors), lambda choose: stages(operator, target, choose) or ())
 
 
 def instructions(features: frozenset[str], x_dtype: str) -> tuple[DotProduct, ...]:
@@ -68,14 +79,14 @@ def instructions(features: frozenset[str], x_dtype: str) -> tuple[DotProduct, ..
     return tuple(isa for table in TABLES[x_dtype] for isa in table if isa.features <= features)
 
 
-def prepare_x(c: Contraction, plan: Plan) -> tuple[Stage, ...]:
-    """The stage that copies x, where the kernel cannot read it as it is."""
-    rows, row, elements, copied = x_layout(c, plan.isa, plan.tile.pixels)
+def prepare_x(c: Contraction, isa: DotProduct, pixels: int) -> tuple[Stage, ...]:
+    """The stage that copies x, where a kernel with tiles of `pixels` cannot read it as it is."""
+    rows, row, elements, copied = x_layout(c, isa, pixels)
     n, h, w, channels = c.image
     if not copied:
         return ()
-    copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, elements, (c.x_dtype, plan.isa.x_dtype))
-    return (Stage(copy, (0,), (), TensorType((elements,), plan.isa.x_dtype), "pad"),)
+    copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, elements, (c.x_dtype, isa.x_dtype))
+    return (Stage(copy, (0,), (), TensorType((elements,), isa.x_dtype), "pad"),)
 
 
 def per_group(values: np.ndarray, groups: int, padded: int) -> np.ndarray:

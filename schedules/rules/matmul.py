@@ -37,7 +37,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     if plan is None:
         return None
     isa, padded_rows = plan.isa, round_up(m, plan.tile.pixels)
-    made = list(prepare_x(c, plan))
+    made = list(prepare_x(c, plan.isa, plan.tile.pixels))
     inputs = [-len(made)]
 
     def add(stage: Stage) -> None:

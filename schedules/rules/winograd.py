@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
@@ -20,18 +21,17 @@ from nnc_tvm.schedules.operators import Conv2d, Operator, TensorType
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import contraction_of, instructions
-from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, cheapest, store_width
+from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, store_width
 from nnc_tvm.schedules.rules.input_patches import padded_copy, split_phases
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
 
 FORMS = (F4, F3, F2)
-WORTH = 0.8  # of the direct convolution's cost: less gain is not worth weights several times as large
 WEIGHT_COST = 0.1  # estimated instructions per byte of U, which every block of tiles streams again
 
 
-def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
-    """The rule for Conv2d of kernels that a form takes; None where the direct convolution is cheaper, too."""
+def candidate(operator: Operator, target: Any) -> Candidate | None:
+    """Conv2d of kernels that a form takes."""
     if not isinstance(operator, Conv2d) or target.optimize != "speed":
         return None
     direct = contraction_of(operator)
@@ -40,18 +40,18 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     c = phases(direct)
     if c.image[3] == 1:  # no vector
         return None
-    candidates = instructions(target.features, c.x_dtype)
     forms = [form for form in FORMS if c.weight.shape[1:3] == (form.taps, form.taps) and form.is_exact(c.weight)]
-    wide = [isa for isa in candidates if isa.x_dtype == isa.w_dtype in ("int16", "float32")]
+    wide = [isa for isa in instructions(target.features, c.x_dtype) if isa.x_dtype == isa.w_dtype in ("int16", "float32")]
     plans = [plan for form in forms for isa in wide for plan in plans_of(c, form, isa, target)]
     if not plans:
         return None
     best = min(plans, key=lambda plan: plan_cost(c, plan))
-    other = cheapest(direct, candidates)
-    if not choose("winograd", [True, False], other is None or plan_cost(c, best) < WORTH * other[0]):
-        return None
     same = [plan for plan in plans if plan.form is best.form]
-    return make_stages(operator, direct, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
+
+    def build(choose: Choose) -> tuple[Stage, ...]:
+        return make_stages(operator, direct, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
+
+    return Candidate("winograd", plan_cost(c, best), math.prod(best.packed_shape(c.out[3])) * ITEM_BYTES[best.isa.w_dtype], build)
 
 
 def phases(c: Contraction) -> Contraction:

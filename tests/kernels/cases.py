@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 
 from nnc_tvm.reference import evaluate
+from nnc_tvm.schedules.candidates import Candidate, Selection
 from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.quantization import FixedRequantize, FloatRequantize, Mode, make_requantize
-from nnc_tvm.schedules.rule import Choose, Rule, choose_default
+from nnc_tvm.schedules.rule import Choose, Rule, Stage, choose_default
 from nnc_tvm.targets.base import Target
 from nnc_tvm.targets.registry import get_target
 from tests.kernels.harness import Job, run_jobs
@@ -18,6 +20,15 @@ from tests.kernels.harness import Job, run_jobs
 CPUS = [("x86_cpu", None), ("arm_cpu", "cortex-a53"), ("arm_cpu", "cortex-a76"), ("arm_cpu", "neoverse-v1")]
 CPU_NAMES = ["avx2", "a53", "a76", "v1"]
 MODES: tuple[Mode, Mode] = ("fixed", "float")
+
+
+def rule_of(candidate: Callable[[Operator, Target], Candidate | None]) -> Rule:
+    """The rule that always takes the form."""
+    def rule(operator: Operator, target: Target, choose: Choose) -> tuple[Stage, ...] | None:
+        made = candidate(operator, target)
+        return made.build(choose) if made is not None else None
+
+    return rule
 
 
 def target_of(cpu: tuple[str, str | None]) -> Target:
@@ -44,8 +55,9 @@ def check(operators: list[tuple[Operator, list[np.ndarray]]], rule: Rule, target
     """Every operator's stages give what the oracle gives: the same integers, floats within `tolerance` of the largest."""
     jobs = []
     for operator, inputs in operators:
-        stages = rule(operator, target, choose)
-        assert stages is not None, f"{rule.__module__} does not take {operator}"
+        made = rule(operator, target, choose)
+        assert made is not None, f"{rule.__module__} does not take {operator}"
+        stages = made.stages if isinstance(made, Selection) else made
         jobs.append(Job(operator, stages, inputs))
     for job, got in zip(jobs, run_jobs(jobs, target), strict=True):
         want = evaluate(job.operator, *job.inputs)

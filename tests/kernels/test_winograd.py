@@ -11,20 +11,18 @@ import pytest
 
 from nnc_tvm.schedules.operators import Conv2d, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp
+from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import winograd
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.targets.base import Target
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d
+
+stages = rule_of(winograd.candidate)
 
 
 def fast(cpu: tuple[str, str | None]) -> Target:
     return dataclasses.replace(target_of(cpu), optimize="speed")
-
-
-def always(name: str, candidates: Sequence[Any], default: Any) -> Any:
-    """The default plan, whether or not the direct convolution is cheaper."""
-    return True if name == "winograd" else default
 
 
 def random_case(rng: np.random.Generator) -> Case:
@@ -37,7 +35,7 @@ def random_case(rng: np.random.Generator) -> Case:
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
 def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
-    check([random_case(rng) for _ in range(6)], winograd.stages, fast(cpu), choose=always)
+    check([random_case(rng) for _ in range(6)], stages, fast(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
@@ -47,7 +45,7 @@ def test_extremes(cpu: tuple[str, str | None]) -> None:
     cases = [conv2d(rng, (1, 6, 7, channels), 9, (3, 3), padding=(1, 1, 1, 1), weights=(w, w), images=(x, x), mode="float")
              for channels, w in ((229, 127), (240, -121), (240, -127)) for x in (-128, 127)]
     cases += [conv2d(rng, (1, 7, 6, 128), 9, (4, 4), padding=(1, 1, 1, 1), weights=(w, w), images=(-128, -128)) for w in (-127, 127)]
-    check(cases, winograd.stages, fast(cpu), choose=always)
+    check(cases, stages, fast(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
@@ -57,7 +55,7 @@ def test_strides(cpu: tuple[str, str | None]) -> None:
     cases = [conv2d(rng, (1, 17, 20, 3), 16, (7, 7), (2, 2), (3, 3, 2, 3), mode="float"), conv2d(rng, (2, 15, 13, 2), 5, (8, 7), (2, 2)),
              conv2d(rng, (1, 14, 15, 4), 8, (5, 6), (2, 2), (2, 0, 1, 3)), conv2d(rng, (1, 19, 16, 1), 4, (7, 9), (3, 3), (1, 1, 1, 1)),
              conv2d(rng, (1, 9, 10, 8), 12, (4, 4), padding=(1, 2, 1, 2)), conv2d(rng, (1, 11, 12, 6), 9, (3, 6), (1, 2), (1, 1, 1, 1))]
-    check(cases, winograd.stages, fast(cpu), choose=always)
+    check(cases, stages, fast(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
@@ -67,9 +65,9 @@ def test_every_choice(cpu: tuple[str, str | None]) -> None:
 
     def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
         assert default in candidates
-        return True if name == "winograd" else candidates[rng.integers(len(candidates))]
+        return candidates[rng.integers(len(candidates))]
 
-    check([random_case(rng) for _ in range(5)], winograd.stages, fast(cpu), choose=choose)
+    check([random_case(rng) for _ in range(5)], stages, fast(cpu), choose=choose)
 
 
 @pytest.mark.parametrize("form", [F2, F3, F4], ids=lambda form: form.name)
@@ -99,14 +97,14 @@ def test_float(cpu: tuple[str, str | None]) -> None:
         source = TensorType(integer.inputs[0].shape, "float32")
         operator = Conv2d((source,), TensorType(integer.output.shape, "float32"), weight, bias, FloatClamp(-1.0, 6.0), 0, padding=integer.padding)
         cases.append((operator, [rng.standard_normal(source.shape).astype(np.float32)]))
-    check(list(cases), winograd.stages, fast(cpu), tolerance=1e-4, choose=always)
+    check(list(cases), stages, fast(cpu), tolerance=1e-4)
 
 
 def test_streamed_weights() -> None:
     """Weights beyond the second cache are prefetched, by every group of a block of tiles."""
     rng = random_generator()
     target = dataclasses.replace(fast(CPUS[0]), l2_bytes=1 << 16)
-    check([conv2d(rng, (1, 20, 21, 16), 24, (3, 3)), conv2d(rng, (1, 4, 4, 40), 24, (3, 3), padding=(1, 1, 1, 1))], winograd.stages, target, choose=always)
+    check([conv2d(rng, (1, 20, 21, 16), 24, (3, 3)), conv2d(rng, (1, 4, 4, 40), 24, (3, 3), padding=(1, 1, 1, 1))], stages, target)
 
 
 def test_only_where_it_is_proven_and_wanted() -> None:
@@ -115,8 +113,8 @@ def test_only_where_it_is_proven_and_wanted() -> None:
     (proven, _), (unproven, _) = [conv2d(rng, (1, 8, 8, channels), 4, (3, 3), weights=(127, 127)) for channels in (229, 230)]
     assert F4.is_exact(proven.weight) and not F4.is_exact(unproven.weight) and F2.is_exact(unproven.weight)
     (large, _) = conv2d(rng, (1, 56, 56, 64), 64, (3, 3), padding=(1, 1, 1, 1))
-    stages = winograd.stages(large, target, lambda name, candidates, default: default)
-    assert stages is not None and "F(4x4,3x3)" in stages[-1].kernel
+    made = stages(large, target, choose_default)
+    assert made is not None and "F(4x4,3x3)" in made[-1].kernel
     for other in (dataclasses.replace(target, optimize="balanced"), dataclasses.replace(target, optimize="size")):
-        assert winograd.stages(large, other, always) is None
-    assert winograd.stages(dataclasses.replace(large, dilation=(2, 2)), target, always) is None
+        assert stages(large, other, choose_default) is None
+    assert stages(dataclasses.replace(large, dilation=(2, 2)), target, choose_default) is None

@@ -1,0 +1,57 @@
+"""The choice of form: each way to store and compute a layer's weights says what it costs, and the best for the package's purpose is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from nnc_tvm.schedules.rule import Choose, Stage
+
+GROWTH = 2.0  # "balanced" takes nothing whose weights are so many times those of the dense form
+WORTH = 0.8  # of the cost: less gain is not worth weights that grow by more than GROWTH
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One form of a layer. form: its name in schedules/forms.py. cost: estimated instructions; weight_bytes: of the packed weights with their indices.
+
+    build: the stages, with decisions by the given `choose`.
+    """
+
+    form: str
+    cost: float
+    weight_bytes: int
+    build: Callable[[Choose], tuple[Stage, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The form that was taken, its stages, and the `others` that were possible. why: for people."""
+
+    taken: Candidate
+    others: tuple[Candidate, ...]
+    stages: tuple[Stage, ...]
+    why: str
+
+
+def select(candidates: Sequence[Candidate], optimize: str, choose: Choose) -> Selection:
+    """The best of `candidates`, the first of which is the dense form; or the one that `choose` names."""
+    best = preferred(candidates, optimize)
+    forms = [candidate.form for candidate in candidates]
+    taken = candidates[forms.index(choose("form", forms, best.form))] if len(forms) > 1 else best
+    others = tuple(candidate for candidate in candidates if candidate is not taken)
+    return Selection(taken, others, taken.build(choose), "; ".join(comparison(taken, other) for other in others))
+
+
+def preferred(candidates: Sequence[Candidate], optimize: str) -> Candidate:
+    """size: the fewest bytes. speed: the least cost. balanced: the least cost of those that do not grow the weights."""
+    if optimize == "size":
+        return min(candidates, key=lambda c: (c.weight_bytes, c.cost))
+    limit = GROWTH * candidates[0].weight_bytes
+    fitting = [c for c in candidates if c.weight_bytes <= limit or optimize == "speed"]
+    return min(fitting, key=lambda c: c.cost / (WORTH if c.weight_bytes > limit else 1.0))
+
+
+def comparison(taken: Candidate, other: Candidate) -> str:
+    """What the other form would take of the taken one's cost and bytes."""
+    return f"{other.form} would take {other.cost / taken.cost:.2f} of the instructions, {other.weight_bytes / taken.weight_bytes:.2f} of the bytes"

@@ -1,0 +1,22 @@
+"""Convolution and dense layers in the form that suits their weights: every form that can be is compared with the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nnc_tvm.schedules.candidates import Selection, select
+from nnc_tvm.schedules.forms import DENSE
+from nnc_tvm.schedules.operators import Operator
+from nnc_tvm.schedules.rule import Choose
+from nnc_tvm.schedules.rules import block_sparse, contraction, winograd
+
+CANDIDATES = (contraction.candidate, winograd.candidate, block_sparse.candidate)
+"""candidate(operator, target) -> Candidate | None. The dense form is the first."""
+
+
+def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
+    """The rule for Conv2d and Dense."""
+    made = [candidate for make in CANDIDATES if (candidate := make(operator, target)) is not None]
+    if not made:
+        return None
+    return select([candidate for candidate in made if candidate.form in DENSE | target.forms], target.optimize, choose)
