@@ -29,6 +29,9 @@ class Span:
 
 def touched_rows(window: Window, source: Image, first: int, last: int) -> int:
     """How many input rows the windows of output rows first ... last - 1 touch inside the image."""
+    if window.dilation[0] == 1 and window.kernel[0] >= window.strides[0]:  # no gaps
+        low, high = first * window.strides[0] - window.padding[0], (last - 1) * window.strides[0] - window.padding[0] + window.kernel[0]
+        return max(0, min(high, source.height) - max(low, 0))
     rows = (y * window.strides[0] - window.padding[0] + i * window.dilation[0] for y in range(first, last) for i in range(window.kernel[0]))
     return len({row for row in rows if 0 <= row < source.height})
 

@@ -1,0 +1,113 @@
+"""What the NNC-1 takes. A constraint is a function of an operator and a configuration; its docstring is the message where it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nnc_tvm.schedules.operators import (
+    AveragePool2d,
+    Conv2d,
+    Dense,
+    DepthwiseConv2d,
+    FixedSoftmax,
+    LinearCombination,
+    MaxPool2d,
+    Mean,
+    Operator,
+    Reshape,
+    Table,
+)
+from nnc_tvm.schedules.operators.operator import WeightedSum
+from nnc_tvm.schedules.quantization import FixedRequantize
+from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
+
+Constraint = Callable[[Operator, Config], bool]
+OPERATORS = (Conv2d, Dense, DepthwiseConv2d, MaxPool2d, AveragePool2d, Mean, LinearCombination, Table, FixedSoftmax, Reshape)
+MOST = (1 << 16) - 1
+
+
+def known(operator: Operator, config: Config) -> bool:
+    """the NPU has no command for the operator"""
+    return isinstance(operator, OPERATORS)
+
+
+def integers(operator: Operator, config: Config) -> bool:
+    """inputs and output are int8"""
+    return all(t.dtype == "int8" for t in (*operator.inputs, operator.output))
+
+
+def one_image(operator: Operator, config: Config) -> bool:
+    """tensors are one image (1, H, W, C) or a matrix, with extents up to 65535"""
+    types = (*operator.inputs, operator.output)
+    return isinstance(operator, Reshape) or all(max(t.shape, default=1) <= MOST and _image(t.shape) for t in types)
+
+
+def _image(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 or (len(shape) == 4 and shape[0] == 1)
+
+
+def fixed(operator: Operator, config: Config) -> bool:
+    """requantization is `fixed` (--requantize fixed)"""
+    if isinstance(operator, AveragePool2d) and operator.epilogue is None:
+        return True
+    epilogue = getattr(operator, "epilogue", getattr(operator, "requantize", None))
+    return epilogue is None or isinstance(epilogue, FixedRequantize)
+
+
+def int8_weights(operator: Operator, config: Config) -> bool:
+    """weights are within -128 ... 127 once their zero point is taken off"""
+    return not isinstance(operator, WeightedSum) or bool(operator.weight.min() >= -128 and operator.weight.max() <= 127)
+
+
+def plain_convolution(operator: Operator, config: Config) -> bool:
+    """convolutions have one group, or one for each channel with a multiplier of 1"""
+    if isinstance(operator, DepthwiseConv2d):
+        return operator.inputs[0].shape[-1] == operator.output.shape[-1]
+    return not isinstance(operator, Conv2d) or operator.groups == 1
+
+
+def windows(operator: Operator, config: Config) -> bool:
+    """kernels, strides, dilations and paddings are up to 255"""
+    fields = ("kernel", "strides", "padding", "dilation")
+    return all(0 <= n <= 255 for field in fields for n in getattr(operator, field, ()))
+
+
+def whole_windows(operator: Operator, config: Config) -> bool:
+    """pooling has no dilation, means have one scale and count what is inside the image, and are over height and width"""
+    if isinstance(operator, MaxPool2d):
+        return operator.dilation == (1, 1)
+    if isinstance(operator, Mean):
+        return len(operator.inputs[0].shape) == 4 and operator.axes == (1, 2) and max(operator.inputs[0].shape[1:3]) <= 255
+    if not isinstance(operator, AveragePool2d):
+        return True
+    inside = not operator.count_include_pad or not any(operator.padding)
+    return inside and (operator.epilogue is None or (isinstance(operator.epilogue, FixedRequantize) and operator.epilogue.multiplier.size == 1))
+
+
+def same_shapes(operator: Operator, config: Config) -> bool:
+    """sums are of tensors of one shape"""
+    return not isinstance(operator, LinearCombination) or all(t.shape == operator.output.shape for t in operator.inputs)
+
+
+def buffers(operator: Operator, config: Config) -> bool:
+    """a row's input fits the input buffer, and the weights of four channels the weight buffer"""
+    if isinstance(operator, Conv2d | Dense):
+        kh, kw = operator.kernel if isinstance(operator, Conv2d) else (1, 1)
+        return kh * -(-kw * operator.inputs[0].shape[-1] // DEPTH) * DEPTH * CHANNELS <= config.weight_buffer_bytes
+    return True
+
+
+def memory(operator: Operator, config: Config) -> bool:
+    """inputs and output fit the SRAM beside 32 KiB of weights"""
+    room = config.sram_bytes - min(operator.weight_bytes, 32 << 10)
+    return isinstance(operator, Reshape) or sum(t.bytes for t in (*operator.inputs, operator.output)) <= room
+
+
+CONSTRAINTS: tuple[Constraint, ...] = (known, integers, one_image, fixed, int8_weights, plain_convolution, windows, whole_windows, same_shapes, buffers, memory)
+
+
+def refusal(operator: Operator, config: Config) -> str | None:
+    """Why the NPU does not take the operator: what should hold and does not; None where it takes it."""
+    return next((str(c.__doc__) for c in CONSTRAINTS if not c(operator, config)), None)
+
+

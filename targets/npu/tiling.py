@@ -1,0 +1,65 @@
+"""The tiles and chunks of a job: the fastest by the clock of those that fit the private buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
+
+from nnc_tvm.targets.npu.clock import ceil, job_cost, tiles, touched_rows
+from nnc_tvm.targets.npu.commands import Conv, Pool
+from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
+
+Tiled = TypeVar("Tiled", Conv, Pool)
+
+MOST_TILE_ROWS = 1024  # the field of the command
+
+
+def best_tiling(job: Tiled, config: Config) -> Tiled | None:
+    """`job` with the tile and chunk of the fewest cycles; None where not even one row and four channels fit."""
+    fitting = [candidate for candidate in _candidates(job) if fits(candidate, config)]
+    return min(fitting, key=lambda candidate: job_cost(candidate, config).cycles, default=None)
+
+
+def fits(job: Conv | Pool, config: Config) -> bool:
+    """Whether every tile's input and every chunk's weights fit their buffers."""
+    return _input_bytes(job) <= config.input_buffer_bytes and (isinstance(job, Pool) or _weight_bytes(job) <= config.weight_buffer_bytes)
+
+
+def _candidates(job: Tiled) -> Iterator[Tiled]:
+    channels = ceil(job.output.channels, CHANNELS) * CHANNELS
+    for rows in _steps(job.output.height, 1):
+        for chunk in _steps(channels, CHANNELS):
+            if rows <= MOST_TILE_ROWS:
+                yield from _orders(replace(job, tile_rows=rows, chunk=chunk))
+
+
+def _orders(job: Tiled) -> list[Tiled]:
+    """`job`, and with its chunks outermost where that differs."""
+    if isinstance(job, Pool) or job.depthwise or job.tile_rows >= job.output.height or job.chunk >= job.output.channels:
+        return [job]
+    return [job, replace(job, chunks_outer=True)]
+
+
+def _steps(extent: int, unit: int) -> list[int]:
+    """Multiples of `unit` that cut `extent` into pieces of about equal size."""
+    most = ceil(extent, unit)
+    counts = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 256, 512, 1024, most}
+    return sorted({unit * ceil(most, count) for count in counts if count <= most})
+
+
+def _input_bytes(job: Conv | Pool) -> int:
+    """Of the largest tile."""
+    rows = max(touched_rows(job.window, job.source, *span) for span in tiles(job.output.height, job.tile_rows))
+    channels = job.source.channels
+    if isinstance(job, Pool) or job.depthwise:
+        return rows * job.source.width * min(job.chunk, channels)
+    if channels % DEPTH:
+        return rows * job.output.width * DEPTH * ceil(job.window.kernel[1] * channels, DEPTH)
+    return rows * job.source.width * channels
+
+
+def _weight_bytes(job: Conv) -> int:
+    """Of the largest chunk."""
+    groups = ceil(job.chunk, CHANNELS)
+    return max(sum(job.blocks[at:at + groups]) for at in range(0, len(job.blocks), groups)) * job.block_bytes

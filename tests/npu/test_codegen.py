@@ -1,0 +1,54 @@
+"""Whole networks on the emulated NNC-1: equal to the oracle, in the compiler's own time."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from nnc_tvm.frontend import load
+from nnc_tvm.package import arena
+from nnc_tvm.reference import run_program
+from nnc_tvm.relay_passes.pipeline import to_program
+from nnc_tvm.targets.npu.codegen import Network, Node, generate
+from nnc_tvm.targets.npu.config import Config
+from tests.npu.device import run
+
+MODELS = pathlib.Path(__file__).resolve().parents[3] / "shared" / "models" / "mlperf_tiny"
+
+
+def place(buffers: Sequence[tuple[int, int, int]]) -> tuple[Sequence[int], int, int]:
+    plan = arena.plan([arena.Buffer(*b) for b in buffers])
+    return plan.offsets, plan.bytes, plan.lower_bound
+
+
+def execute(network: Network, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> tuple[list[np.ndarray], dict[str, int]]:
+    sram = np.zeros(network.sram_bytes, np.uint8)
+    for array, at in zip(inputs, network.inputs, strict=True):
+        sram[at:at + array.size] = array.reshape(-1).view(np.uint8)
+    reason, counters = run(network.stream, network.flash, sram)
+    assert reason == "OK", (reason, counters["fault_word"])
+    return [sram[at:at + int(np.prod(shape))].view(np.int8).reshape(shape) for at, shape in zip(network.outputs, shapes, strict=True)], counters
+
+
+@pytest.mark.parametrize(("file", "cycles", "sram"), [
+    ("kws_ref_model.tflite", 0.55 * 89_900, 22_192), ("pretrainedResnet_quant.tflite", 0.72 * 201_747, 51_840)])
+@pytest.mark.parametrize("limited", [False, True])
+def test_mlperf_tiny(file: str, cycles: float, sram: int, limited: bool) -> None:
+    if not (MODELS / file).exists():
+        pytest.skip(f"needs {file}")
+    program = to_program(load(MODELS / file).module, "fixed")
+    nodes = [Node(layer.name, layer.operator, layer.inputs, layer.output) for layer in program.layers]
+    config = Config(sram_bytes=sram) if limited else Config()
+    network = generate(nodes, program.inputs, program.outputs, config, place)
+    kind = program.values[program.inputs[0]].type
+    dice = np.random.default_rng(0)
+    for _ in range(3):
+        x = dice.integers(-128, 128, kind.shape).astype(np.int8)
+        (y,), counters = execute(network, [x], [program.values[program.outputs[0]].type.shape])
+        assert np.array_equal(y, run_program(program, {program.inputs[0]: x})[program.outputs[0]])
+    print(file, counters)
+    assert counters["cycles"] == network.cycles <= cycles
+    assert counters["sram_peak"] <= config.sram_bytes
