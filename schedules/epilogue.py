@@ -148,6 +148,8 @@ class SaturatingArithmetic(Arithmetic):
     """For CPUs that saturate when they add and narrow: LLVM has instructions for both."""
 
     def to_int8(self, value: Expr, zero_point: int, low: int, high: int) -> Expr:
+        if (zero_point, low, high) == (-128, -128, 127):  # a ReLU on all of int8: narrowed to uint8, whose zero is that of int8 with another sign
+            return clamp(value, 0, 255, "int16").astype("int8") ^ const(-128, "int8")
         total = tirx.call_llvm_pure_intrin("int16", "llvm.sadd.sat", value, const(zero_point, "int16")) if zero_point else value
         narrow = clamp(total, -128, 127, "int16").astype("int8")
         return clamp(narrow, low if low > -128 else -math.inf, high if high < 127 else math.inf, "int8")
