@@ -38,6 +38,12 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
 
     program = compress(to_program(source.module, source.default_requantize if requantize == "auto" else requantize), target)
+    if target.companion is not None:
+        from nnc_tvm.package.arena import place
+        from nnc_tvm.relay_passes.partition import partition
+
+        progress(f"planning {len(program.layers)} layers for the {target.kind}")
+        program = partition(program, target.companion, place)
     progress(f"scheduling {len(program.layers)} layers for {target.kind} {target.mcpu}")
     scheduled = schedule_layers(program, target)
     return write_package(scheduled, source, target, name or package_name(source.name), output, progress)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nnc_tvm.schedules.forms import ALL
 from nnc_tvm.schedules.rule import Rule
+from nnc_tvm.targets.npu.config import Config
 
 Optimize = Literal["speed", "balanced", "size"]
 
@@ -28,6 +30,20 @@ class Toolchain:
 
 
 @dataclass(frozen=True)
+class Companion:
+    """A device beside the CPU. config: its sizes. economical: it has as little SRAM as costs few cycles, instead of config's.
+
+    sources: C files that packages link beside their kernels, compiled with `flags`; symbols: what kernels call of them.
+    """
+
+    config: Config
+    economical: bool
+    sources: tuple[pathlib.Path, ...]
+    flags: tuple[str, ...]
+    symbols: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Target:
     """One kind of device.
 
@@ -42,6 +58,7 @@ class Target:
         the smallest form of each layer.
     channel_multiple: kernels waste nothing on images of a multiple of so many channels.
     forms: what the weights of a layer may become beside dense, see schedules/forms.py.
+    companion: a device that takes layers over, or None.
     """
 
     kind: str
@@ -60,6 +77,7 @@ class Target:
     optimize: Optimize = "balanced"
     forms: frozenset[str] = ALL
     channel_multiple: int = 8
+    companion: Companion | None = None
 
     def tvm_target(self) -> Any:
         """The tvm.target.Target that LLVM compiles for."""

@@ -8,15 +8,21 @@ from nnc_tvm.errors import InvalidInput
 from nnc_tvm.targets.arm_cpu import DEFAULT_CPU as ARM_DEFAULT
 from nnc_tvm.targets.arm_cpu import arm_cpu
 from nnc_tvm.targets.base import Target
+from nnc_tvm.targets.npu.target import configure, npu
 from nnc_tvm.targets.x86_cpu import DEFAULT_CPU as X86_DEFAULT
 from nnc_tvm.targets.x86_cpu import x86_cpu
 
-TARGETS: dict[str, tuple[Callable[[str], Target], str]] = {"arm_cpu": (arm_cpu, ARM_DEFAULT), "x86_cpu": (x86_cpu, X86_DEFAULT)}
+TARGETS: dict[str, tuple[Callable[[str], Target], str]] = {"arm_cpu": (arm_cpu, ARM_DEFAULT), "x86_cpu": (x86_cpu, X86_DEFAULT),
+                                                                 "npu": (npu, X86_DEFAULT)}
 
 
-def get_target(kind: str, mcpu: str | None = None) -> Target:
-    """The target `kind` for the CPU `mcpu` (LLVM's name), or its default CPU. Raises InvalidInput for unknown names."""
+def get_target(kind: str, mcpu: str | None = None, npu_options: str | None = None) -> Target:
+    """The target `kind` for the CPU `mcpu` (LLVM's name), or its default CPU. npu_options: see `configure`. Raises InvalidInput for unknown names."""
     if kind not in TARGETS:
         raise InvalidInput(f"--target {kind}: not one of {', '.join(TARGETS)}")
+    if npu_options is not None:
+        if kind != "npu" or mcpu is not None:
+            raise InvalidInput(f"--npu {npu_options}: goes with --target npu and without --mcpu; name the CPU's kind with host=")
+        return configure(npu_options)
     make, default = TARGETS[kind]
     return make(mcpu or default)

@@ -38,4 +38,7 @@ def command(package: pathlib.Path, layers: bool, as_json: bool) -> None:
         tell(f"time          {result['median_ms']:.4f} ms (median; least {result['min_ms']:.4f} ms)")
     if result["guest_instructions"] is not None:
         tell(f"instructions  {thousands(result['guest_instructions'])} on {manifest.target.mcpu}, counted under {' '.join(manifest.target.emulator)}")
+    if "npu_cycles" in result:
+        tell(f"npu           {thousands(result['npu_cycles'])} cycles (expected {thousands(result['npu_cycles_estimated'])}), "
+             f"{kib(result['npu_sram_peak_bytes'])} of SRAM")
     tell(f"arena         {kib(result['arena_bytes'])}\nweights       {kib(result['weights_bytes'])}\ncode          {kib(result['code_bytes'])}")

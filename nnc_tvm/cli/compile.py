@@ -19,8 +19,9 @@ from nnc_tvm.targets.base import Optimize
 
 @click.command()
 @click.argument("model", type=click.Path(path_type=pathlib.Path))
-@click.option("--target", "kind", required=True, metavar="KIND", help="arm_cpu or x86_cpu; `nnc-tvm targets` lists them.")
+@click.option("--target", "kind", required=True, metavar="KIND", help="arm_cpu, x86_cpu or npu; `nnc-tvm targets` lists them.")
 @click.option("--mcpu", metavar="CPU", help="LLVM's name of the CPU: cortex-a53, cortex-a76, neoverse-v1, ...  [default: the target's]")
+@click.option("--npu", metavar="LIST", help="For --target npu: sram=64K,macs=128,host=x86_cpu.  [default: as little SRAM as costs few cycles]")
 @click.option("-o", "--output", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="Folder of the package.  [default: NAME-KIND]")
 @click.option("--name", metavar="NAME", help="Prefix of the C symbols.  [default: from the file's name]")
 @click.option("--requantize", type=click.Choice(get_args(RequantizeOption)), default="auto", show_default=True,
@@ -32,7 +33,7 @@ from nnc_tvm.targets.base import Optimize
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="What a dynamic batch becomes.  [default: 1]")
 @quantization_options
 @json_option
-def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
+def command(model: pathlib.Path, kind: str, mcpu: str | None, npu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
             optimize: Optimize, forms: str, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None, as_json: bool) -> None:
     """Compile MODEL (.tflite, .onnx or .pt2) into a C package. Float models stay float unless --quantize int8 rounds them.
 
@@ -55,7 +56,7 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, output: pathlib.Pa
     check_output(output)
     from nnc_tvm.targets.registry import get_target
 
-    target = dataclasses.replace(get_target(kind, mcpu), optimize=optimize, forms=parse_forms(forms))
+    target = dataclasses.replace(get_target(kind, mcpu, npu), optimize=optimize, forms=parse_forms(forms))
     arguments = () if quantize is None or calibration is None else (quantizer(quantize, calibration, progress, warn, progress_bar),)
     manifest = compile_model(model, target, output, name, requantize, batch, progress, *arguments)
     if as_json:

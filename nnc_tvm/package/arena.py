@@ -43,6 +43,12 @@ class Plan:
     lower_bound: int
 
 
+def place(buffers: Sequence[tuple[int, int, int]]) -> tuple[Sequence[int], int, int]:
+    """`plan` on plain numbers: (bytes, first, last) of each buffer -> offsets, bytes in all, lower bound."""
+    found = plan([Buffer(*numbers) for numbers in buffers])
+    return found.offsets, found.bytes, found.lower_bound
+
+
 def lower_bound(buffers: Sequence[Buffer]) -> int:
     """Bytes that no placement can go below: the most that is live at one step."""
     return max((sum(b.bytes for b in buffers if b.first <= step <= b.last) for step in {b.first for b in buffers}), default=0)

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     import tvm
     from tvm import tirx
 
+    from nnc_tvm.targets.base import Companion
+
 LIBC = frozenset({"memcpy", "memset", "memmove"})
 HELPERS = ".text.tvm.fp16.conv"  # weak half-float conversions that TVM adds to every module; no kernel calls them
+UNWINDING = (".eh_frame", ".rela.eh_frame")  # tables of kernels that call something; nothing is thrown through C
 OBJECT_ROOM = 32 << 20  # bytes, more than the kernels of any network take
 HELPER_SYMBOLS = ("__truncsfhf2", "__extendhfsf2")
 
 
 def build_library(functions: dict[str, tirx.PrimFunc], constants: Constants, constant_prefix: str, target: tvm.target.Target, tools: Tools,
-                  work: pathlib.Path, archive: pathlib.Path) -> tuple[str, ...]:
+                  work: pathlib.Path, archive: pathlib.Path, companion: Companion | None = None) -> tuple[str, ...]:
     """Writes `archive`; returns the libm functions that the kernels call.
 
     `work` is a folder for intermediate files. The same input gives the same bytes.
@@ -36,10 +39,15 @@ def build_library(functions: dict[str, tirx.PrimFunc], constants: Constants, con
     libm: tuple[str, ...] = ()
     if functions:
         build_c_functions(functions, target).write_to_file(str(work / "lowered.o"), "o")
-        drop = [f"--remove-section={name}" for name in (HELPERS, f".rela{HELPERS}", ".comment")] + [f"--strip-symbol={name}" for name in HELPER_SYMBOLS]
+        sections = (HELPERS, f".rela{HELPERS}", ".comment", *UNWINDING)
+        drop = [f"--remove-section={name}" for name in sections] + [f"--strip-symbol={name}" for name in HELPER_SYMBOLS]
         tools.run("objcopy", "--strip-debug", "--discard-all", *drop, "lowered.o", "kernels.o", folder=work)
-        libm = libm_functions(work / "kernels.o", tools)
+        libm = tuple(f for f in libm_functions(work / "kernels.o", tools) if companion is None or f not in companion.symbols)
         members.append("kernels.o")
+    flags = companion.flags if companion else ()
+    for source in companion.sources if companion else ():
+        tools.compile(*flags, "-O3", "-Wno-conversion", "-c", source, "-o", f"{source.stem}.o", folder=work)
+        members.append(f"{source.stem}.o")
     if constants.count:
         image, _ = constants.image()
         (work / "constants.bin").write_bytes(image)

@@ -12,7 +12,7 @@ from typing import Any
 
 from nnc_tvm.errors import InvalidInput
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FORMAT = "nnc-tvm package"
 FILE = "manifest.json"
 
@@ -102,6 +102,17 @@ class LayerInfo:
 
 
 @dataclass(frozen=True)
+class NpuInfo:
+    """An NPU beside the CPU. cycles: of one inference, by the compiler's clock; sram_bytes: what its networks need."""
+
+    macs_per_cycle: int
+    sram_bytes_per_cycle: int
+    flash_bytes_per_cycle: int
+    cycles: int
+    sram_bytes: int
+
+
+@dataclass(frozen=True)
 class Manifest:
     """arena_lower_bound_bytes: live bytes of the fullest step, which no planner can go below. weights_bytes: read-only data.
     code_bytes: machine code of the kernels and the graph. requantize: "fixed" or "float". libm: its functions that kernels call."""
@@ -121,6 +132,7 @@ class Manifest:
     code_bytes: int
     libm: tuple[str, ...]
     layers: tuple[LayerInfo, ...]
+    npu: NpuInfo | None
 
 
 def to_json(manifest: Manifest) -> str:

@@ -19,6 +19,7 @@ from nnc_tvm.package.kernels import name_kernels
 from nnc_tvm.package.layout import Layout, lay_out
 from nnc_tvm.package.library import build_library, code_and_constants
 from nnc_tvm.package.manifest import FILE, FORMAT, SCHEMA_VERSION, FormInfo, Kernel, LayerInfo, Manifest, Model, TargetInfo, Tensor, TensorInfo, to_json
+from nnc_tvm.package.npu import npu_info
 from nnc_tvm.package.source import Source, SourceTensor
 from nnc_tvm.package.toolchain import resolve
 from nnc_tvm.relay_passes.program import ScheduledProgram
@@ -46,12 +47,12 @@ def write_package(scheduled: ScheduledProgram, source: Source, target: Target, n
     manifest = Manifest(
         FORMAT, SCHEMA_VERSION, name, model, info, program.requantize, _tensors(source.inputs, scheduled, program.inputs, "input"),
         _tensors(source.outputs, scheduled, program.outputs, "output"), max(layout.arena.bytes, arena.ALIGNMENT), arena.ALIGNMENT,
-        layout.arena.lower_bound, weights_bytes=0, code_bytes=0, libm=(), layers=_layers(scheduled, layout, symbols))
+        layout.arena.lower_bound, weights_bytes=0, code_bytes=0, libm=(), layers=_layers(scheduled, layout, symbols), npu=npu_info(scheduled, target.companion))
     progress(f"compiling {len(functions)} kernels for {target.mcpu}")
     with replacing(output) as folder, tempfile.TemporaryDirectory() as temporary:
         work = pathlib.Path(temporary)
         archive = folder / "lib" / f"{name}.a"
-        libm = build_library(functions, constants, constant_prefix(name), target.tvm_target(), tools, work, archive)
+        libm = build_library(functions, constants, constant_prefix(name), target.tvm_target(), tools, work, archive, target.companion)
         sources = {f"include/{name}.h": header(manifest), f"src/{name}.c": graph(manifest, layout)}
         _write(folder, sources)
         tools.compile(f"-I{folder / 'include'}", "-c", folder / "src" / f"{name}.c", "-o", "graph.o", folder=work)

@@ -12,6 +12,7 @@ import numpy as np
 from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.run.instructions import guest_instructions
 from nnc_tvm.run.layers import layer_instructions, layer_milliseconds
+from nnc_tvm.run.npu import npu_counters
 from nnc_tvm.run.runner import Runner, build_runner
 
 LEAST_RUNS = 21
@@ -25,6 +26,7 @@ def bench_package(folder: pathlib.Path, layers: bool = False, progress: Callable
 
     median_ms, min_ms: milliseconds, after a warm-up, of at least 21 inferences and one second; None under an emulator.
     guest_instructions: of one inference; None natively. arena_bytes, weights_bytes, code_bytes: from the manifest.
+    npu_...: what an emulated NPU counts (run/npu.py), and what the compiler expected.
     layers: one entry a layer (name, op, macs, bytes, kernel), when asked for with its median "ms" or its "instructions".
     Raises InvalidInput, MissingTool or ToolFailed.
     """
@@ -45,12 +47,13 @@ def bench_package(folder: pathlib.Path, layers: bool = False, progress: Callable
             progress(f"counting instructions under {' '.join(runner.tools.emulator)}")
             instructions = guest_instructions(runner, files)
             costs = layer_instructions(folder, manifest, files) if layers else ()
+        npu = npu_counters(folder, work, manifest.npu, files) if manifest.npu else {}
     rows: list[dict[str, Any]] = [{"name": row.name, "op": row.op, "macs": row.macs, "bytes": row.bytes, "kernel": row.kernel} for row in manifest.layers]
     for row, cost in zip(rows, costs, strict=False):
         row[unit] = cost
     return {
         "median_ms": median_ms, "min_ms": min_ms, "guest_instructions": instructions, "arena_bytes": manifest.arena_bytes,
-        "weights_bytes": manifest.weights_bytes, "code_bytes": manifest.code_bytes, "layers": rows,
+        "weights_bytes": manifest.weights_bytes, "code_bytes": manifest.code_bytes, "layers": rows, **npu,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import LinearCombination, Operator, Reshape
@@ -15,6 +15,9 @@ from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import Fused, Piece, pieces
 
 AHEAD = 6  # jobs before its own that a weight may be loaded
+
+SLOWER = 1.1
+STEPS = (0.8, 0.95)
 
 Place = Callable[[Sequence[tuple[int, int, int]]], "tuple[Sequence[int], int, int]"]
 """(bytes, first step, last step) of each buffer -> offsets, bytes in all, and what is live at once at the most."""
@@ -73,6 +76,21 @@ def generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str
     _, cycles = timeline(commands, config)
     return Network(encode(commands, config, total, len(flash)), flash, total, tuple(offsets[id(values[n])] for n in inputs),
                    tuple(offsets[id(values[n])] for n in outputs), cycles, tuple(commands))
+
+
+def economical(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Place) -> Network:
+    """`generate` with as little SRAM as takes at most SLOWER times the cycles that all of config's would."""
+    fastest = chosen = generate(nodes, inputs, outputs, config, place)
+    for step in STEPS:
+        while True:
+            try:
+                smaller = generate(nodes, inputs, outputs, replace(config, sram_bytes=int(chosen.sram_bytes * step)), place)
+            except Unsupported:
+                break
+            if smaller.cycles > SLOWER * fastest.cycles or smaller.sram_bytes >= chosen.sram_bytes:
+                break
+            chosen = smaller
+    return chosen
 
 
 def fuse_sums(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nnc_tvm.frontend import load
-from nnc_tvm.package import arena
+from nnc_tvm.package.arena import place
 from nnc_tvm.reference import run_program
 from nnc_tvm.relay_passes.pipeline import to_program
 from nnc_tvm.targets.npu.codegen import Network, Node, generate
@@ -17,11 +17,6 @@ from nnc_tvm.targets.npu.config import Config
 from tests.npu.device import run
 
 MODELS = pathlib.Path(__file__).resolve().parents[3] / "shared" / "models" / "mlperf_tiny"
-
-
-def place(buffers: Sequence[tuple[int, int, int]]) -> tuple[Sequence[int], int, int]:
-    plan = arena.plan([arena.Buffer(*b) for b in buffers])
-    return plan.offsets, plan.bytes, plan.lower_bound
 
 
 def execute(network: Network, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> tuple[list[np.ndarray], dict[str, int]]:

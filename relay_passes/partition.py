@@ -1,0 +1,59 @@
+"""Runs of layers that an NPU takes become one layer each; the rest stays with the host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nnc_tvm.relay_passes.program import Layer, Program
+from nnc_tvm.schedules.operators import Reshape
+from nnc_tvm.targets.base import Companion
+from nnc_tvm.targets.npu.codegen import Node, Place, economical, generate
+from nnc_tvm.targets.npu.constraints import refusal
+from nnc_tvm.targets.npu.network import NpuNetwork
+
+
+def partition(program: Program, companion: Companion, place: Place) -> Program:
+    """`program` with the device's networks in it. Layers that stay with the host say why in their note.
+
+    place: puts buffers with lifetimes into one memory. Raises Unsupported naming the layer that does not fit the SRAM.
+    """
+    layers: list[Layer] = []
+    run: list[Layer] = []
+    for layer in program.layers:
+        reason = refusal(layer.operator, companion.config)
+        if reason is None:
+            run.append(layer)
+        else:
+            layers += [*_networks(run, program, companion, place), replace(layer, note=layer.note or f"not on the NPU: {reason}")]
+            run = []
+    return replace(program, layers=(*layers, *_networks(run, program, companion, place)))
+
+
+def _networks(run: Sequence[Layer], program: Program, companion: Companion, place: Place) -> list[Layer]:
+    """Networks of one output each, as long as possible; what only moves names stays as it is."""
+    made: list[Layer] = []
+    rest = list(run)
+    while rest:
+        end = max((n for n in range(1, len(rest) + 1) if len(_results(rest[:n], program)) == 1), default=1)
+        part, rest = rest[:end], rest[end:]
+        made += part if all(isinstance(layer.operator, Reshape) for layer in part) else [_network(part, program, companion, place)]
+    return made
+
+
+def _results(part: Sequence[Layer], program: Program) -> list[str]:
+    """Values of `part` that others read."""
+    inside = {id(layer) for layer in part}
+    read = {name for layer in program.layers if id(layer) not in inside for name in layer.inputs} | set(program.outputs)
+    return [layer.output for layer in part if layer.output in read]
+
+
+def _network(part: Sequence[Layer], program: Program, companion: Companion, place: Place) -> Layer:
+    known = {layer.output for layer in part}
+    inputs = tuple(dict.fromkeys(name for layer in part for name in layer.inputs if name not in known))
+    (output,) = _results(part, program)
+    nodes = [Node(layer.name, layer.operator, layer.inputs, layer.output) for layer in part]
+    make = economical if companion.economical else generate
+    network = make(nodes, inputs, (output,), companion.config, place)
+    operator = NpuNetwork(tuple(program.values[name].type for name in inputs), program.values[output].type, network, sum(node.operator.macs for node in nodes))
+    return Layer(f"{part[0].name} ... {part[-1].name}", operator, inputs, output)

@@ -1,0 +1,57 @@
+"""The NNC-1 beside a host CPU that runs the driver, and the layers that the NNC-1 does not take."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+from nnc_tvm.errors import InvalidInput
+from nnc_tvm.targets.arm_cpu import arm_cpu
+from nnc_tvm.targets.base import Companion, Target
+from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.x86_cpu import DEFAULT_CPU, x86_cpu
+
+HOSTS: dict[str, Callable[[], Target]] = {"x86_cpu": x86_cpu, "arm_cpu": arm_cpu}
+UNITS = {"K": 1 << 10, "M": 1 << 20}
+MACS = (64, 128, 256, 512, 1024)
+RUNTIME = pathlib.Path(__file__).parent / "runtime"
+
+
+def npu(mcpu: str = DEFAULT_CPU) -> Target:
+    """The device as it is by default, beside an x86-64 host."""
+    return _beside(x86_cpu(mcpu), Config(), economical=True)
+
+
+def configure(options: str) -> Target:
+    """--npu's comma-separated sram=BYTES (64K, 1M), macs=N and host=KIND. Raises InvalidInput naming the option that does not do."""
+    given = dict(part.partition("=")[::2] for part in options.split(",") if part)
+    unknown = [key for key in given if key not in ("sram", "macs", "host")]
+    if unknown:
+        raise InvalidInput(f"--npu {options}: {unknown[0]!r} is not an option; use sram=BYTES, macs=N or host=KIND")
+    host = given.get("host", "x86_cpu")
+    if host not in HOSTS:
+        raise InvalidInput(f"--npu host={host}: not one of {', '.join(HOSTS)}")
+    config = Config()
+    if "macs" in given:
+        if given["macs"] not in map(str, MACS):
+            raise InvalidInput(f"--npu macs={given['macs']}: not one of {', '.join(map(str, MACS))}")
+        config = dataclasses.replace(config, macs_per_cycle=int(given["macs"]))
+    if "sram" in given:
+        config = dataclasses.replace(config, sram_bytes=_bytes(given["sram"]))
+    return _beside(HOSTS[host](), config, economical="sram" not in given)
+
+
+def _bytes(text: str) -> int:
+    number = text[:-1] if text[-1:] in UNITS else text
+    if not number.isdecimal() or int(number) == 0:
+        raise InvalidInput(f"--npu sram={text}: not a number of bytes such as 65536 or 64K")
+    return int(number) * UNITS.get(text[-1:], 1)
+
+
+def _beside(host: Target, config: Config, economical: bool) -> Target:
+    from nnc_tvm.targets.npu.network import stages
+
+    flags = (f"-DNPU_MACS_PER_CYCLE={config.macs_per_cycle}",)
+    companion = Companion(config, economical, tuple(sorted(RUNTIME.glob("*.c"))), flags, frozenset({"nnc_npu_run"}))
+    return dataclasses.replace(host, kind="npu", rules=(stages, *host.rules), companion=companion)
