@@ -1,0 +1,37 @@
+"""--target npu from a model file to outputs and counters."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from nnc_tvm.compiler import compile_model
+from nnc_tvm.errors import InvalidInput, Unsupported
+from nnc_tvm.run.benchmark import bench_package
+from nnc_tvm.run.execute import run_package
+from nnc_tvm.targets.registry import get_target
+from tests.npu.test_codegen import MODELS
+
+
+def test_resnet8(tmp_path: pathlib.Path) -> None:
+    model = MODELS / "pretrainedResnet_quant.tflite"
+    if not model.exists():
+        pytest.skip(f"needs {model.name}")
+    manifest = compile_model(model, get_target("npu"), tmp_path / "npu")
+    compile_model(model, get_target("x86_cpu"), tmp_path / "cpu")
+    x = {manifest.inputs[0].name: np.random.default_rng(0).integers(-128, 128, (5, *manifest.inputs[0].shape[1:])).astype(np.int8)}
+    npu, cpu = (run_package(tmp_path / kind, x) for kind in ("npu", "cpu"))
+    assert all(np.array_equal(npu[name], cpu[name]) for name in cpu)
+    measured = bench_package(tmp_path / "npu")
+    assert measured["npu_cycles"] == measured["npu_cycles_estimated"] <= 0.72 * 201_747
+    assert measured["npu_sram_peak_bytes"] <= 51_840
+    with pytest.raises(Unsupported, match=r"layer '.*' needs \d+ bytes of SRAM"):
+        compile_model(model, get_target("npu", npu_options="sram=33K"), tmp_path / "small")
+
+
+@pytest.mark.parametrize("options", ["ram=3", "sram=0", "sram=lots", "macs=100", "host=abacus"])
+def test_options_that_do_not_do_are_named(options: str) -> None:
+    with pytest.raises(InvalidInput, match=f"--npu .*{options.partition('=')[0]}"):
+        get_target("npu", npu_options=options)
