@@ -20,12 +20,13 @@ OUTPUT_QUEUE = 256  # bytes that wait for the port before the array does
 
 @dataclass(frozen=True)
 class Pass:
-    """A tile's chunk. loads: bytes that come before it, of (input, weights). frees: whether the array needs them for the last time.
+    """A tile's chunk. loads: bytes that come before it, of (input, weights, parameters and masks). frees: whether the array needs input and
+    weights for the last time; the third take no room of the buffers.
 
     pixels: output positions. steps, channels: of each group.
     """
 
-    loads: tuple[int, int]
+    loads: tuple[int, int, int]
     frees: tuple[bool, bool]
     pixels: int
     steps: tuple[int, ...]
@@ -57,24 +58,26 @@ def _passes(job: Conv | Pool, config: Config) -> Iterator[Pass]:
         groups = slice(starts[c] // CHANNELS, starts[c] // CHANNELS + ceil(channels, CHANNELS))
         line = job.source.width * (channels if by_chunk else job.source.channels)
         data = touched_rows(job.window, job.source, *spans[t]) * line
-        weights = _weight_bytes(job, groups, channels, n)
+        weights, others = _weight_bytes(job, groups, channels, n)
         before, after = (order[n - 1] if n else (-1, -1)), (order[n + 1] if n + 1 < len(order) else (-1, -1))
         same = [(other[0] == t and not (by_chunk and other[1] != c), other[1] == c) for other in (before, after)]
-        yield Pass((0 if same[0][0] else data, 0 if same[0][1] else weights), (not same[1][0], not same[1][1]),
-                   (spans[t][1] - spans[t][0]) * job.output.width, _steps(job, groups, config),
+        pixels = (spans[t][1] - spans[t][0]) * job.output.width
+        yield Pass((0 if same[0][0] else data, 0 if same[0][1] else weights, 0 if same[0][1] else others), (not same[1][0], not same[1][1]),
+                   pixels, _steps(job, groups, min(pixels, config.pixels), config),
                    tuple(min(CHANNELS, channels - at) for at in range(0, channels, CHANNELS)))
 
 
-def _weight_bytes(job: Conv | Pool, groups: slice, channels: int, number: int) -> int:
+def _weight_bytes(job: Conv | Pool, groups: slice, channels: int, number: int) -> tuple[int, int]:
+    """Of the chunk's blocks, of its parameters and the job's masks."""
     if isinstance(job, Pool):
-        return 0
-    return job.block_bytes * sum(job.blocks[groups]) + PARAMETER_BYTES * channels + (job.mask_bytes if number == 0 else 0)
+        return 0, 0
+    return job.block_bytes * sum(job.blocks[groups]), PARAMETER_BYTES * channels + (job.mask_bytes if number == 0 else 0)
 
 
-def _steps(job: Conv | Pool, groups: slice, config: Config) -> tuple[int, ...]:
-    """Cycles of the array on each group of the chunk for one block of pixels."""
+def _steps(job: Conv | Pool, groups: slice, pixels: int, config: Config) -> tuple[int, ...]:
+    """Cycles of the array on each group of the chunk for one block of `pixels`; a pool's taps spread over all its lanes."""
     if isinstance(job, Pool):
-        return (max(job.window.kernel[0] * job.window.kernel[1], config.pixels),) * (groups.stop - groups.start)
+        return (max(ceil(pixels * job.window.kernel[0] * job.window.kernel[1], config.pixels), pixels),) * (groups.stop - groups.start)
     least = ceil(config.pixels * CHANNELS * (1 if job.residual is None else 4), config.requantize_lanes)
     return tuple(max(n, least) for n in job.blocks[groups])
 
@@ -87,7 +90,7 @@ class _Machine:
     time: int = 0
     loading: int = 0  # pass whose loads are under way
     missing: list[int] = field(default_factory=list)  # of that pass, bytes of input and weights
-    held: list[int] = field(default_factory=lambda: [0, 0])  # bytes in the two buffers
+    held: list[int] = field(default_factory=lambda: [0, 0, 0])  # bytes in the two buffers, and those that take no room
     current: int = 0  # pass in the array
     fill: int = 0  # cycles until it may start
     pixel: int = 0
@@ -95,7 +98,7 @@ class _Machine:
     step: int = 0
     freed: list[int] = field(default_factory=lambda: [0, 0])
     worked: int = 0  # steps of this block of pixels
-    resident: list[int] = field(default_factory=lambda: [0, 0])  # bytes of input and weights that the current pass works on
+    resident: list[int] = field(default_factory=lambda: [0, 0, 0])  # bytes that the current pass works on
     queue: int = 0  # outputs that wait for the port
 
     def __post_init__(self) -> None:
@@ -117,9 +120,9 @@ class _Machine:
         drained = min(budget, self.queue)
         self.queue -= drained
         budget -= drained
-        sizes = (self.config.input_buffer_bytes, self.config.weight_buffer_bytes)
+        sizes = (self.config.input_buffer_bytes, self.config.weight_buffer_bytes, self.held[2] + budget)
         while self.loading < len(self.passes):
-            for kind in (0, 1):
+            for kind in range(3):
                 count = min(budget, self.missing[kind], max(0, sizes[kind] - self.held[kind]))
                 self.missing[kind] -= count
                 self.held[kind] += count

@@ -49,8 +49,7 @@ static inline int32_t npu_multiply(int32_t acc, int32_t multiplier, int shift, i
 }
 
 /* One row of LiteRT's int8 SOFTMAX in gemmlowp fixed point: output scale 1/256, zero point -128.
- * multiplier, shift: the input's scale as Q5.26; differences from the maximum below diff_min (<= 0) give -128.
- * Returns 0, or 1 where the sum of exponentials leaves int32 (more than 2^19 elements cannot occur in a command). */
+ * multiplier, shift: the input's scale as Q5.26; differences from the maximum below diff_min (<= 0) give -128. */
 void npu_softmax_row(const int8_t *x, int8_t *y, int32_t count, int32_t multiplier, int shift, int32_t diff_min);
 
 #endif
