@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nnc_tvm.schedules.rule import Choose, Stage
 
 GROWTH = 2.0  # "balanced" takes nothing whose weights are so many times those of the dense form
-WORTH = 0.8  # of the cost: less gain is not worth weights that grow by more than GROWTH
+WORTH = 0.8  # of the dense cost: less gain is not worth weights that grow by more than GROWTH
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +47,9 @@ def preferred(candidates: Sequence[Candidate], optimize: str) -> Candidate:
     """size: the fewest bytes. speed: the least cost. balanced: the least cost of those that do not grow the weights."""
     if optimize == "size":
         return min(candidates, key=lambda c: (c.weight_bytes, c.cost))
-    limit = GROWTH * candidates[0].weight_bytes
-    fitting = [c for c in candidates if c.weight_bytes <= limit or optimize == "speed"]
-    return min(fitting, key=lambda c: c.cost / (WORTH if c.weight_bytes > limit else 1.0))
+    dense = candidates[0]
+    growing = WORTH * dense.cost if optimize == "speed" else 0.0
+    return min((c for c in candidates if c.weight_bytes <= GROWTH * dense.weight_bytes or c.cost < growing), key=lambda c: c.cost)
 
 
 def comparison(taken: Candidate, other: Candidate) -> str:

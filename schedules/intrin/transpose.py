@@ -15,8 +15,8 @@ def interleave(a: Any, b: Any, half: int, lanes: int) -> Any:
 
 
 def tiled_transpose(batch: tuple[int, ...], in_strides: tuple[int, ...], out_strides: tuple[int, ...], rows: int, columns: int, row_stride: int,
-                    column_stride: int, total: int, dtype: str, tile: int) -> Any:
-    """PrimFunc (x (total,), y (total,)) with y[b + c * column_stride + r] = x[b' + r * row_stride + c] for r < rows, c < columns.
+                    column_stride: int, total: int, dtype: str, tile: int, written: int = 0) -> Any:
+    """PrimFunc (x (total,), y (written or total,)) with y[b + c * column_stride + r] = x[b' + r * row_stride + c] for r < rows, c < columns.
 
     b and b' run over `batch` with out_strides and in_strides. tile x tile elements at a time: log2(tile) rounds of interleaving
     vector i with vector i + tile / 2 turn rows into columns. The borders that fill no tile go element by element.
@@ -32,11 +32,11 @@ def tiled_transpose(batch: tuple[int, ...], in_strides: tuple[int, ...], out_str
         return result
 
     @T.prim_func(s_tir=True)
-    def transpose_kernel(x: T.Buffer((total,), dtype), y: T.Buffer((total,), dtype)) -> None:  # type: ignore[valid-type]
+    def transpose_kernel(x: T.Buffer((total,), dtype), y: T.Buffer((written or total,), dtype)) -> None:  # type: ignore[valid-type]
         T.func_attr({"tirx.noalias": True})
         with T.sblock("y"):
             T.reads(x[0:total])
-            T.writes(y[0:total])
+            T.writes(y[0 : written or total])
             for b in range(math.prod(batch)):
                 for r in range(full_rows // tile):
                     for c in range(full_columns // tile):

@@ -110,25 +110,30 @@ def plan_cost(c: Contraction, plan: WinogradPlan) -> float:
 
 def make_stages(operator: Conv2d, direct: Contraction, c: Contraction, plan: WinogradPlan) -> tuple[Stage, ...]:
     """The padded image, its phases where `direct` has strides, and the kernel."""
-    made: list[Stage] = []
-
-    def add(function: Any, elements: int, kernel: str) -> None:
-        made.append(Stage(function, (-len(made),), (), TensorType((elements,), c.x_dtype), kernel))
-
-    (n, h, w, channels), (sh, sw) = direct.image, direct.strides
-    rows, row = image_layout(c, plan.form)
-    padded = rows * sh, row // c.image[3] * sw * channels
-    if padded != (h, w * channels) or any(direct.padding):
-        top, left = direct.padding[0], direct.padding[1] * channels
-        add(padded_copy((n, h, w * channels), padded, top, left, c.border, n * math.prod(padded), (c.x_dtype, c.x_dtype)), n * math.prod(padded), "pad")
-    if direct is not c:
-        add(split_phases((n * rows, sh, row // c.image[3], sw * channels), c.x_dtype), n * rows * row, "phases")
+    made = prepare_image(direct, c, *image_layout(c, plan.form), c.x_dtype)
     padding = round_up(c.out[3], plan.block) - c.out[3]
     constants = [np.pad(values, (0, padding)) for values in (c.bias, *(values for _, values in epilogue_constants(c.epilogue, c.out[3])))]
     function = winograd_kernel(c, plan, constants[1:], operator.output.dtype)
     v, m = plan.scratch
     scratch = (TensorType((v,), plan.isa.x_dtype), TensorType((m,), plan.isa.acc_dtype))
     return (*made, Stage(function, (-len(made),), (pack_weights(c, plan), *constants), operator.output, plan.name, scratch=scratch))
+
+
+def prepare_image(direct: Contraction, c: Contraction, rows: int, row: int, dtype: str) -> tuple[Stage, ...]:
+    """The stages that make images of `rows` by `row` elements of `dtype` for `c`, the phases of `direct`: padded, and apart where there are strides."""
+    made: list[Stage] = []
+
+    def add(function: Any, elements: int, kernel: str) -> None:
+        made.append(Stage(function, (-len(made),), (), TensorType((elements,), dtype), kernel))
+
+    (n, h, w, channels), (sh, sw) = direct.image, direct.strides
+    padded = rows * sh, row // c.image[3] * sw * channels
+    if padded != (h, w * channels) or any(direct.padding) or dtype != c.x_dtype:
+        top, left = direct.padding[0], direct.padding[1] * channels
+        add(padded_copy((n, h, w * channels), padded, top, left, c.border, n * math.prod(padded), (c.x_dtype, dtype)), n * math.prod(padded), "pad")
+    if direct is not c:
+        add(split_phases((n * rows, sh, row // c.image[3], sw * channels), dtype), n * rows * row, "phases")
+    return tuple(made)
 
 
 def pack_weights(c: Contraction, plan: WinogradPlan) -> np.ndarray:

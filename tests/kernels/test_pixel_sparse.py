@@ -1,0 +1,48 @@
+"""Convolutions with scattered zeros against the oracle: channels without weights, layers of zeros, strides, dilations."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnc_tvm.schedules.rules import pixel_sparse
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
+from tests.kernels.test_conv2d import Case, conv2d
+
+stages = rule_of(pixel_sparse.candidate)
+
+
+def random_case(rng: np.random.Generator, zeros: float | None = None) -> Case:
+    """Any image, kernel and strides or dilation, channels that every instruction takes."""
+    kernel = [(1, 1), (3, 3), (1, 7), (5, 2)][rng.integers(4)]
+    factors, padding = [tuple(int(v) for v in rng.integers(low, high, size)) for low, high, size in ((1, 3, 2), (0, 3, 4))]
+    strides, dilation = [(factors, (1, 1)), ((1, 1), factors)][rng.integers(2)]
+    h, w = [(k - 1) * d + int(rng.integers(1, 20)) for k, d in zip(kernel, dilation, strict=True)]
+    image = (int(rng.choice([1, 1, 2])), h, w, int(rng.choice([4, 8, 24, 64])))
+    operator, inputs = conv2d(rng, image, int(rng.choice([3, 8, 20, 40])), kernel, strides, padding, dilation, mode=MODES[rng.integers(2)])  # type: ignore[arg-type]
+    weight = operator.weight * (rng.random(operator.weight.shape) >= (rng.uniform(0.8, 1) if zeros is None else zeros))
+    weight[: operator.weight.shape[0] // 2] *= int(rng.integers(2))
+    return dataclasses.replace(operator, weight=weight), inputs
+
+
+@pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
+def test_random_shapes(cpu: tuple[str, str | None]) -> None:
+    rng, target = random_generator(), target_of(cpu)
+    cases = [case for case in [random_case(rng) for _ in range(10)] if pixel_sparse.candidate(case[0], target) is not None]
+    assert cases
+    check(list(cases), stages, target)
+
+
+@pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
+def test_layers_of_zeros_and_every_choice(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+
+    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
+        assert default in candidates
+        return candidates[rng.integers(len(candidates))]
+
+    check([random_case(rng, zeros) for zeros in (1.0, 0.95, 0.97)], stages, target_of(cpu), choose=choose)

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from nnc_tvm.schedules.candidates import Candidate, select
+from nnc_tvm.schedules.rule import Stage, choose_default
+
+
+def built(choose: Any) -> tuple[Stage, ...]:
+    return ()
+
+
+def form(name: str, cost: float, weight_bytes: int) -> Candidate:
+    return Candidate(name, cost, weight_bytes, built)
+
+
+DENSE = form("dense", 100.0, 100)
+
+
+@pytest.mark.parametrize(("optimize", "others", "taken"), [
+    ("speed", [form("winograd", 79.0, 800)], "winograd"),
+    ("speed", [form("winograd", 81.0, 800)], "dense"),  # too little gain for weights that large
+    ("balanced", [form("winograd", 10.0, 201)], "dense"),
+    ("balanced", [form("block", 90.0, 150), form("unstructured", 95.0, 20)], "block"),
+    ("speed", [form("winograd", 50.0, 800), form("block", 49.0, 20)], "block"),
+    ("size", [form("winograd", 1.0, 800), form("unstructured", 900.0, 20)], "unstructured"),
+])
+def test_the_best_for_the_purpose(optimize: str, others: list[Candidate], taken: str) -> None:
+    selection = select([DENSE, *others], optimize, choose_default)
+    assert selection.taken.form == taken
+    assert {c.form for c in selection.others} == {"dense", *(c.form for c in others)} - {taken}
+
+
+def test_a_choice_overrides_the_cost_and_is_explained() -> None:
+    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
+        assert (name, list(candidates), default) == ("form", ["dense", "block"], "block")
+        return "dense"
+
+    selection = select([DENSE, form("block", 50.0, 20)], "speed", choose)
+    assert selection.taken is DENSE and selection.why == "block would take 0.50 of the instructions, 0.20 of the bytes"
