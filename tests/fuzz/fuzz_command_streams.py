@@ -13,21 +13,25 @@ import struct
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 
 import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.npu.cases import KINDS  # noqa: E402  (found through the line above)
+from nnc_tvm.targets.npu.commands import Dma  # noqa: E402  (found through the line above)
+from tests.npu.cases import KINDS  # noqa: E402
 from tests.npu.device import REASONS, SOURCES, STRICT  # noqa: E402
 
 CASES_OF_A_KIND = 60
 
 
 def corpus(rng: np.random.Generator) -> bytes:
-    """Valid streams of every operation, as fuzz_streams.c reads them."""
+    """Valid streams of every operation, as fuzz_streams.c reads them: each job by itself, and again after a DMA that waits for it."""
     cases = [make(rng) for make in KINDS.values() for _ in range(CASES_OF_A_KIND)]
+    for case in cases[::2]:
+        case.commands = [*case.commands, *(replace(c, after=1) if isinstance(c, Dma) else c for c in case.commands)]
     return b"".join(struct.pack("<3I", len(c.stream), len(c.flash), c.sram.size) + c.stream + c.flash for c in cases)
 
 
