@@ -40,5 +40,5 @@ def command(package: pathlib.Path, layers: bool, as_json: bool) -> None:
         tell(f"instructions  {thousands(result['guest_instructions'])} on {manifest.target.mcpu}, counted under {' '.join(manifest.target.emulator)}")
     if "npu_cycles" in result:
         tell(f"npu           {thousands(result['npu_cycles'])} cycles (expected {thousands(result['npu_cycles_estimated'])}), "
-             f"{kib(result['npu_sram_peak_bytes'])} of SRAM")
+             f"{kib(result['npu_sram_peak_bytes'])} of SRAM; {thousands(result['npu_host_macs'])} MACs stay with the CPU")
     tell(f"arena         {kib(result['arena_bytes'])}\nweights       {kib(result['weights_bytes'])}\ncode          {kib(result['code_bytes'])}")

@@ -103,13 +103,14 @@ class LayerInfo:
 
 @dataclass(frozen=True)
 class NpuInfo:
-    """An NPU beside the CPU. cycles: of one inference, by the compiler's clock; sram_bytes: what its networks need."""
+    """An NPU beside the CPU. cycles: of one inference, by the compiler's clock; sram_bytes: what its networks need; macs: done there."""
 
     macs_per_cycle: int
     sram_bytes_per_cycle: int
     flash_bytes_per_cycle: int
     cycles: int
     sram_bytes: int
+    macs: int
 
 
 @dataclass(frozen=True)

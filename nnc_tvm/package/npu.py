@@ -12,7 +12,8 @@ def npu_info(scheduled: ScheduledProgram, companion: Companion | None) -> NpuInf
     """The device, and the compiler's estimate of all its networks together."""
     if companion is None:
         return None
-    networks = [layer.layer.operator.network for layer in scheduled.layers if isinstance(layer.layer.operator, NpuNetwork)]
+    operators = [layer.layer.operator for layer in scheduled.layers if isinstance(layer.layer.operator, NpuNetwork)]
+    networks = [operator.network for operator in operators]
     config = companion.config
     return NpuInfo(config.macs_per_cycle, config.sram_bytes_per_cycle, config.flash_bytes_per_cycle, sum(n.cycles for n in networks),
-                   max((n.sram_bytes for n in networks), default=0))
+                   max((n.sram_bytes for n in networks), default=0), sum(operator.macs for operator in operators))

@@ -47,7 +47,7 @@ def bench_package(folder: pathlib.Path, layers: bool = False, progress: Callable
             progress(f"counting instructions under {' '.join(runner.tools.emulator)}")
             instructions = guest_instructions(runner, files)
             costs = layer_instructions(folder, manifest, files) if layers else ()
-        npu = npu_counters(folder, work, manifest.npu, files) if manifest.npu else {}
+        npu = npu_counters(folder, work, manifest, files)
     rows: list[dict[str, Any]] = [{"name": row.name, "op": row.op, "macs": row.macs, "bytes": row.bytes, "kernel": row.kernel} for row in manifest.layers]
     for row, cost in zip(rows, costs, strict=False):
         row[unit] = cost

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from nnc_tvm.package.manifest import NpuInfo
+from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.run.runner import build_runner
 
 COUNTERS = ("cycles", "array", "stall_flash", "stall_sram", "overhead", "sram_read", "sram_written", "dma_written", "flash_read", "macs", "macs_skipped",
@@ -31,8 +31,15 @@ int32_t __wrap_nnc_npu_run({ARGUMENTS})
 """
 
 
-def npu_counters(folder: pathlib.Path, work: pathlib.Path, info: NpuInfo, files: Sequence[pathlib.Path]) -> dict[str, Any]:
-    """Of one inference on the inputs in `files`, all the device's networks together; the peak of SRAM is that of the largest."""
+def npu_counters(folder: pathlib.Path, work: pathlib.Path, manifest: Manifest, files: Sequence[pathlib.Path]) -> dict[str, Any]:
+    """Of one inference on the inputs in `files`, all the device's networks together; the peak of SRAM is that of the largest.
+
+    npu_host_macs: multiply-accumulates that the CPU does because the device does not take their layers; no cycles are counted for those.
+    Empty for packages without an NPU.
+    """
+    info = manifest.npu
+    if info is None:
+        return {}
     (work / "npu").mkdir()
     (work / "npu" / "npu_counters.c").write_text(WRAPPER)
     runner = build_runner(folder, work / "npu", ["npu_counters.c", "-Wl,--wrap=nnc_npu_run"])
@@ -42,6 +49,7 @@ def npu_counters(folder: pathlib.Path, work: pathlib.Path, info: NpuInfo, files:
     names = {"sram_peak": "sram_peak_bytes"}
     return {
         **{f"npu_{names.get(name, name)}": value for name, value in counted.items()}, "npu_cycles_estimated": info.cycles,
+        "npu_host_macs": sum(layer.macs for layer in manifest.layers) - info.macs,
         "npu_macs_per_cycle": info.macs_per_cycle, "npu_sram_bytes_per_cycle": info.sram_bytes_per_cycle,
         "npu_flash_bytes_per_cycle": info.flash_bytes_per_cycle,
     }

@@ -26,6 +26,7 @@ def test_resnet8(tmp_path: pathlib.Path) -> None:
     assert all(np.array_equal(npu[name], cpu[name]) for name in cpu)
     measured = bench_package(tmp_path / "npu")
     assert measured["npu_cycles"] == measured["npu_cycles_estimated"] <= 0.72 * 201_747
+    assert measured["npu_host_macs"] == 0
     assert measured["npu_sram_peak_bytes"] <= 51_840
     with pytest.raises(Unsupported, match=r"layer '.*' needs \d+ bytes of SRAM"):
         compile_model(model, get_target("npu", npu_options="sram=33K"), tmp_path / "small")
