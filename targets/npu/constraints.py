@@ -98,8 +98,8 @@ def buffers(operator: Operator, config: Config) -> bool:
 
 
 def memory(operator: Operator, config: Config) -> bool:
-    """inputs and output fit the SRAM beside up to 32 KiB of weights"""
-    room = config.sram_bytes - min(operator.weight_bytes, 32 << 10)
+    """inputs and output fit the SRAM beside a quarter of it for weights"""
+    room = config.sram_bytes - min(operator.weight_bytes, config.sram_bytes // 4)
     written_over = isinstance(operator, LinearCombination | Table | FixedSoftmax | Reshape)
     return sum(t.bytes for t in operator.inputs) + (0 if written_over else operator.output.bytes) <= room
 

@@ -58,7 +58,7 @@ def test_bench(x86_package: pathlib.Path, capsys: pytest.CaptureFixture[str]) ->
 def test_targets(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["targets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["targets"]
-    assert [row["target"] for row in rows] == ["arm_cpu", "x86_cpu"] and "avx2" in rows[1]["features"]
+    assert [row["target"] for row in rows] == ["arm_cpu", "x86_cpu", "npu"] and "avx2" in rows[1]["features"]
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
