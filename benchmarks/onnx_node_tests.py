@@ -1,10 +1,10 @@
 """Runs ONNX's backend node tests (onnx.backend.test) and prints how many pass, and the reason of each that does not.
 
-usage: python benchmarks/onnx_node_tests.py [--packages] [--only TEXT] [--json FILE]
+usage: python benchmarks/onnx_node_tests.py [--packages] [--only TEXT] [--json FILE] [--write]
 
 A node test hands weights, shapes and axes over as inputs of the model. Where the compiler wants them constant, all inputs but the first
 are made initializers with the test's own values. By default the integer graph is run by the NumPy oracle (seconds for all tests); with
---packages every model is compiled for x86_cpu, its C package run and compared (an hour).
+--packages every model is compiled for x86_cpu, its C package run and compared (an hour). --write puts the result into docs/onnx_operators.md.
 """
 
 from __future__ import annotations
@@ -26,6 +26,18 @@ from onnx import numpy_helper
 
 from nnc_tvm.errors import NncError
 
+DOCUMENT = pathlib.Path(__file__).resolve().parents[1] / "docs" / "onnx_operators.md"
+HEAD = """# ONNX's node tests, operator by operator
+
+ONNX ships tests of single operators (`onnx.backend.test`), written for run time: weights, shapes and axes are inputs there. `nnc-tvm` wants
+some of these constant, and then gets the test's own values as constants. "pass" counts the tests whose outputs are right (quantized
+ones within one step), by {how}. This page is written by `{command}`.
+
+{counts}
+
+| operator | pass | cannot pass, and why |
+|---|---|---|
+"""
 Arrays = dict[str, np.ndarray]
 Run = Callable[[pathlib.Path, Arrays], list[np.ndarray]]
 
@@ -114,6 +126,7 @@ def main() -> int:
     parser.add_argument("--packages", action="store_true")
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=pathlib.Path)
+    parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -130,15 +143,39 @@ def main() -> int:
     report(results)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
+    if options.write:
+        DOCUMENT.write_text(document(results, options.packages))
     return 0
+
+
+def summary(results: dict[str, tuple[str, str, str]]) -> str:
+    """How many tests pass, are refused and fail."""
+    counts = collections.Counter(kind for _, kind, _ in results.values())
+    passed = counts["as it is"] + counts["with constants"]
+    return (f"{len(results)} node tests: {passed} pass ({counts['with constants']} of them with constant parameters), "
+            f"{counts['refused']} are refused, {counts['failed']} fail")
+
+
+def document(results: dict[str, tuple[str, str, str]], packages: bool) -> str:
+    """The page: a row per operator, its tests that do not pass grouped by reason."""
+    how, flag = ("compiled packages on `x86_cpu`", " --packages") if packages else ("the integer graph, run by the NumPy oracle", "")
+    text = HEAD.format(how=how, command=f"python benchmarks/onnx_node_tests.py{flag} --write", counts=summary(results) + ".")
+    by_operator: dict[str, list[tuple[str, str, str]]] = collections.defaultdict(list)
+    for name, (operator, kind, reason) in results.items():
+        by_operator[operator].append((name.removeprefix("test_"), kind, reason))
+    for operator, tests in sorted(by_operator.items()):
+        reasons: dict[str, list[str]] = collections.defaultdict(list)
+        for name, kind, reason in tests:
+            if kind in ("refused", "failed"):
+                reasons[re.sub(r"/\S+\.cc:\d+: ", "", reason)[:160].replace("|", "/")].append(name)
+        cannot = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+        text += f"| {operator} | {len(tests) - sum(map(len, reasons.values()))} of {len(tests)} | {cannot} |\n"
+    return text
 
 
 def report(results: dict[str, tuple[str, str, str]]) -> None:
     """Counts, then failures one by one, then what is refused by reason."""
-    counts = collections.Counter(kind for _, kind, _ in results.values())
-    passed = counts["as it is"] + counts["with constants"]
-    print(f"{len(results)} node tests: {passed} pass ({counts['with constants']} of them with constant parameters), "
-          f"{counts['refused']} refused, {counts['failed']} fail")
+    print(summary(results))
     for name, (operator, kind, reason) in results.items():
         if kind == "failed":
             print(f"  FAIL {name} ({operator}): {reason[:200]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 def silent(line: str) -> None:
     """Progress that nobody reads."""
+
+
+def warn(line: str) -> None:
+    """A warning about calibration samples."""
+    warnings.warn(line, UserWarning, stacklevel=2)
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,11 @@ def load(model: str | os.PathLike[str] | ExportedProgram, batch: int | None = No
 
 
 def quantize(source: SourceModel, samples: Iterable[Mapping[str, np.ndarray]], options: QuantizeOptions | None = None) -> SourceModel:
-    """A float model in INT8. samples: arrays by input name, one inference each, representative of real data."""
+    """A float model in INT8. samples: arrays by input name, one inference each, representative of real data; samples that look wrong are warned of."""
     from nnc_tvm.quantize.options import QuantizeOptions
     from nnc_tvm.quantize.post_training import quantize as quantize_model
 
-    return quantize_model(source, samples, options or QuantizeOptions())
+    return quantize_model(source, samples, options or QuantizeOptions(), warn)
 
 
 def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_cpu", output: str | os.PathLike[str] | None = None, *,
@@ -81,7 +87,7 @@ def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_
     more: dict[str, Any] = {}
     if calibration is not None:
         samples = pathlib.Path(calibration) if isinstance(calibration, str | os.PathLike) else calibration
-        more["quantize"] = quantizer(quantize or QuantizeOptions(), samples, progress)
+        more["quantize"] = quantizer(quantize or QuantizeOptions(), samples, progress, warn)
     return Package(folder, compile_model(model, device, folder, name, requantize, batch, progress, **more))
 
 

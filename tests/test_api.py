@@ -43,6 +43,14 @@ def test_the_verbs_in_turn(tmp_path: pathlib.Path) -> None:
     assert nnc_tvm.quantize(nnc_tvm.load(model), samples).outputs[0].name == "y"
 
 
+def test_poor_samples_are_warned_of(tmp_path: pathlib.Path) -> None:
+    import onnx
+
+    model = save(tmp_path, model_of([onnx.helper.make_node("Relu", ["x"], ["y"])], {"x": (1, 8)}, ["y"], {}), "net.onnx")
+    with pytest.warns(UserWarning, match="'x'"):
+        nnc_tvm.quantize(nnc_tvm.load(model), [{"x": np.ones((1, 8), np.float32)}] * 4)
+
+
 def test_things_that_are_no_models(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InvalidInput, match=r"a list is not a model.*torch.export.export"):
         compile_verb([1, 2], output=tmp_path / "p")
