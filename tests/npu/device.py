@@ -13,6 +13,7 @@ import numpy as np
 RUNTIME = pathlib.Path(__file__).resolve().parents[2] / "targets" / "npu" / "runtime"
 SOURCES = sorted(map(str, RUNTIME.glob("*.c")))
 STRICT = ("-std=c99", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{RUNTIME}")
+TRAP = ("-fsanitize=undefined", "-fsanitize-undefined-trap-on-error")
 COUNTERS = ("cycles", "array", "stall_flash", "stall_sram", "overhead", "sram_read", "sram_written", "dma_written", "flash_read", "macs",
             "macs_skipped", "jobs", "dmas", "sram_peak", "fault", "fault_word")
 REASONS = ("OK", "ARGUMENT", "MAGIC", "VERSION", "CONFIG", "LENGTH", "CHECKSUM", "SRAM", "FLASH", "COMMAND", "END", "IMAGE", "BOUNDS", "WAIT", "RANGE",
@@ -20,16 +21,16 @@ REASONS = ("OK", "ARGUMENT", "MAGIC", "VERSION", "CONFIG", "LENGTH", "CHECKSUM",
 
 
 @functools.cache
-def library() -> ctypes.CDLL:
-    """Undefined behaviour ends the process."""
+def library(*options: str) -> ctypes.CDLL:
+    """Built with `options` of the compiler; undefined behaviour ends the process."""
     folder = tempfile.TemporaryDirectory(prefix="nnc-npu-")
     path = f"{folder.name}/npu.so"
-    subprocess.run(["gcc", *STRICT, "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error", "-fPIC", "-shared", *SOURCES, "-o", path], check=True)
+    subprocess.run(["gcc", *STRICT, *options, *TRAP, "-fPIC", "-shared", *SOURCES, "-o", path], check=True)
     return ctypes.CDLL(path)
 
 
-def run(stream: bytes, flash: bytes, sram: np.ndarray) -> tuple[str, dict[str, int]]:
+def run(stream: bytes, flash: bytes, sram: np.ndarray, *options: str) -> tuple[str, dict[str, int]]:
     """Runs the stream on `sram` (uint8, changed in place): the reason, and the counters by name."""
     counters = (ctypes.c_uint64 * len(COUNTERS))()
-    code = library().nnc_npu_run(stream, len(stream), flash, len(flash), sram.ctypes.data_as(ctypes.c_void_p), sram.size, counters)
+    code = library(*options).nnc_npu_run(stream, len(stream), flash, len(flash), sram.ctypes.data_as(ctypes.c_void_p), sram.size, counters)
     return REASONS[code], dict(zip(COUNTERS, counters, strict=True))

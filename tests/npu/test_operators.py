@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from nnc_tvm.targets.npu.clock import timeline
+from nnc_tvm.targets.npu.commands import Conv, Pool, encode
 from nnc_tvm.targets.npu.config import Config
 from tests.kernels.cases import random_generator
-from tests.npu.cases import KINDS, read_image
+from tests.npu.cases import KINDS, read_image, write_image
 from tests.npu.device import run
 
 
@@ -26,3 +29,37 @@ def test_equals_the_oracle(kind: str, count: int) -> None:
         assert counters["cycles"] == timeline(case.commands, Config())[1], (number, case.commands)
         assert counters["cycles"] >= counters["array"] + counters["stall_flash"] + counters["stall_sram"] + counters["overhead"] > 0
         assert (case.sram[:16] == before[:16]).all() and (case.sram[-8:] == before[-8:]).all()
+
+
+@pytest.mark.parametrize("kind", ["convolution", "pooling"])
+def test_overlap_that_is_allowed_is_safe(kind: str) -> None:
+    """Outputs laid anywhere over their input: refused, or equal to the oracle."""
+    rng, allowed = random_generator(), 0
+    for number in range(400):
+        case = KINDS[kind](rng)
+        job = case.commands[-1]
+        assert isinstance(job, Conv | Pool)
+        if job.source.wrap or job.output.wrap or isinstance(job, Conv) and job.residual is not None:
+            continue
+        image, (read, written) = read_image(case.sram, job.source), (i.height * i.row for i in (job.source, job.output))
+        source = replace(job.source, base=case.sram.size + written)
+        output = replace(job.output, base=source.base + int(rng.integers(-written, read)))
+        sram = np.concatenate([case.sram, np.zeros(2 * written + read, np.uint8)])
+        write_image(sram, source, image)
+        reason, _ = run(encode([*case.commands[:-1], replace(job, source=source, output=output)], Config(), sram.size, len(case.flash)), case.flash, sram)
+        assert reason in ("OK", "OVERLAP"), reason
+        if reason == "OK":
+            allowed += int(output.base + written > source.base)
+            assert (read_image(sram, output) == case.expected).all(), (number, job, output)
+    assert allowed
+
+
+def test_other_sizes_of_the_array() -> None:
+    """A device built for 256 MAC a cycle refuses streams for 128, and keeps the compiler's time for its own."""
+    rng, config = random_generator(), Config(macs_per_cycle=256)
+    for _ in range(30):
+        case = KINDS["convolution"](rng)
+        assert run(case.stream, case.flash, case.sram, "-DNPU_MACS_PER_CYCLE=256")[0] == "CONFIG"
+        reason, counters = run(encode(case.commands, config, case.sram.size, len(case.flash)), case.flash, case.sram, "-DNPU_MACS_PER_CYCLE=256")
+        assert (reason, counters["cycles"]) == ("OK", timeline(case.commands, config)[1])
+        assert (read_image(case.sram, case.output) == case.expected).all()
