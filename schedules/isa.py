@@ -38,6 +38,7 @@ class DotProduct:
     cost: instructions per accumulator vector, per pixel and per weight vector of one depth.
     short: a reduction of so many turns LLVM unrolls whole; it then needs more registers.
     emit: (tile, x, w, acc) emits the instructions of one step on the buffers that `intrin.tile` describes.
+    x_offset: what the instruction adds to every x; the bias takes it back.
     arithmetic: how the CPU requantizes.
     """
 
@@ -57,6 +58,7 @@ class DotProduct:
     short: int = 2
     weight_low: float = -math.inf
     weight_high: float = math.inf
+    x_offset: int = 0
     arithmetic: Arithmetic = field(default=PORTABLE)
 
     @property

@@ -20,7 +20,7 @@ from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.block_sparse_kernel import BlockPlan, block_sparse_kernel
-from nnc_tvm.schedules.rules.contraction import contraction_of, instructions, prepare_x
+from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions, prepare_x
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, pixel_counts, store_width, x_layout
 
 SPARSE = 0.9  # of the blocks at most: a list of nearly all blocks only adds indices
@@ -42,7 +42,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         plan = plans[choose("block_plan", list(range(len(plans))), best)]
         prepared = prepare_x(c, plan.isa, plan.tile.pixels)
         pad = round_up(c.out[3], plan.block) - c.out[3]
-        parameters = [np.pad(values, (0, pad)) for values in (c.bias, *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
+        parameters = [np.pad(values, (0, pad)) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
         function = block_sparse_kernel(c, plan, parameters[1:], operator.output.dtype)
         return (*prepared, Stage(function, (-len(prepared),), (*pack_weights(c, plan), *parameters), operator.output, plan.name))
 

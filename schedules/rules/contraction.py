@@ -9,7 +9,7 @@ import numpy as np
 
 from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
-from nnc_tvm.schedules.intrin import avx2, neon
+from nnc_tvm.schedules.intrin import avx2, avx512, neon
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -17,7 +17,7 @@ from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, cheapest, make_plan, weight_bytes, x_layout
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 
-TABLES = {"int8": (avx2.INTEGER, neon.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT)}
+TABLES = {"int8": (avx512.INTEGER, avx2.INTEGER, neon.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT)}
 
 
 @singledispatch
@@ -59,7 +59,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     if plan is None:
         return None
     prepared = prepare_x(c, plan.isa, plan.tile.pixels)
-    constants = [per_group(values, c.groups, plan.channels) for values in (c.bias, *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
+    constants = [per_group(values, c.groups, plan.channels) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
     function = contraction_kernel(c, plan, constants[1:], choose)
     return (*prepared, Stage(function, (-len(prepared),), (pack_weights(c, plan), *constants), operator.output, plan.name))
 
@@ -72,6 +72,13 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         return None
     cost, isa, _, vectors = best
     return Candidate("dense", cost, weight_bytes(c, isa, len(isa.split(c.weight)), vectors), lambda choose: stages(operator, target, choose) or ())
+
+
+def bias_of(c: Contraction, isa: DotProduct) -> np.ndarray:
+    """The bias less what the instruction adds to the sum, modulo 2^32."""
+    if not isa.x_offset:
+        return c.bias
+    return (c.bias.astype(np.int64) - isa.x_offset * c.weight.astype(np.int64).sum(axis=(1, 2, 3))).astype(np.int32)
 
 
 def instructions(features: frozenset[str], x_dtype: str) -> tuple[DotProduct, ...]:

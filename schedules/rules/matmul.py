@@ -29,8 +29,8 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     (b, m, k), (_, _, o) = [t.shape for t in operator.inputs]
     dtype = operator.inputs[0].dtype
     za, zc = operator.zero_points
-    # any right operand may come: only instructions that are exact for all of int8
-    candidates = tuple(isa for isa in instructions(target.features, dtype) if isa.weight_low <= -128)
+    # any right operand may come: only instructions that are exact for all of int8, and whose sums are what the equation says
+    candidates = tuple(isa for isa in instructions(target.features, dtype) if isa.weight_low <= -128 and not isa.x_offset)
     c = Contraction((b, 1, m, k), (b, 1, m, o), np.zeros((o, 1, 1, k), dtype), np.zeros(o, np.int32), operator.epilogue, 0, dtype,
                     own_weights=True, row_terms=zc != 0)
     plan = make_plan(c, candidates, choose)

@@ -66,7 +66,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
 def usable(isa: DotProduct, c: Contraction) -> bool:
     """Whether weights and pixels can change places in the instruction, and cells are moved as words."""
     whole = c.image[3] % isa.depth == 0 and isa.depth * ITEM_BYTES[isa.x_dtype] in WORD
-    return isa.rows == 1 and isa.x_dtype == isa.w_dtype and isa.weight_shape[0] == 1 and whole and len(isa.split(c.weight)) == 1
+    return isa.rows == 1 and isa.x_dtype == isa.w_dtype and not isa.x_offset and isa.weight_shape[0] == 1 and whole and len(isa.split(c.weight)) == 1
 
 
 def plans_of(c: Contraction, isa: DotProduct) -> Iterator[PixelPlan]:

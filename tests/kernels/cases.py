@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.candidates import Candidate, Selection
@@ -17,8 +19,10 @@ from nnc_tvm.targets.registry import get_target
 from tests.kernels.harness import Job, run_jobs
 
 # one CPU for every set of instructions
-CPUS = [("x86_cpu", None), ("arm_cpu", "cortex-a53"), ("arm_cpu", "cortex-a76"), ("arm_cpu", "neoverse-v1")]
-CPU_NAMES = ["avx2", "a53", "a76", "v1"]
+HAS_VNNI = "avx512_vnni" in pathlib.Path("/proc/cpuinfo").read_text().split()
+VNNI = pytest.param(("x86_cpu", "znver4"), marks=pytest.mark.skipif(not HAS_VNNI, reason="this CPU has no AVX-512 VNNI"))
+CPUS = [("x86_cpu", "x86-64-v3"), VNNI, ("arm_cpu", "cortex-a53"), ("arm_cpu", "cortex-a76"), ("arm_cpu", "neoverse-v1")]
+CPU_NAMES = ["avx2", "vnni", "a53", "a76", "v1"]
 MODES: tuple[Mode, Mode] = ("fixed", "float")
 
 
