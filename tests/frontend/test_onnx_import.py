@@ -66,6 +66,8 @@ CASES = [
     Case("average pool", "AveragePool", attributes={"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}),
     Case("average pool, padding counts", "AveragePool", attributes={"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
     Case("average pool, ceil", "AveragePool", attributes={"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}),
+    Case("average pool, ceil, padding counts", "AveragePool",
+         attributes={"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1, "count_include_pad": 1}),
     Case("average pool SAME_UPPER", "AveragePool", attributes={"kernel_shape": [2, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
     Case("average pool 1-D", "AveragePool", (1, 4, 11), attributes={"kernel_shape": [3], "strides": [2]}),
     Case("max pool", "MaxPool", attributes={"kernel_shape": [3, 2], "pads": [1, 0, 1, 1], "strides": [2, 2]}),

@@ -75,8 +75,10 @@ def _pool(average: bool) -> Converter:
         include = bool(attributes.get("count_include_pad", 0))
         if attributes.get("ceil_mode", 0):
             full = _ceil_pads(shape_of(x)[2:], kernel, strides, pads, dilation)
-            if average and include and full != pads:
-                raise Unsupported("average pooling with both ceil_mode and count_include_pad; export it with one of them")
+            if average and include and full != pads:  # the model's padding counts, what rounding up adds to it does not
+                top, left, bottom, right = pads
+                x = bb.normalize(relax.op.nn.pad(x, [0, 0, 0, 0, top, bottom, left, right]))
+                full, include = [0, 0, full[2] - bottom, full[3] - right], False
             pads = full
         # padding cut below zero: windows that floor away the input's end
         pads = [max(p, 0) for p in pads]
