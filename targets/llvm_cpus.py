@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pathlib
+import platform
+
 from nnc_tvm.errors import InvalidInput
 
 
@@ -19,3 +22,19 @@ def cpu_features(triple: str, mcpu: str) -> frozenset[str]:
         raise InvalidInput(f"--mcpu {mcpu}: LLVM has no such CPU for {triple}; {hint}")
     target = tvm.target.Target({"kind": "llvm", "mtriple": triple, "mcpu": mcpu})
     return frozenset(str(name) for name in tvm.get_global_func("target.llvm_get_cpu_features")(target))
+
+
+def native_cpu(triple: str) -> tuple[str, frozenset[str]]:
+    """LLVM's name of the CPU that runs this, and the vector features of that name that the machine does not offer (a hypervisor may hide some).
+
+    Raises InvalidInput where the machine is of another architecture than `triple`.
+    """
+    import tvm
+
+    architecture = triple.split("-")[0]
+    if platform.machine() != architecture:
+        raise InvalidInput(f"--mcpu native: this machine is {platform.machine()}, not {architecture}; name the CPU")
+    name = str(tvm.get_global_func("target.llvm_get_system_cpu")())
+    vectors = {feature for feature in cpu_features(triple, name) if feature.startswith(("avx", "fma"))}
+    offered = {flag.replace("_", "") for flag in pathlib.Path("/proc/cpuinfo").read_text().split()}
+    return name, frozenset(vectors - offered)

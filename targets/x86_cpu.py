@@ -5,16 +5,19 @@ from __future__ import annotations
 from nnc_tvm.errors import InvalidInput
 from nnc_tvm.targets.base import Target, Toolchain
 from nnc_tvm.targets.cpu_rules import cpu_rules
-from nnc_tvm.targets.llvm_cpus import cpu_features
+from nnc_tvm.targets.llvm_cpus import cpu_features, native_cpu
 
 TRIPLE = "x86_64-linux-gnu"
 DEFAULT_CPU = "x86-64-v3"
+NATIVE = "native"
 
 
 def x86_cpu(mcpu: str = DEFAULT_CPU) -> Target:
-    """An x86-64 CPU by LLVM's name; AVX2 and FMA are required (Haswell 2013, Zen 2017 and later)."""
-    features = cpu_features(TRIPLE, mcpu)
+    """An x86-64 CPU by LLVM's name, or "native" for the one that compiles; AVX2 and FMA are required (Haswell 2013, Zen 2017 and later)."""
+    mcpu, lacking = native_cpu(TRIPLE) if mcpu == NATIVE else (mcpu, frozenset())
+    features = cpu_features(TRIPLE, mcpu) - lacking
     if not {"avx2", "fma"} <= features:
         raise InvalidInput(f"--mcpu {mcpu}: x86_cpu needs AVX2 and FMA; use {DEFAULT_CPU} or a later CPU")
     return Target(kind="x86_cpu", mcpu=mcpu, triple=TRIPLE, features=features, vector_bytes=32, registers=16, l1_bytes=32 << 10, l2_bytes=512 << 10,
-                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10)
+                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10,
+                  attributes=tuple(f"-{name}" for name in sorted(lacking)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ class Runner:
             done = subprocess.run(command, cwd=self.work, capture_output=True, text=True, errors="replace")
         except FileNotFoundError:
             raise MissingTool(f"{command[0]} is not installed; on Debian: apt-get install {' '.join(self.tools.debian_packages)}") from None
+        if done.returncode == -signal.SIGILL:
+            raise ToolFailed(f"{self.manifest.name} is compiled for {self.manifest.target.mcpu}, whose instructions this CPU lacks; compile with --mcpu "
+                             "of this machine")
         if done.returncode != 0:
             how = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
             said = (done.stderr.strip().splitlines() or ["no message"])[-1]
