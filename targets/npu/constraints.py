@@ -100,8 +100,17 @@ def buffers(operator: Operator, config: Config) -> bool:
 def memory(operator: Operator, config: Config) -> bool:
     """inputs and output fit the SRAM beside a quarter of it for weights"""
     room = config.sram_bytes - min(operator.weight_bytes, config.sram_bytes // 4)
-    written_over = isinstance(operator, LinearCombination | Table | FixedSoftmax | Reshape)
+    written_over = isinstance(operator, LinearCombination | Table | FixedSoftmax | Reshape) or _in_place(operator, config)
     return sum(t.bytes for t in operator.inputs) + (0 if written_over else operator.output.bytes) <= room
+
+
+def _in_place(operator: Operator, config: Config) -> bool:
+    """Convolutions whose one job writes over the input: 1x1, and depthwise where four channels of the image fit the input buffer."""
+    if operator.inputs[0].shape != operator.output.shape:
+        return False
+    if isinstance(operator, DepthwiseConv2d):
+        return operator.output.elements // operator.output.shape[-1] * CHANNELS <= config.input_buffer_bytes
+    return isinstance(operator, Conv2d) and operator.kernel == (1, 1) and operator.weight_bytes <= config.sram_bytes // 4
 
 
 CONSTRAINTS: tuple[Constraint, ...] = (known, integers, one_image, fixed, int8_weights, plain_convolution, windows, whole_windows, same_shapes, buffers, memory)

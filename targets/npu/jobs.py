@@ -24,11 +24,13 @@ from nnc_tvm.schedules.operators import (
 )
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
+from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codec import Weights, convolution_weights, depthwise_weights, parameters
 from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Image, Job, Lut, Pool, Softmax, Sum, Window
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.tiling import best_tiling
 
+IN_PLACE_COST = 1.1  # what writing over the input may cost, times the fastest tiling's cycles
 PIECE_BYTES = 24 << 10  # of weights that one job loads, about
 MOST_ROWS = (1 << 16) - 1
 
@@ -95,7 +97,7 @@ def _convolution(operator: WeightedSum, config: Config, fused: Fused | None) -> 
     channels = operator.output.shape[-1]
     each = channels
     if not isinstance(operator, DepthwiseConv2d):
-        room = max(1, min(PIECE_BYTES, config.sram_bytes // 8) // (operator.weight[0].size + PARAMETER_BYTES) // CHANNELS) * CHANNELS
+        room = max(1, min(PIECE_BYTES, config.sram_bytes // 3) // (operator.weight[0].size + PARAMETER_BYTES) // CHANNELS) * CHANNELS
         each = -(-channels // -(-channels // room) // CHANNELS) * CHANNELS
     return [_piece(operator, config, fused, first, min(first + each, channels)) for first in range(0, channels, each)]
 
@@ -134,12 +136,15 @@ def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: in
     tiled = best_tiling(build([0, 0, 0][:2 + (fused is not None)], 0), config)
     if tiled is None:
         raise Unsupported(f"a row of {operator.inputs[0].shape} does not fit the NPU's input buffer of {config.input_buffer_bytes} bytes")
+    over = best_tiling(build([0, 0], 0), config, in_place=True) if fused is None and last - first == count else None
+    if over is not None and job_cost(over, config).cycles <= IN_PLACE_COST * job_cost(tiled, config).cycles:
+        tiled = over
     shape = (tiled.tile_rows, tiled.chunk, tiled.chunks_outer)
 
     def job(images: Sequence[int], at: int) -> Job:
         return replace(build(images, at), tile_rows=shape[0], chunk=shape[1], chunks_outer=shape[2])
 
-    return Piece(data, job, (1,) if fused is not None else ())
+    return Piece(data, job, (1,) if fused is not None else (0,) if tiled is over else ())
 
 
 def _flat(whole: Image, window: Window) -> Image:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from nnc_tvm.targets.npu.clock import ceil, job_cost, tiles, touched_rows
-from nnc_tvm.targets.npu.commands import Conv, Pool
+from nnc_tvm.targets.npu.commands import Conv, Pool, Window
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
 
 Tiled = TypeVar("Tiled", Conv, Pool)
@@ -15,10 +15,20 @@ Tiled = TypeVar("Tiled", Conv, Pool)
 MOST_TILE_ROWS = 1024  # the field of the command
 
 
-def best_tiling(job: Tiled, config: Config) -> Tiled | None:
-    """`job` with the tile and chunk of the fewest cycles; None where not even one row and four channels fit."""
-    fitting = [candidate for candidate in _candidates(job) if fits(candidate, config)]
+def best_tiling(job: Tiled, config: Config, in_place: bool = False) -> Tiled | None:
+    """`job` with the tile and chunk of the fewest cycles; None where not even one row and four channels fit.
+
+    in_place: only those whose output may lie exactly on the input, see `overwrites`.
+    """
+    fitting = [candidate for candidate in _candidates(job) if fits(candidate, config) and (not in_place or overwrites(candidate))]
     return min(fitting, key=lambda candidate: job_cost(candidate, config).cycles, default=None)
+
+
+def overwrites(job: Conv | Pool) -> bool:
+    """Whether the output may lie exactly on the input: no tile reads what another has written, in images of one shape."""
+    if isinstance(job, Pool) or job.chunks_outer or job.source.elements != job.output.elements or job.source.channels != job.output.channels:
+        return False
+    return (job.depthwise and job.tile_rows >= job.output.height) or (job.window == Window() and not job.depthwise)
 
 
 def fits(job: Conv | Pool, config: Config) -> bool:

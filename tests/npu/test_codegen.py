@@ -29,7 +29,7 @@ def execute(network: Network, inputs: Sequence[np.ndarray], shapes: Sequence[tup
 
 
 @pytest.mark.parametrize(("file", "cycles", "sram"), [
-    ("kws_ref_model.tflite", 0.55 * 89_900, 22_192), ("pretrainedResnet_quant.tflite", 0.72 * 201_747, 51_840)])
+    ("kws_ref_model.tflite", 0.55 * 89_900, 15_974), ("pretrainedResnet_quant.tflite", 0.72 * 201_747, 51_840)])
 @pytest.mark.parametrize("limited", [False, True])
 def test_mlperf_tiny(file: str, cycles: float, sram: int, limited: bool) -> None:
     if not (MODELS / file).exists():
