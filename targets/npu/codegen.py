@@ -17,6 +17,7 @@ from nnc_tvm.targets.npu.jobs import Fused, Piece, pieces
 AHEAD = 6  # jobs before its own that a weight may be loaded
 
 SLOWER = 1.1
+PIECE_SHARES = (8, 3)  # of the SRAM that one piece of weights may take
 STEPS = (0.8, 0.95)
 
 Place = Callable[[Sequence[tuple[int, int, int]]], "tuple[Sequence[int], int, int]"]
@@ -66,9 +67,25 @@ class _Task:
 
 
 def generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Place) -> Network:
-    """The network of `nodes` for the device. Raises Unsupported naming the layer that does not fit the SRAM."""
-    nodes = fuse_sums(nodes, outputs)
-    values, tasks = _buffers(nodes, inputs, outputs, config)
+    """The network of `nodes` for the device, with its weights in pieces of the size that gives the fewest cycles.
+
+    Raises Unsupported naming the layer that does not fit the SRAM.
+    """
+    found: list[Network] = []
+    refused: list[Unsupported] = []
+    for share in PIECE_SHARES:
+        try:
+            found.append(_generate(fuse_sums(nodes, outputs), inputs, outputs, config, place, config.sram_bytes // share))
+        except Unsupported as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return min(found, key=lambda network: network.cycles)
+
+
+def _generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Place, most: int) -> Network:
+    """`most`: bytes of weights in a piece."""
+    values, tasks = _buffers(nodes, inputs, outputs, config, most)
     buffers = list({id(b): b for task in tasks for b in (*task.images, *([task.weights] if task.weights else []))}.values())
     _load_ahead(tasks, buffers, config)
     offsets, total = _place(tasks, buffers, config, place)
@@ -115,7 +132,7 @@ def _fusible(previous: Node, node: Node, nodes: Sequence[Node], outputs: Sequenc
             and previous.output in node.inputs and previous.output not in outputs)
 
 
-def _buffers(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config) -> tuple[dict[str, _Buffer], list[_Task]]:
+def _buffers(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, most: int) -> tuple[dict[str, _Buffer], list[_Task]]:
     """The memory of every value, and the tasks in order."""
     last_read = {name: number for number, node in enumerate(nodes) for name in node.inputs}
     last_read.update(dict.fromkeys(outputs, len(nodes)))
@@ -127,7 +144,7 @@ def _buffers(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str
         if isinstance(node.operator, Reshape):
             values[node.output] = values[node.inputs[0]]
             continue
-        made = pieces(node.operator, config)
+        made = pieces(node.operator, config, most)
         over = next((n for n in node.inputs[::-1] if made[0].may_overwrite(node.inputs.index(n)) and last_read[n] == number and n not in outputs
                      and _owners(values, n, last_read, number)), None)
         output = values[over] if over is not None else _Buffer(node.operator.output.bytes, len(tasks), 0)

@@ -67,37 +67,37 @@ def image(kind: TensorType, base: int, zero_point: int = 0) -> Image:
 
 
 @singledispatch
-def pieces(operator: Operator, config: Config) -> list[Piece]:
-    """The jobs of `operator` in order. Raises Unsupported where no tile fits the private buffers."""
+def pieces(operator: Operator, config: Config, most: int) -> list[Piece]:
+    """The jobs of `operator` in order, each with about `most` bytes of weights at the most. Raises Unsupported where no tile fits the private buffers."""
     raise NotImplementedError(f"the NPU has no command for {type(operator).__name__}")
 
 
 @pieces.register
-def _(operator: Conv2d, config: Config) -> list[Piece]:
-    return _convolution(operator, config, None)
+def _(operator: Conv2d, config: Config, most: int) -> list[Piece]:
+    return _convolution(operator, config, most, None)
 
 
 @pieces.register
-def _(operator: Dense, config: Config) -> list[Piece]:
-    return _convolution(operator, config, None)
+def _(operator: Dense, config: Config, most: int) -> list[Piece]:
+    return _convolution(operator, config, most, None)
 
 
 @pieces.register
-def _(operator: DepthwiseConv2d, config: Config) -> list[Piece]:
-    return _convolution(operator, config, None)
+def _(operator: DepthwiseConv2d, config: Config, most: int) -> list[Piece]:
+    return _convolution(operator, config, most, None)
 
 
 @pieces.register
-def _(operator: Fused, config: Config) -> list[Piece]:
-    return _convolution(operator.first, config, operator)
+def _(operator: Fused, config: Config, most: int) -> list[Piece]:
+    return _convolution(operator.first, config, most, operator)
 
 
-def _convolution(operator: WeightedSum, config: Config, fused: Fused | None) -> list[Piece]:
+def _convolution(operator: WeightedSum, config: Config, most: int, fused: Fused | None) -> list[Piece]:
     """Pieces by output channels; depthwise convolutions are one."""
     channels = operator.output.shape[-1]
     each = channels
     if not isinstance(operator, DepthwiseConv2d):
-        room = max(1, min(PIECE_BYTES, config.sram_bytes // 3) // (operator.weight[0].size + PARAMETER_BYTES) // CHANNELS) * CHANNELS
+        room = max(1, min(PIECE_BYTES, most) // (operator.weight[0].size + PARAMETER_BYTES) // CHANNELS) * CHANNELS
         each = -(-channels // -(-channels // room) // CHANNELS) * CHANNELS
     return [_piece(operator, config, fused, first, min(first + each, channels)) for first in range(0, channels, each)]
 
@@ -161,13 +161,13 @@ def _slice(whole: Image, first: int, last: int) -> Image:
 
 
 @pieces.register
-def _(operator: MaxPool2d, config: Config) -> list[Piece]:
+def _(operator: MaxPool2d, config: Config, most: int) -> list[Piece]:
     window = Window(operator.kernel, operator.strides, operator.padding[:2])
     return _pool(operator, config, window, 0, 0, (int(operator.low), int(operator.high)), None)
 
 
 @pieces.register
-def _(operator: AveragePool2d, config: Config) -> list[Piece]:
+def _(operator: AveragePool2d, config: Config, most: int) -> list[Piece]:
     window = Window(operator.kernel, operator.strides, operator.padding[:2])
     if operator.epilogue is None:
         return _pool(operator, config, window, 1, operator.input_zero_point, (operator.low, operator.high), None)
@@ -176,7 +176,7 @@ def _(operator: AveragePool2d, config: Config) -> list[Piece]:
 
 
 @pieces.register
-def _(operator: Mean, config: Config) -> list[Piece]:
+def _(operator: Mean, config: Config, most: int) -> list[Piece]:
     _, height, width, _ = operator.inputs[0].shape
     assert isinstance(operator.epilogue, FixedRequantize)
     window = Window((height, width), (height, width))
@@ -199,18 +199,18 @@ def _pool(operator: Operator, config: Config, window: Window, mode: int, zero_po
 
 
 @pieces.register
-def _(operator: LinearCombination, config: Config) -> list[Piece]:
+def _(operator: LinearCombination, config: Config, most: int) -> list[Piece]:
     numbers, kind = Sum.of(operator), operator.output
     return [Piece(b"", lambda images, at: Add(image(kind, images[0]), image(kind, images[1]), image(kind, images[2]), numbers), (0, 1))]
 
 
 @pieces.register
-def _(operator: Table, config: Config) -> list[Piece]:
+def _(operator: Table, config: Config, most: int) -> list[Piece]:
     kind = operator.output
     return [Piece(operator.table.astype(np.int8).tobytes(), lambda images, at: Lut(image(kind, images[0]), image(kind, images[1]), at), (0,))]
 
 
 @pieces.register
-def _(operator: FixedSoftmax, config: Config) -> list[Piece]:
+def _(operator: FixedSoftmax, config: Config, most: int) -> list[Piece]:
     numbers, kind = (operator.multiplier, operator.shift, operator.diff_min), operator.output
     return [Piece(b"", lambda images, at: Softmax(image(kind, images[0]), image(kind, images[1]), *numbers), (0,))]

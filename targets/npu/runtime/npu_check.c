@@ -85,12 +85,17 @@ static int chases(const npu_command *c) {
   return 1;
 }
 
+/* A depthwise convolution of one tile exactly over its input: a chunk reads its own channels before it writes them, and no others. */
+static int keeps_channels(const npu_command *c) {
+  return c->op == NPU_DWCONV && npu_tiles(c) == 1 && same_place(&c->in, &c->out);
+}
+
 static int32_t check_overlap(const npu_command *c) {
   npu_range out = image_range(&c->out);
   const npu_image *read[2] = {&c->in, c->op == NPU_ADD || c->flags & NPU_RESIDUAL ? &c->second : &c->in};
   for (int i = 0; i < 2; i++) {
     int tiled = npu_has_tiles(c) && read[i] == &c->in;
-    if (npu_meet(image_range(read[i]), out) && !(tiled ? chases(c) : same_place(read[i], &c->out))) return NNC_NPU_OVERLAP;
+    if (npu_meet(image_range(read[i]), out) && !(tiled ? chases(c) || keeps_channels(c) : same_place(read[i], &c->out))) return NNC_NPU_OVERLAP;
   }
   if (c->op == NPU_LUT) return npu_meet(span(c->table, NPU_TABLE_BYTES), out) ? NNC_NPU_OVERLAP : NNC_NPU_OK;
   if (c->op != NPU_CONV && c->op != NPU_DWCONV) return NNC_NPU_OK;
