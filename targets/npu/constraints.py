@@ -110,7 +110,7 @@ def _in_place(operator: Operator, config: Config) -> bool:
         return False
     if isinstance(operator, DepthwiseConv2d):
         return operator.output.elements // operator.output.shape[-1] * CHANNELS <= config.input_buffer_bytes
-    return isinstance(operator, Conv2d) and operator.kernel == (1, 1) and operator.weight_bytes <= config.sram_bytes // 4
+    return isinstance(operator, Conv2d) and operator.kernel == (1, 1) and operator.weight_bytes <= config.sram_bytes // 3
 
 
 CONSTRAINTS: tuple[Constraint, ...] = (known, integers, one_image, fixed, int8_weights, plain_convolution, windows, whole_windows, same_shapes, buffers, memory)
