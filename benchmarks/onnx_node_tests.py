@@ -4,7 +4,7 @@ usage: python benchmarks/onnx_node_tests.py [--packages] [--only TEXT] [--json F
 
 A node test hands weights, shapes and axes over as inputs of the model. Where the compiler wants them constant, all inputs but the first
 are made initializers with the test's own values. By default the integer graph is run by the NumPy oracle (seconds for all tests); with
---packages every model is compiled for x86_cpu, its C package run and compared (an hour). --write puts the result into docs/onnx_operators.md.
+--packages every model is compiled for x86_cpu, its C package run and compared (some ten minutes). --write puts the result into docs/onnx_operators.md.
 """
 
 from __future__ import annotations

@@ -115,6 +115,8 @@ def import_onnx(model: onnx.ModelProto) -> tuple[tvm.IRModule, tuple[IoTensor, .
         raise Unsupported(f"the model cannot be imported: {one_line(error)}") from error
     main = module["main"]
     inputs = tuple(IoTensor(v.name, *_shape_and_dtype(p.ty)) for v, p in zip(model.graph.input, main.params, strict=True))
+    if not inputs:
+        raise Unsupported("the model has no inputs: its outputs are constants, there is nothing to compile")
     results = main.ret_ty.fields if isinstance(main.ret_ty, relax.TupleType) else [main.ret_ty]
     outputs = tuple(IoTensor(v.name, *_shape_and_dtype(t)) for v, t in zip(model.graph.output, results, strict=True))
     return module, inputs, outputs

@@ -257,3 +257,9 @@ def test_subgraphs_deeper_than_a_stack(tmp_path: pathlib.Path) -> None:
     (tmp_path / "deep.onnx").write_bytes(b"\x08\x0a" + field(7, graph))
     with pytest.raises(InvalidModel, match="not an ONNX model"):
         load(tmp_path / "deep.onnx")
+
+
+def test_a_model_without_inputs(tmp_path: pathlib.Path) -> None:
+    constant = helper.make_node("Constant", [], ["y"], value=onnx.numpy_helper.from_array(np.ones(3, np.float32)))
+    with pytest.raises(Unsupported, match="no inputs"):
+        load(save(tmp_path, model_of([constant], {}, ["y"], {})))
