@@ -45,11 +45,25 @@ def linear_neighbours(extent: int, out: int, mode: str) -> tuple[np.ndarray, np.
     return np.stack([low, np.minimum(low + 1, extent - 1)], 1), np.stack([ONE - upper, upper], 1)
 
 
+def float_nearest(variable: Expr, call: Expr) -> Match | None:
+    """resize2d(x) by the nearest neighbour: rounding positions at compile time decides halves as ONNX does, float32 at run time would not."""
+    source, target = tensor_type(call.args[0]), tensor_type(variable)
+    if str(call.attrs.method) != "nearest_neighbor":
+        return None
+    mode, rounding = str(call.attrs.coordinate_transformation_mode), str(call.attrs.rounding_method)
+    rows, columns = (nearest_index(e, o, mode, rounding) for e, o in zip(source.shape[1:3], target.shape[1:3], strict=True))
+    return Match(ResizeNearest((source,), target, rows, columns), (call.args[0],), (variable,))
+
+
 def match_resize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
-    """quantize(resize2d(dequantize(x))), NHWC."""
+    """[quantize](resize2d([dequantize](x))), NHWC; integers where both ends are, nearest neighbours also in float."""
     out = parse_output(graph, variable)
     call = graph.definition(out.real)
-    if out.quantization is None or operator_name(call) != "relax.image.resize2d" or str(call.attrs.layout) != "NHWC" or not single_use(graph, out.real):
+    if operator_name(call) != "relax.image.resize2d" or str(call.attrs.layout) != "NHWC":
+        return None
+    if out.quantization is None and out.real is variable and str(call.attrs.coordinate_transformation_mode) != "tf_crop_and_resize":
+        return float_nearest(variable, call)
+    if out.quantization is None or not single_use(graph, out.real):
         return None
     x = parse_operand(graph, call.args[0])
     if x.int8 is None:
