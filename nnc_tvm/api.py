@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nnc_tvm.compiler import RequantizeOption, compile_model, quantizer
-from nnc_tvm.targets.base import Optimize
+from nnc_tvm.targets.base import Emit, Optimize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ def quantize(source: SourceModel, samples: Iterable[Mapping[str, np.ndarray]], o
 
 def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_cpu", output: str | os.PathLike[str] | None = None, *,
             mcpu: str | None = None, name: str | None = None, requantize: RequantizeOption = "auto", optimize: Optimize = "balanced",
-            forms: str = "auto", batch: int | None = None, quantize: QuantizeOptions | None = None,
+            forms: str = "auto", emit: Emit = "obj", batch: int | None = None, quantize: QuantizeOptions | None = None,
             calibration: str | os.PathLike[str] | Iterable[Mapping[str, np.ndarray]] | None = None, progress: Callable[[str], None] = silent) -> Package:
     """Compiles a model into a C package.
 
@@ -83,7 +83,7 @@ def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_
     from nnc_tvm.schedules.forms import parse_forms
     from nnc_tvm.targets.registry import get_target
 
-    device = dataclasses.replace(get_target(target, mcpu), optimize=optimize, forms=parse_forms(forms))
+    device = dataclasses.replace(get_target(target, mcpu, emit=emit), optimize=optimize, forms=parse_forms(forms))
     more: dict[str, Any] = {}
     if calibration is not None:
         samples = pathlib.Path(calibration) if isinstance(calibration, str | os.PathLike) else calibration

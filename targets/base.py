@@ -11,6 +11,7 @@ from nnc_tvm.schedules.rule import Rule
 from nnc_tvm.targets.npu.config import Config
 
 Optimize = Literal["speed", "balanced", "size"]
+Emit = Literal["obj", "c"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Target:
     attributes: LLVM's features switched on ("+name") or off ("-name") beside those of the CPU.
     optimize: what a package is made for. "speed" may grow the weights, "balanced" keeps them within twice the model's, "size" takes
         the smallest form of each layer.
+    emit: what kernels are written as: machine code ("obj"), or C source ("c", see portable.py).
     channel_multiple: kernels waste nothing on images of a multiple of so many channels.
     forms: what the weights of a layer may become beside dense, see schedules/forms.py.
     companion: a device that takes layers over, or None.
@@ -78,6 +80,7 @@ class Target:
     forms: frozenset[str] = ALL
     channel_multiple: int = 8
     companion: Companion | None = None
+    emit: Emit = "obj"
 
     def tvm_target(self) -> Any:
         """The tvm.target.Target that LLVM compiles for."""

@@ -20,7 +20,7 @@ def command(package: pathlib.Path, layers: bool, as_json: bool) -> None:
     nnc-tvm bench kws
     nnc-tvm bench kws --json | python -m json.tool
     """
-    from nnc_tvm.report.package import layer_table
+    from nnc_tvm.report.package import code_size, layer_table
     from nnc_tvm.report.table import kib, thousands
     from nnc_tvm.run.benchmark import bench_package
     from nnc_tvm.run.runner import open_package
@@ -41,4 +41,4 @@ def command(package: pathlib.Path, layers: bool, as_json: bool) -> None:
     if "npu_cycles" in result:
         tell(f"npu           {thousands(result['npu_cycles'])} cycles (expected {thousands(result['npu_cycles_estimated'])}), "
              f"{kib(result['npu_sram_peak_bytes'])} of SRAM; {thousands(result['npu_host_macs'])} MACs stay with the CPU")
-    tell(f"arena         {kib(result['arena_bytes'])}\nweights       {kib(result['weights_bytes'])}\ncode          {kib(result['code_bytes'])}")
+    tell(f"arena         {kib(result['arena_bytes'])}\nweights       {kib(result['weights_bytes'])}\ncode          {code_size(result['code_bytes'])}")

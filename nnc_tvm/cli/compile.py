@@ -14,7 +14,7 @@ from nnc_tvm.cli.quantization import progress_bar, quantization_options, warn
 from nnc_tvm.compiler import RequantizeOption, compile_model, quantizer
 from nnc_tvm.quantize.options import QuantizeOptions
 from nnc_tvm.schedules.forms import parse_forms
-from nnc_tvm.targets.base import Optimize
+from nnc_tvm.targets.base import Emit, Optimize
 
 
 @click.command()
@@ -28,13 +28,16 @@ from nnc_tvm.targets.base import Optimize
               help="fixed: bit-exact with LiteRT's reference kernels. float: ONNX's meaning. auto: the source format's own.")
 @click.option("--optimize", type=click.Choice(get_args(Optimize)), default="balanced", show_default=True,
               help="speed: weights may grow severalfold. balanced: at most twice the model's. size: the smallest form of each layer.")
+@click.option("--emit", type=click.Choice(get_args(Emit)), default="obj", show_default=True,
+              help="obj: a library of machine code. c: C99 source for any compiler; needs no toolchain here.")
 @click.option("--forms", default="auto", show_default=True, metavar="auto|dense|LIST",
               help="What pruned weights may become. auto: whatever is smaller and no slower. dense: nothing. LIST: of structured.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="What a dynamic batch becomes.  [default: 1]")
 @quantization_options
 @json_option
 def command(model: pathlib.Path, kind: str, mcpu: str | None, npu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
-            optimize: Optimize, forms: str, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None, as_json: bool) -> None:
+            optimize: Optimize, emit: Emit, forms: str, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None,
+            as_json: bool) -> None:
     """Compile MODEL (.tflite, .onnx or .pt2) into a C package. Float models stay float unless --quantize int8 rounds them.
 
     The package is a folder with a header, readable C, a library of kernels, Make and CMake files, an example and manifest.json.
@@ -56,7 +59,7 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, npu: str | None, o
     check_output(output)
     from nnc_tvm.targets.registry import get_target
 
-    target = dataclasses.replace(get_target(kind, mcpu, npu), optimize=optimize, forms=parse_forms(forms))
+    target = dataclasses.replace(get_target(kind, mcpu, npu, emit), optimize=optimize, forms=parse_forms(forms))
     arguments = () if quantize is None or calibration is None else (quantizer(quantize, calibration, progress, warn, progress_bar),)
     manifest = compile_model(model, target, output, name, requantize, batch, progress, *arguments)
     if as_json:

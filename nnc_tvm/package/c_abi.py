@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tvm
@@ -33,6 +34,9 @@ LOWERING = (
     s_tir.transform.RewriteUnsafeSelect(),
     tirx.transform.CommonSubexprElim(),
 )
+VECTORIZE = next(k for k, step in enumerate(LOWERING) if step.info.name == "tirx.VectorizeLoop")
+# for packages of C source: loops instead of vectors and of unrolled copies, and each local buffer for itself
+SCALAR_LOWERING = (*LOWERING[:VECTORIZE], tirx.transform.VectorizeLoop(False), *LOWERING[VECTORIZE + 3:])
 
 
 def with_pointer_parameters(function: tirx.PrimFunc) -> tirx.PrimFunc:
@@ -60,12 +64,16 @@ def with_pointer_parameters(function: tirx.PrimFunc) -> tirx.PrimFunc:
     return tirx.PrimFunc(parameters, body, tvm.ir.PrimType("int32"), attrs=function.attrs)
 
 
-def build_c_functions(functions: dict[str, tirx.PrimFunc], target: tvm.target.Target) -> tvm.runtime.Module:
-    """LLVM module that defines each function under its name with C linkage; `.write_to_file(path, "o")` gives an object file."""
+def lowered(functions: dict[str, tirx.PrimFunc], target: tvm.target.Target, passes: Sequence[Any]) -> tvm.IRModule:
+    """The functions after `passes`, each under its name and with pointers for parameters."""
     module = tvm.IRModule({name: f.with_attr("global_symbol", name) for name, f in functions.items()})
     module = tirx.transform.BindTarget(target)(module)
-    for lowering in LOWERING:
-        module = lowering(module)
-    module = tvm.IRModule({g.name_hint: with_pointer_parameters(f) for g, f in module.functions.items()})
-    module = tirx.transform.LowerIntrin()(module)
+    for step in passes:
+        module = step(module)
+    return tvm.IRModule({g.name_hint: with_pointer_parameters(f) for g, f in module.functions.items()})
+
+
+def build_c_functions(functions: dict[str, tirx.PrimFunc], target: tvm.target.Target) -> tvm.runtime.Module:
+    """LLVM module that defines each function under its name with C linkage; `.write_to_file(path, "o")` gives an object file."""
+    module = tirx.transform.LowerIntrin()(lowered(functions, target, LOWERING))
     return tvm.get_global_func("target.build." + target.kind.name)(module, target)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nnc_tvm.package.emit_header import macro
+from collections.abc import Sequence
+
+from nnc_tvm.package.emit_header import C_TYPES, macro
 from nnc_tvm.package.identifiers import comment
 from nnc_tvm.package.layout import Layout, Place
 from nnc_tvm.package.manifest import LayerInfo, Manifest, TensorInfo
@@ -13,13 +15,14 @@ def constant_prefix(name: str) -> str:
     return f"{name}_c"
 
 
-def graph(manifest: Manifest, layout: Layout) -> str:
-    """The text of src/NAME.c."""
+def graph(manifest: Manifest, layout: Layout, constant_types: Sequence[str]) -> str:
+    """The text of src/NAME.c. constant_types: the dtype of each constant."""
     name, prefix = manifest.name, macro(manifest.name)
+    others = " and ".join(manifest.libraries or manifest.sources[1:])
     lines = [
-        f"/* {name}: the network, layer by layer. Kernels and constants are in lib/{name}.a. */", f'#include "{name}.h"', "",
+        f"/* {name}: the network, layer by layer. Kernels and constants are in {others}. */", f'#include "{name}.h"', "",
         *(["#include <string.h>", ""] if layout.copies else []),
-        *_declarations(manifest, layout),
+        *_declarations(manifest, layout, constant_types),
         f"int32_t {name}_run(const {name}_inputs *in, const {name}_outputs *out, void *arena, size_t arena_bytes)", "{",
         *(["    unsigned char *const at = (unsigned char *)arena;", ""] if layout.arena.offsets else []),
         f"    if (in == NULL || out == NULL || arena == NULL) return {prefix}_ERROR_NULL;",
@@ -45,7 +48,7 @@ def graph(manifest: Manifest, layout: Layout) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _declarations(manifest: Manifest, layout: Layout) -> list[str]:
+def _declarations(manifest: Manifest, layout: Layout, constant_types: Sequence[str]) -> list[str]:
     """Prototypes of the kernels (inputs, constants, scratch, output) and of the constants."""
     arguments = {kernel.symbol: kernel.arguments for layer in manifest.layers for kernel in layer.kernels}
     lines = [f"int32_t {symbol}({', '.join(['const void *'] * (count - 1) + ['void *'])});" for symbol, count in arguments.items()]
@@ -53,7 +56,7 @@ def _declarations(manifest: Manifest, layout: Layout) -> list[str]:
     constants = sorted({place.index for place in sources if place.base == "constant"})
     if constants:
         lines += ["", "/* weights, biases, tables: as the kernels read them */"]
-        lines += [f"extern const unsigned char {constant_prefix(manifest.name)}{number}[];" for number in constants]
+        lines += [f"extern const {C_TYPES[constant_types[number]]} {constant_prefix(manifest.name)}{number}[];" for number in constants]
     return [*lines, ""]
 
 

@@ -61,6 +61,7 @@ def makefile(manifest: Manifest) -> str:
     target = manifest.target
     return fill("Makefile", {
         "NAME": manifest.name, "ARCH": target.triple.split("-")[0], "PREFIX": target.toolchain_prefix, "EMULATOR": " ".join(target.emulator),
+        "SOURCES": " ".join(manifest.sources), "LIBRARIES": " ".join(manifest.libraries),
         "STATIC": "-static" if target.emulator else "", "LIBS": "-lm" if manifest.libm else "", "FLAGS": " ".join(("-O2", *target.compiler_flags)),
         "PACKAGES": " ".join(target.debian_packages),
     })
@@ -68,5 +69,8 @@ def makefile(manifest: Manifest) -> str:
 
 def cmake(manifest: Manifest) -> str:
     """The text of CMakeLists.txt."""
-    model = comment(manifest.model.name)
-    return fill("CMakeLists.txt", {"NAME": manifest.name, "LIBS": " m" if manifest.libm else "", "MODEL": model, "KIND": manifest.target.kind})
+    model, target = comment(manifest.model.name), manifest.target
+    return fill("CMakeLists.txt", {
+        "NAME": manifest.name, "SOURCES": " ".join(manifest.sources), "OPTIONS": "".join(f" {flag}" for flag in target.compiler_flags),
+        "LIBRARIES": "".join(f" ${{CMAKE_CURRENT_SOURCE_DIR}}/{file}" for file in manifest.libraries) + " m" * bool(manifest.libm),
+        "MODEL": model, "KIND": manifest.target.kind})

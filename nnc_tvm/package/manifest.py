@@ -116,7 +116,8 @@ class NpuInfo:
 @dataclass(frozen=True)
 class Manifest:
     """arena_lower_bound_bytes: live bytes of the fullest step, which no planner can go below. weights_bytes: read-only data.
-    code_bytes: machine code of the kernels and the graph. requantize: "fixed" or "float". libm: its functions that kernels call."""
+    code_bytes: machine code of the kernels and the graph, None where the user's compiler makes it. sources, libraries: the package's C files
+    and archives. requantize: "fixed" or "float". libm: its functions that kernels call."""
 
     format: str
     schema_version: int
@@ -130,7 +131,9 @@ class Manifest:
     arena_alignment: int
     arena_lower_bound_bytes: int
     weights_bytes: int
-    code_bytes: int
+    code_bytes: int | None
+    sources: tuple[str, ...]
+    libraries: tuple[str, ...]
     libm: tuple[str, ...]
     layers: tuple[LayerInfo, ...]
     npu: NpuInfo | None

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-import tempfile
 from collections.abc import Callable, Sequence
 
 from nnc_tvm.errors import InvalidInput
 from nnc_tvm.package import arena
 from nnc_tvm.package.constants import Constants
-from nnc_tvm.package.emit_graph import constant_prefix, graph
+from nnc_tvm.package.emissions import EMISSIONS
+from nnc_tvm.package.emit_graph import graph
 from nnc_tvm.package.emit_header import header
 from nnc_tvm.package.emit_project import cmake, example, makefile
 from nnc_tvm.package.folder import check_output, replacing
 from nnc_tvm.package.identifiers import check_package_name, unique_identifiers
 from nnc_tvm.package.kernels import name_kernels
 from nnc_tvm.package.layout import Layout, lay_out
-from nnc_tvm.package.library import build_library, code_and_constants
 from nnc_tvm.package.manifest import FILE, FORMAT, SCHEMA_VERSION, FormInfo, Kernel, LayerInfo, Manifest, Model, TargetInfo, Tensor, TensorInfo, to_json
 from nnc_tvm.package.npu import npu_info
 from nnc_tvm.package.source import Source, SourceTensor
-from nnc_tvm.package.toolchain import resolve
 from nnc_tvm.relay_passes.program import ScheduledProgram
 from nnc_tvm.targets.base import Target
 
@@ -31,14 +28,13 @@ def write_package(scheduled: ScheduledProgram, source: Source, target: Target, n
     """Writes the package `name` into the folder `output`, whole or not at all; returns its manifest.
 
     name: a C identifier, the prefix of every symbol. An existing package in `output` is replaced. The same input gives the same
-    bytes. Raises InvalidInput for a name or folder that does not do, MissingTool and ToolFailed.
+    bytes. Raises InvalidInput for a name or folder that does not do, MissingTool, ToolFailed and Unsupported.
     """
     check_package_name(name)
     check_output(output)
-    chain = target.toolchain
+    chain, emission = target.toolchain, EMISSIONS[target.emit]
     info = TargetInfo(target.kind, target.mcpu, target.triple, chain.prefix, tuple(part.format(cpu=target.emulated_cpu) for part in chain.emulator),
                       chain.packages, chain.flags)
-    tools = resolve(info.triple, info.toolchain_prefix, info.emulator, info.debian_packages, info.compiler_flags)
     constants = Constants()
     layout = lay_out(scheduled, constants)
     symbols, functions = name_kernels(scheduled, name, layout.in_place)
@@ -47,17 +43,13 @@ def write_package(scheduled: ScheduledProgram, source: Source, target: Target, n
     manifest = Manifest(
         FORMAT, SCHEMA_VERSION, name, model, info, program.requantize, _tensors(source.inputs, scheduled, program.inputs, "input"),
         _tensors(source.outputs, scheduled, program.outputs, "output"), max(layout.arena.bytes, arena.ALIGNMENT), arena.ALIGNMENT,
-        layout.arena.lower_bound, weights_bytes=0, code_bytes=0, libm=(), layers=_layers(scheduled, layout, symbols), npu=npu_info(scheduled, target.companion))
+        layout.arena.lower_bound, weights_bytes=0, code_bytes=0, sources=tuple(s.format(name=name) for s in emission.sources),
+        libraries=tuple(s.format(name=name) for s in emission.libraries), libm=(), layers=_layers(scheduled, layout, symbols),
+        npu=npu_info(scheduled, target.companion))
     progress(f"compiling {len(functions)} kernels for {target.mcpu}")
-    with replacing(output) as folder, tempfile.TemporaryDirectory() as temporary:
-        work = pathlib.Path(temporary)
-        archive = folder / "lib" / f"{name}.a"
-        libm = build_library(functions, constants, constant_prefix(name), target.tvm_target(), tools, work, archive, target.companion)
-        sources = {f"include/{name}.h": header(manifest), f"src/{name}.c": graph(manifest, layout)}
-        _write(folder, sources)
-        tools.compile(f"-I{folder / 'include'}", "-c", folder / "src" / f"{name}.c", "-o", "graph.o", folder=work)
-        code, weights = code_and_constants([archive, work / "graph.o"], tools)
-        manifest = dataclasses.replace(manifest, code_bytes=code, weights_bytes=weights, libm=libm)
+    with replacing(output) as folder:
+        _write(folder, {f"include/{name}.h": header(manifest), manifest.sources[0]: graph(manifest, layout, constants.types())})
+        manifest = emission.build(functions, constants, manifest, target, folder)
         _write(folder, {"example/main.c": example(manifest), "Makefile": makefile(manifest), "CMakeLists.txt": cmake(manifest), FILE: to_json(manifest)})
     return manifest
 

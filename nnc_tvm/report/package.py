@@ -20,9 +20,14 @@ def summary(manifest: Manifest) -> str:
         *(f"  input   {_tensor(t)}" for t in manifest.inputs), *(f"  output  {_tensor(t)}" for t in manifest.outputs),
         f"  layers  {len(manifest.layers)}, {thousands(macs)} MACs",
         f"  arena   {kib(manifest.arena_bytes)} (at least {kib(bound)} are live at once)",
-        f"  weights {kib(manifest.weights_bytes)} (the model file: {kib(manifest.model.file_bytes)})", f"  code    {kib(manifest.code_bytes)}",
+        f"  weights {kib(manifest.weights_bytes)} (the model file: {kib(manifest.model.file_bytes)})", f"  code    {code_size(manifest.code_bytes)}",
     ]
     return "\n".join(lines)
+
+
+def code_size(code_bytes: int | None) -> str:
+    """Machine code, where it is known."""
+    return "as your compiler makes it of src/kernels.c" if code_bytes is None else kib(code_bytes)
 
 
 def _tensor(tensor: Tensor) -> str:

@@ -45,7 +45,7 @@ class Runner:
 def open_package(folder: pathlib.Path) -> Manifest:
     """The manifest of a package whose files are all there. Raises InvalidInput naming the missing one."""
     manifest = read_manifest(folder)
-    for part in (f"include/{manifest.name}.h", f"src/{manifest.name}.c", f"lib/{manifest.name}.a"):
+    for part in (f"include/{manifest.name}.h", *manifest.sources, *manifest.libraries):
         if not (folder / part).is_file():
             raise InvalidInput(f"{folder}: damaged package, {part} is missing; compile the model again")
     return manifest
@@ -58,8 +58,8 @@ def build_runner(folder: pathlib.Path, work: pathlib.Path, extra: Sequence[str |
     target = manifest.target
     tools = resolve(target.triple, target.toolchain_prefix, target.emulator, target.debian_packages, target.compiler_flags)
     (work / "runner.c").write_text(runner_source(manifest))
-    sources: list[str | pathlib.Path] = ["runner.c", folder / "src" / f"{manifest.name}.c", *extra]
-    libraries: list[str | pathlib.Path] = [folder / "lib" / f"{manifest.name}.a", *(["-lm"] if manifest.libm else []), *tools.link_flags]
+    sources: list[str | pathlib.Path] = ["runner.c", *(folder / file for file in manifest.sources), *extra]
+    libraries: list[str | pathlib.Path] = [*(folder / file for file in manifest.libraries), *(["-lm"] if manifest.libm else []), *tools.link_flags]
     tools.compile(f"-I{folder / 'include'}", *sources, *libraries, "-D_POSIX_C_SOURCE=200809L", "-o", "runner", folder=work)
     return Runner(manifest, tools, work, work / "runner")
 

@@ -111,6 +111,8 @@ NEON_SMLAL = TapProduct("smlal", "", frozenset({"neon"}), "int16", lanes=8, dept
 AVX2_WIDENED = TapProduct("widened", "", frozenset({"avx2"}), "int16", lanes=8, depth=1, accumulators=8)
 AVX2_FMA = TapProduct("fma", "", frozenset({"fma"}), "float32", lanes=8, depth=1, accumulators=8)
 NEON_FMLA = TapProduct("fmla", "", frozenset({"neon"}), "float32", lanes=4, depth=1, accumulators=16)
+LOOPS = TapProduct("loops", "", frozenset({"portable"}), "int16", lanes=8, depth=1, accumulators=4)
+LOOPS_FLOAT = TapProduct("loops", "", frozenset({"portable"}), "float32", lanes=8, depth=1, accumulators=4)
 
-INTEGER = (AVX2_PAIRS, NEON_SDOT, NEON_SMLAL, AVX2_WIDENED)
-FLOAT = (AVX2_FMA, NEON_FMLA)
+INTEGER = (AVX2_PAIRS, NEON_SDOT, NEON_SMLAL, AVX2_WIDENED, LOOPS)
+FLOAT = (AVX2_FMA, NEON_FMLA, LOOPS_FLOAT)

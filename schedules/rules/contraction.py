@@ -9,7 +9,7 @@ import numpy as np
 
 from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
-from nnc_tvm.schedules.intrin import avx2, avx512, neon
+from nnc_tvm.schedules.intrin import avx2, avx512, neon, portable
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -17,7 +17,7 @@ from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, cheapest, make_plan, weight_bytes, x_layout
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 
-TABLES = {"int8": (avx512.INTEGER, avx2.INTEGER, neon.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT)}
+TABLES = {"int8": (avx512.INTEGER, avx2.INTEGER, neon.INTEGER, portable.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT, portable.FLOAT)}
 
 
 @singledispatch

@@ -74,6 +74,8 @@ def _(operator: Transpose, target: Any) -> tuple[Any, str]:
     walk = merge(operator.output.shape, (tuple(strides[a] for a in operator.axes), row_major(operator.output.shape)))
     if walk.strides[0][-1] == 1:
         return strided_copy(operator, walk, 0, target), "copy rows"
+    if "portable" in target.features:  # has no vectors to interleave
+        return strided_copy(operator, walk, 0, target), "transpose"
     # the axis along which the input is contiguous becomes one along which the output moves by column_stride
     columns = walk.strides[0].index(1)
     batch = [axis for axis in range(len(walk.extents) - 1) if axis != columns]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,12 @@ from nnc_tvm.targets.base import Target
 from nnc_tvm.targets.registry import get_target
 from tests.kernels.harness import Job, run_jobs
 
-# one CPU for every set of instructions
+# one CPU for every set of instructions, and C for any
 HAS_VNNI = "avx512_vnni" in pathlib.Path("/proc/cpuinfo").read_text().split()
 VNNI = pytest.param(("x86_cpu", "znver4"), marks=pytest.mark.skipif(not HAS_VNNI, reason="this CPU has no AVX-512 VNNI"))
-CPUS = [("x86_cpu", "x86-64-v3"), VNNI, ("arm_cpu", "cortex-a53"), ("arm_cpu", "cortex-a76"), ("arm_cpu", "neoverse-v1")]
-CPU_NAMES = ["avx2", "vnni", "a53", "a76", "v1"]
+C = ("x86_cpu", "x86-64-v3", None, "c")
+CPUS = [("x86_cpu", "x86-64-v3"), VNNI, ("arm_cpu", "cortex-a53"), ("arm_cpu", "cortex-a76"), ("arm_cpu", "neoverse-v1"), C]
+CPU_NAMES = ["avx2", "vnni", "a53", "a76", "v1", "c"]
 MODES: tuple[Mode, Mode] = ("fixed", "float")
 
 
@@ -35,7 +37,7 @@ def rule_of(candidate: Callable[[Operator, Target], Candidate | None]) -> Rule:
     return rule
 
 
-def target_of(cpu: tuple[str, str | None]) -> Target:
+def target_of(cpu: tuple[Any, ...]) -> Target:
     return get_target(*cpu)
 
 

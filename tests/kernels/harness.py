@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnc_tvm.package.c_abi import build_c_functions
+from nnc_tvm.package.c_kernels import kernels_source
+from nnc_tvm.package.toolchain import STRICT
 from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Stage
 from nnc_tvm.targets.base import Target
@@ -67,14 +69,19 @@ def run_jobs(jobs: list[Job], target: Target, folder: pathlib.Path | None = None
         outputs.append(made[-1])
     with tempfile.TemporaryDirectory() as temporary:
         work = folder or pathlib.Path(temporary)
-        build_c_functions(functions, target.tvm_target()).write_to_file(str(work / "stages.o"), "o")
+        sanitizers = ["-fsanitize=undefined", "-fno-sanitize-recover=all"] if target.emit == "c" else []
+        if target.emit == "c":
+            (work / "stages.c").write_text(kernels_source(functions, target.tvm_target(), "stages")[0])
+            subprocess.run(["gcc", *STRICT, *sanitizers, "-O1", "-c", "stages.c"], check=True, cwd=work)
+        else:
+            build_c_functions(functions, target.tvm_target()).write_to_file(str(work / "stages.o"), "o")
         for i, a in enumerate(arrays):
             if a is not None:
                 np.ascontiguousarray(a).tofile(work / f"{i}.bin")
         (work / "main.c").write_text(_main_source(invocations, sizes, outputs))
         chain = target.toolchain
         flags = ["-O1", "-static"] if chain.prefix else ["-O1"]
-        subprocess.run([f"{chain.prefix}gcc", *flags, "main.c", "stages.o", "-lm", "-o", "stages"], check=True, cwd=work)
+        subprocess.run([f"{chain.prefix}gcc", *flags, *sanitizers, "main.c", "stages.o", "-lm", "-o", "stages"], check=True, cwd=work)
         emulator = [part.format(cpu=target.emulated_cpu) for part in chain.emulator]
         done = subprocess.run([*emulator, *wrapper, "./stages", str(calls)], cwd=work, capture_output=True, text=True)
         assert done.returncode == 0, f"exit {done.returncode}: {done.stderr[-500:]}"

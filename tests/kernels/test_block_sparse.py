@@ -44,7 +44,7 @@ def taken(cases: list[Case], target: Any) -> list[Case]:
     return [case for case in cases if block_sparse.candidate(case[0], target) is not None]
 
 
-@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+@pytest.mark.parametrize("cpu", CPUS[:-1], ids=CPU_NAMES[:-1])
 def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     rng, target = random_generator(), target_of(cpu)
     cases = taken([random_case(rng) for _ in range(12)], target)
