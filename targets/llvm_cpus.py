@@ -24,17 +24,17 @@ def cpu_features(triple: str, mcpu: str) -> frozenset[str]:
     return frozenset(str(name) for name in tvm.get_global_func("target.llvm_get_cpu_features")(target))
 
 
-def native_cpu(triple: str) -> tuple[str, frozenset[str]]:
+def native_cpu(triple: str, required: frozenset[str]) -> tuple[str, frozenset[str]] | None:
     """LLVM's name of the CPU that runs this, and the vector features of that name that the machine does not offer (a hypervisor may hide some).
 
-    Raises InvalidInput where the machine is of another architecture than `triple`.
+    None where the machine is of another architecture than `triple` or lacks `required` features.
     """
     import tvm
 
-    architecture = triple.split("-")[0]
-    if platform.machine() != architecture:
-        raise InvalidInput(f"--mcpu native: this machine is {platform.machine()}, not {architecture}; name the CPU")
+    if platform.machine() != triple.split("-")[0]:
+        return None
     name = str(tvm.get_global_func("target.llvm_get_system_cpu")())
-    vectors = {feature for feature in cpu_features(triple, name) if feature.startswith(("avx", "fma"))}
+    features = cpu_features(triple, name)
     offered = {flag.replace("_", "") for flag in pathlib.Path("/proc/cpuinfo").read_text().split()}
-    return name, frozenset(vectors - offered)
+    lacking = frozenset(feature for feature in features if feature.startswith(("avx", "fma")) and feature not in offered)
+    return (name, lacking) if features - lacking >= required else None

@@ -11,9 +11,9 @@ from nnc_tvm.targets.base import Emit, Target
 from nnc_tvm.targets.npu.target import configure, npu
 from nnc_tvm.targets.portable import portable
 from nnc_tvm.targets.x86_cpu import DEFAULT_CPU as X86_DEFAULT
-from nnc_tvm.targets.x86_cpu import x86_cpu
+from nnc_tvm.targets.x86_cpu import NATIVE, x86_cpu
 
-TARGETS: dict[str, tuple[Callable[[str], Target], str]] = {"arm_cpu": (arm_cpu, ARM_DEFAULT), "x86_cpu": (x86_cpu, X86_DEFAULT),
+TARGETS: dict[str, tuple[Callable[[str], Target], str]] = {"arm_cpu": (arm_cpu, ARM_DEFAULT), "x86_cpu": (x86_cpu, NATIVE),
                                                                  "npu": (npu, X86_DEFAULT)}
 
 

@@ -10,13 +10,19 @@ from nnc_tvm.targets.llvm_cpus import cpu_features, native_cpu
 TRIPLE = "x86_64-linux-gnu"
 DEFAULT_CPU = "x86-64-v3"
 NATIVE = "native"
+REQUIRED = frozenset({"avx2", "fma"})
 
 
 def x86_cpu(mcpu: str = DEFAULT_CPU) -> Target:
-    """An x86-64 CPU by LLVM's name, or "native" for the one that compiles; AVX2 and FMA are required (Haswell 2013, Zen 2017 and later)."""
-    mcpu, lacking = native_cpu(TRIPLE) if mcpu == NATIVE else (mcpu, frozenset())
+    """An x86-64 CPU by LLVM's name; AVX2 and FMA are required (Haswell 2013, Zen 2017 and later).
+
+    "native" is the CPU that compiles, or the default where that is none of these.
+    """
+    lacking: frozenset[str] = frozenset()
+    if mcpu == NATIVE:
+        mcpu, lacking = native_cpu(TRIPLE, REQUIRED) or (DEFAULT_CPU, lacking)
     features = cpu_features(TRIPLE, mcpu) - lacking
-    if not {"avx2", "fma"} <= features:
+    if not features >= REQUIRED:
         raise InvalidInput(f"--mcpu {mcpu}: x86_cpu needs AVX2 and FMA; use {DEFAULT_CPU} or a later CPU")
     return Target(kind="x86_cpu", mcpu=mcpu, triple=TRIPLE, features=features, vector_bytes=32, registers=16, l1_bytes=32 << 10, l2_bytes=512 << 10,
                   rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10,
