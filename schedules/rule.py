@@ -46,6 +46,7 @@ class Stage:
     may_overwrite: input positions whose memory the output may reuse: element i is written after the last read of element i.
     kernel: name for people, such as "avx2_pmaddwd 6x16".
     scratch: buffers that the kernel writes and reads back; they hold nothing before and after.
+    may_fail: the last scratch buffer is an int32 that is not 0 where the output could not be computed.
     """
 
     function: tvm.tirx.PrimFunc
@@ -55,6 +56,7 @@ class Stage:
     kernel: str
     may_overwrite: tuple[int, ...] = ()
     scratch: tuple[TensorType, ...] = ()
+    may_fail: bool = False
 
 
 Rule = Callable[[Operator, Any, Choose], "tuple[Stage, ...] | Selection | None"]

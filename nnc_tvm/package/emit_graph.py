@@ -37,8 +37,10 @@ def graph(manifest: Manifest, layout: Layout, constant_types: Sequence[str]) -> 
     for number, layer in enumerate(manifest.layers, 1):
         lines += ["", f"    /* {number}. {_title(layer)} */"]
         for kernel in layer.kernels:
-            arguments = ", ".join(_expression(place, manifest) for place in next(steps).arguments)
-            lines.append(f"    {kernel.symbol}({arguments}); /* {comment(kernel.description)} */")
+            arguments = [_expression(place, manifest) for place in next(steps).arguments]
+            lines.append(f"    {kernel.symbol}({', '.join(arguments)}); /* {comment(kernel.description)} */")
+            if kernel.may_fail:
+                lines.append(f"    if (*(const int32_t *)(const void *)({arguments[-2]}) != 0) return {prefix}_ERROR_DEVICE;")
     if layout.copies:
         lines += ["", "    /* outputs that are also something else */"]
     for source, number in layout.copies:

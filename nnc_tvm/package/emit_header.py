@@ -17,6 +17,8 @@ ERRORS = (
     ("ERROR_ARENA_ALIGNMENT", -2, "the arena does not start at a multiple of {macro}_ARENA_ALIGNMENT"),
     ("ERROR_ARENA_SIZE", -3, "the arena is smaller than {macro}_ARENA_BYTES"),
 )
+DEVICE = ("ERROR_DEVICE", -4, "the device refused its commands or stopped; the outputs mean nothing")
+"""Of packages with a kernel that may fail."""
 
 
 def macro(name: str) -> str:
@@ -43,7 +45,8 @@ def header(manifest: Manifest) -> str:
         f"#define {prefix}_ARENA_BYTES {manifest.arena_bytes}", f"#define {prefix}_ARENA_ALIGNMENT {manifest.arena_alignment}", "",
         f"/* What {name}_run returns. */",
     ]
-    for code, value, meaning in ERRORS:
+    may_fail = any(kernel.may_fail for layer in manifest.layers for kernel in layer.kernels)
+    for code, value, meaning in (*ERRORS, DEVICE) if may_fail else ERRORS:
         text = f"({value})" if value < 0 else str(value)
         lines.append(f"#define {prefix}_{code} {text} /* {meaning.format(macro=prefix)} */")
     lines.append("")
@@ -54,7 +57,8 @@ def header(manifest: Manifest) -> str:
     lines += [
         "/* Runs the network once. Buffers hold the elements in row-major order and must not overlap each other or the arena.", " *",
         f" * arena: at least {prefix}_ARENA_BYTES at a multiple of {prefix}_ARENA_ALIGNMENT. Returns {prefix}_OK or an error code,",
-        " * and then nothing is written. Re-entrant: calls with different arenas and outputs may run at the same time.", " */",
+        f" * and then nothing is written{' (but for ERROR_DEVICE)' * may_fail}. Re-entrant: calls with different arenas and outputs may run at the",
+        " * same time.", " */",
         f"int32_t {name}_run(const {name}_inputs *in, const {name}_outputs *out, void *arena, size_t arena_bytes);", "",
         "#ifdef __cplusplus", "}", "#endif", "", f"#endif /* {prefix}_H */",
     ]

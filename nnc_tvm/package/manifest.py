@@ -12,7 +12,7 @@ from typing import Any
 
 from nnc_tvm.errors import InvalidInput
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 FORMAT = "nnc-tvm package"
 FILE = "manifest.json"
 
@@ -54,11 +54,13 @@ class TargetInfo:
 
 @dataclass(frozen=True)
 class Kernel:
-    """One call: the C function, what it is for people, and how many pointers it takes."""
+    """One call: the C function, what it is for people, how many pointers it takes, and whether it may fail: the last pointer but one is then to an
+    int32 that is not 0 where it did."""
 
     symbol: str
     description: str
     arguments: int
+    may_fail: bool
 
 
 @dataclass(frozen=True)

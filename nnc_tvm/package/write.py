@@ -82,7 +82,7 @@ def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str])
         kernels = []
         for stage in layer.stages:
             symbol, step = next(calls)
-            kernels.append(Kernel(symbol, stage.kernel, len(step.arguments)))
+            kernels.append(Kernel(symbol, stage.kernel, len(step.arguments), stage.may_fail))
         packed = sum(constant.nbytes for stage in layer.stages for constant in stage.constants)
         values = [scheduled.program.values[name] for name in (*layer.layer.inputs, layer.layer.output)]
         *inputs, output = (TensorInfo(t.shape, t.dtype, v.scale, v.zero_point) for t, v in zip((*operator.inputs, operator.output), values, strict=True))

@@ -25,18 +25,18 @@ class NpuNetwork(Operator):
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
-    """The rule: inputs into SRAM, the driver's call, the output out of it. The device's SRAM is scratch of the arena."""
+    """The rule: inputs into SRAM, the driver's call, the output out of it. The device's SRAM and its status are scratch of the arena."""
     if not isinstance(operator, NpuNetwork):
         return None
     network = operator.network
     constants = (np.frombuffer(network.stream, np.uint8), np.frombuffer(network.flash or b"\0", np.uint8))
     jobs = len(network.commands)
     return (Stage(_kernel(operator, constants), tuple(range(len(operator.inputs))), constants, operator.output, f"npu, {jobs} commands",
-                  scratch=(TensorType((network.sram_bytes,), "uint8"),)),)
+                  scratch=(TensorType((network.sram_bytes,), "uint8"), TensorType((1,), "int32")), may_fail=True),)
 
 
 def _kernel(operator: NpuNetwork, constants: tuple[np.ndarray, np.ndarray]) -> Any:
-    """A PrimFunc (inputs..., stream, flash, SRAM, output)."""
+    """A PrimFunc (inputs..., stream, flash, SRAM, status, output)."""
     from tvm.script import ir_builder
     from tvm.script.ir_builder import tirx as T
 
@@ -45,12 +45,14 @@ def _kernel(operator: NpuNetwork, constants: tuple[np.ndarray, np.ndarray]) -> A
         inputs = [T.arg(f"x{i}", T.buffer((t.elements,), "int8")) for i, t in enumerate(operator.inputs)]
         stream, flash = (T.arg(name, T.buffer((c.size,), "uint8")) for name, c in zip(("stream", "flash"), constants, strict=True))
         sram = T.arg("sram", T.buffer((network.sram_bytes,), "uint8"))
+        status = T.arg("status", T.buffer((1,), "int32"))
         y = T.arg("y", T.buffer((operator.output.elements,), "int8"))
         for x, kind, at in zip(inputs, operator.inputs, network.inputs, strict=True):
             with T.serial(0, kind.elements) as i:
                 T.buffer_store(sram, T.reinterpret("uint8", x[i]), [i + at])
-        T.evaluate(T.call_extern("int32", "nnc_npu_run", stream.data, T.uint32(constants[0].size), flash.data, T.uint32(constants[1].size), sram.data,
-                                 T.uint32(network.sram_bytes), T.reinterpret("handle", T.uint64(0))))
+        call = T.call_extern("int32", "nnc_npu_run", stream.data, T.uint32(constants[0].size), flash.data, T.uint32(constants[1].size), sram.data,
+                             T.uint32(network.sram_bytes), T.reinterpret("handle", T.uint64(0)))
+        T.buffer_store(status, call, [0])
         with T.serial(0, operator.output.elements) as i:
             T.buffer_store(y, T.reinterpret("int8", sram[i + network.outputs[0]]), [i])
     return builder.get()

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from nnc_tvm.compiler import compile_model
-from nnc_tvm.errors import InvalidInput, Unsupported
+from nnc_tvm.errors import InvalidInput, ToolFailed, Unsupported
 from nnc_tvm.run.benchmark import bench_package
 from nnc_tvm.run.execute import run_package
+from nnc_tvm.targets.npu.commands import MAGIC
 from nnc_tvm.targets.registry import get_target
 from tests.npu.test_codegen import MODELS
 
@@ -30,6 +31,19 @@ def test_resnet8(tmp_path: pathlib.Path) -> None:
     assert measured["npu_sram_peak_bytes"] <= 51_840
     with pytest.raises(Unsupported, match=r"layer '.*' needs \d+ bytes of SRAM"):
         compile_model(model, get_target("npu", npu_options="sram=33K"), tmp_path / "small")
+
+
+def test_damaged_stream_is_an_error_of_the_package(tmp_path: pathlib.Path) -> None:
+    model = MODELS / "kws_ref_model.tflite"
+    if not model.exists():
+        pytest.skip(f"needs {model.name}")
+    manifest = compile_model(model, get_target("npu"), tmp_path / "npu")
+    archive = tmp_path / "npu" / manifest.libraries[0]
+    data = bytearray(archive.read_bytes())
+    data[data.rindex(MAGIC.to_bytes(4, "little")) + 40] ^= 1  # the driver compares with the magic, too: the stream comes after it
+    archive.write_bytes(data)
+    with pytest.raises(ToolFailed, match="-4"):
+        run_package(tmp_path / "npu", {manifest.inputs[0].name: np.zeros((1, *manifest.inputs[0].shape[1:]), np.int8)})
 
 
 @pytest.mark.parametrize("options", ["ram=3", "sram=0", "sram=lots", "macs=100", "host=abacus"])
