@@ -9,7 +9,8 @@ from nnc_tvm.package.identifiers import comment
 from nnc_tvm.package.manifest import Manifest, Tensor
 from nnc_tvm.schedules.operators.operator import TensorType
 
-C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "int64": "int64_t",
+           "float32": "float"}
 
 ERRORS = (
     ("OK", 0, "the outputs are written"),
