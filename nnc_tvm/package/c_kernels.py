@@ -97,7 +97,7 @@ class _Printer:
     def _new(self, variable: Any, wanted: str) -> str:
         """A name that nothing else in the function has."""
         base = "".join(c if c.isalnum() else "_" for c in wanted)
-        base = f"v_{base}" if base in RESERVED or not base[0].isalpha() else base
+        base = base if base[:1].isalpha() and base not in RESERVED else f"v_{base}"
         name, count = base, 1
         while name in self._taken:
             count += 1

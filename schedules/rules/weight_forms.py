@@ -16,7 +16,8 @@ CANDIDATES = (contraction.candidate, winograd.candidate, block_sparse.candidate,
 
 def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
     """The rule for Conv2d and Dense."""
-    made = [candidate for make in CANDIDATES if (candidate := make(operator, target)) is not None]
+    makers = CANDIDATES[:1] if "portable" in target.features else CANDIDATES  # the other forms are written in vectors, which C has none of
+    made = [candidate for make in makers if (candidate := make(operator, target)) is not None]
     if not made:
         return None
     return select([candidate for candidate in made if candidate.form in DENSE | target.forms], target.optimize, choose)

@@ -10,8 +10,13 @@ import pytest
 
 from nnc_tvm.compiler import compile_model
 from nnc_tvm.errors import InvalidInput
+from nnc_tvm.package.c_kernels import kernels_source
 from nnc_tvm.package.toolchain import STRICT
 from nnc_tvm.run import run_package
+from nnc_tvm.schedules.operators import Conv2d, TensorType
+from nnc_tvm.schedules.quantization import make_requantize
+from nnc_tvm.schedules.rule import choose_default
+from nnc_tvm.schedules.rules import weight_forms
 from nnc_tvm.targets.registry import get_target
 
 MODEL = pathlib.Path(__file__).parents[2] / "examples" / "digits" / "digits_int8.onnx"
@@ -50,6 +55,16 @@ def test_makefile_builds_it(package: pathlib.Path) -> None:
 def test_compiles_to_the_same_text_again(package: pathlib.Path, tmp_path: pathlib.Path) -> None:
     compile_model(MODEL, get_target("x86_cpu", emit="c"), tmp_path / "again", "digits")
     assert all((package / f).read_bytes() == (tmp_path / "again" / f).read_bytes() for f in ("src/kernels.c", "src/weights.c", "src/digits.c"))
+
+
+def test_sparse_weights_stay_dense() -> None:
+    weight = np.zeros((32, 1, 1, 64), np.int16)
+    weight[:16, ..., :4] = 7
+    epilogue = make_requantize("float", np.array([1e-3]), 0, -128, 127)
+    operator = Conv2d((TensorType((1, 8, 8, 64), "int8"),), TensorType((1, 8, 8, 32), "int8"), weight, np.zeros(32, np.int32), epilogue)
+    made = weight_forms.stages(operator, get_target("x86_cpu", emit="c"), choose_default)
+    assert made is not None and "loops" in made.stages[-1].kernel
+    assert made.stages != () and kernels_source({"f": made.stages[-1].function}, get_target("x86_cpu").tvm_target(), "sparse")[0]
 
 
 def test_not_for_the_npu() -> None:
