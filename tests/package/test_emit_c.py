@@ -64,7 +64,7 @@ def test_sparse_weights_stay_dense() -> None:
     operator = Conv2d((TensorType((1, 8, 8, 64), "int8"),), TensorType((1, 8, 8, 32), "int8"), weight, np.zeros(32, np.int32), epilogue)
     made = weight_forms.stages(operator, get_target("x86_cpu", emit="c"), choose_default)
     assert made is not None and "loops" in made.stages[-1].kernel
-    assert made.stages != () and kernels_source({"f": made.stages[-1].function}, get_target("x86_cpu").tvm_target(), "sparse")[0]
+    assert kernels_source({"f": made.stages[-1].function}, get_target("x86_cpu").tvm_target(), "sparse")[0]
 
 
 def test_not_for_the_npu() -> None:
