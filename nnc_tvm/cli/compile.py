@@ -13,7 +13,7 @@ from nnc_tvm.cli.common import json_option, print_json, progress, tell
 from nnc_tvm.cli.quantization import progress_bar, quantization_options, warn
 from nnc_tvm.compiler import RequantizeOption, compile_model, quantizer
 from nnc_tvm.quantize.options import QuantizeOptions
-from nnc_tvm.schedules.forms import parse_forms
+from nnc_tvm.schedules.forms import FORMS, parse_forms
 from nnc_tvm.targets.base import Emit, Optimize
 
 
@@ -31,7 +31,7 @@ from nnc_tvm.targets.base import Emit, Optimize
 @click.option("--emit", type=click.Choice(get_args(Emit)), default="obj", show_default=True,
               help="obj: a library of machine code. c: C99 source for any compiler; needs no toolchain here.")
 @click.option("--forms", default="auto", show_default=True, metavar="auto|dense|LIST",
-              help="What pruned weights may become. auto: whatever is smaller and no slower. dense: nothing. LIST: of structured.")
+              help=f"What pruned weights may become. auto: what its estimated cost says. dense: nothing. LIST: of {', '.join(FORMS)}.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="What a dynamic batch becomes.  [default: 1]")
 @quantization_options
 @json_option
