@@ -54,7 +54,6 @@ class Expressions:
         self.libm: set[str] = set()
         self._names: dict[int, str] = {}
         self._taken: set[str] = set()
-        self._used: set[str] = set()
         self._written: set[str] = set()
 
     def _new(self, variable: Any, wanted: str) -> str:
@@ -70,9 +69,7 @@ class Expressions:
         return name
 
     def _name(self, variable: Any) -> str:
-        name = self._names[hash(variable)]
-        self._used.add(name)
-        return name
+        return self._names[hash(variable)]
 
     def _helper(self, kind: str, dtype: str) -> str:
         name = f"{kind}_{dtype}"

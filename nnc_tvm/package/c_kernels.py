@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import singledispatchmethod
 from typing import Any
@@ -39,6 +40,10 @@ def kernels_source(functions: Mapping[str, tirx.PrimFunc], target: tvm.target.Ta
     return "\n".join([*(line for k, line in enumerate(head) if line or k == 4), "", *needed, *texts]), tuple(sorted(libm))
 
 
+DECLARATION = re.compile(r"\s*(?:const |" + CONST.format(r"\w+") + r")?\w+ (?:\*const )?(\w+)(?:\[\d+\])?(?: = .*)?;$")
+"""A line that declares a local variable, whose name is its group."""
+
+
 class _Printer(Expressions):
     """One function."""
 
@@ -49,11 +54,12 @@ class _Printer(Expressions):
         names = [self._new(p, p.name) for p in function.params]
         try:
             printed = list(self.statement(function.body))
-            body = [re.sub(CONST.format(r"(\w+)"), lambda m: "" if m[1] in self._written else "const ", line) for line in printed]
+            body = [re.sub(CONST.format(r"(\w+)"), lambda m: "" if m[1] in self._written else "const ", line) for line in _without_unused(printed)]
         except Unsupported as error:
             raise Unsupported(f"kernel '{self.name}' cannot be written as C: {error}; leave --emit c out") from None
         parameters = ", ".join(f"{c}void *{restrict}{n}" for c, n in zip(constant, names, strict=True))
-        unused = [f"(void){n};" for n in names if n not in self._used]
+        words = set(re.findall(r"\w+", "\n".join(body)))
+        unused = [f"(void){n};" for n in names if n not in words]
         prototype = f"int32_t {self.name}({parameters})"
         return "\n".join([f"{prototype};", prototype, "{", *(f"    {line}" for line in [*unused, *body]), "    return 0;", "}"]) + "\n"
 
@@ -118,6 +124,16 @@ class _Printer(Expressions):
         name = self._name(node.buffer)
         self._written.add(name)
         yield f"{name}[{self.index(node.indices[0])}] = {self.value(node.value)};"
+
+
+def _without_unused(lines: list[str]) -> list[str]:
+    """The lines without declarations of what no other line reads: compilers warn of them. Such are views of an input whose values are all masked."""
+    while True:
+        words = Counter(re.findall(r"\w+", re.sub(CONST.format(r"\w+"), "", "\n".join(lines))))
+        kept = [line for line in lines if not ((declared := DECLARATION.match(line)) and words[declared[1]] == 1)]
+        if len(kept) == len(lines):
+            return kept
+        lines = kept
 
 
 def _is_zero(node: Any) -> bool:
