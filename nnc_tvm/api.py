@@ -64,8 +64,8 @@ def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_
     """Compiles a model into a C package.
 
     target, mcpu: as `nnc-tvm targets` lists them. output: the package's folder, by default NAME-TARGET. name: prefix of the C symbols, by
-    default the file's name, or "model". calibration: samples (arrays by input name) or a file of them; with it a float model is quantized to
-    INT8, as `quantize` says. The other options are those of `nnc-tvm compile`.
+    default the file's name, or "model". calibration: samples (arrays by input name) or a file of them; with it a float model is quantized, as
+    `quantize` says. The other options are those of `nnc-tvm compile`.
     """
     from nnc_tvm.errors import InvalidInput
     from nnc_tvm.package.folder import check_output

@@ -38,7 +38,7 @@ from nnc_tvm.targets.base import Emit, Optimize
 def command(model: pathlib.Path, kind: str, mcpu: str | None, npu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
             optimize: Optimize, emit: Emit, forms: str, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None,
             as_json: bool) -> None:
-    """Compile MODEL (.tflite, .onnx or .pt2) into a C package. Float models stay float unless --quantize int8 rounds them.
+    """Compile MODEL (.tflite, .onnx or .pt2) into a C package. Float models stay float unless --quantize rounds them.
 
     The package is a folder with a header, readable C, a library of kernels, Make and CMake files, an example and manifest.json.
     An older package in the same folder is replaced once the new one is complete.

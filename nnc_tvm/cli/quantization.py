@@ -13,7 +13,7 @@ import click
 
 from nnc_tvm.cli.common import tell
 from nnc_tvm.errors import InvalidInput
-from nnc_tvm.quantize.options import ObserverName, QuantizeOptions, Rounding
+from nnc_tvm.quantize.options import ObserverName, QuantizeOptions, Rounding, Weights
 
 DEFAULTS = QuantizeOptions()
 BAR = 40  # characters
@@ -21,10 +21,11 @@ BAR = 40  # characters
 
 def quantization_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options to a command; it is given `quantize` (QuantizeOptions, or None for "leave the model as it is") and `calibration` (a path or None)."""
-    fields = [field.name for field in dataclasses.fields(QuantizeOptions)]
+    fields = [field.name for field in dataclasses.fields(QuantizeOptions) if field.name != "weights"]
 
-    @click.option("--quantize", "scheme", type=click.Choice(["none", "int8"]), default="none", show_default=True,
-                  help="int8: round a float model to INT8, with scales from --calibration. none: compile the model as it is.")
+    @click.option("--quantize", "scheme", type=click.Choice(["none", *get_args(Weights)]), default="none", show_default=True,
+                  help="int8: round a float model to INT8, with scales from --calibration. int4: weights to INT4, activations to INT8. "
+                       "none: compile the model as it is.")
     @click.option("--calibration", type=click.Path(path_type=pathlib.Path), metavar="DATA",
                   help="About 100 typical inputs, preprocessed as the model wants them: an .npz file of arrays by input name, or a folder of .npy files.")
     @click.option("--observer", type=click.Choice(get_args(ObserverName)), default=DEFAULTS.observer, show_default=True,
@@ -33,7 +34,8 @@ def quantization_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--bias-correction/--no-bias-correction", default=DEFAULTS.bias_correction, show_default=True,
                   help="Take the mean error that rounded weights cause back by the biases.")
     @click.option("--rounding", type=click.Choice(get_args(Rounding)), default=DEFAULTS.rounding, show_default=True,
-                  help="Of weights: each to its nearest step, or adaptive, so that each layer's output on the samples stays close (slower).")
+                  help="Of weights: each to its nearest step, or adaptive, so that each layer's output on the samples stays close (slower). "
+                       "auto: adaptive for int4, nearest for int8.")
     @click.option("--equalize/--no-equalize", default=DEFAULTS.equalize, show_default=True,
                   help="Balance the weights of neighbouring layers first, where only ReLU or pooling stands between them.")
     @click.option("--smooth", type=click.FloatRange(0, 1), metavar="STRENGTH",
@@ -43,13 +45,13 @@ def quantization_options(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--min-sqnr", type=float, metavar="DB",
                   help="Leave all of them float whose own signal to quantization noise is below DB decibels; 20 is a 10 % error.  [default: none]")
     @functools.wraps(command)
-    def wrapped(scheme: str, calibration: pathlib.Path | None, **others: Any) -> None:
+    def wrapped(scheme: Any, calibration: pathlib.Path | None, **others: Any) -> None:
         chosen = {name: value for name in fields if (value := others.pop(name)) is not None}
         if scheme == "none" and calibration is not None:
-            raise InvalidInput(f"--calibration {calibration} is only read with --quantize int8; add it, or leave the data out")
-        if scheme == "int8" and calibration is None:
-            raise InvalidInput("--quantize int8 needs --calibration DATA: an .npz file of typical inputs by input name, or a folder of .npy files")
-        command(quantize=QuantizeOptions(**chosen) if scheme == "int8" else None, calibration=calibration, **others)
+            raise InvalidInput(f"--calibration {calibration} is only read with --quantize int8 or int4; add it, or leave the data out")
+        if scheme != "none" and calibration is None:
+            raise InvalidInput(f"--quantize {scheme} needs --calibration DATA: an .npz file of typical inputs by input name, or a folder of .npy files")
+        command(quantize=QuantizeOptions(weights=scheme, **chosen) if scheme != "none" else None, calibration=calibration, **others)
 
     return wrapped
 

@@ -12,7 +12,7 @@ import numpy as np
 from nnc_tvm.quantize.contraction import Contraction
 from nnc_tvm.relay_passes.graph import operator_name
 
-DAMPING = 0.01  # of the mean diagonal of H, added to it: inputs that never vary determine nothing
+DAMPING = 0.1  # of the mean diagonal of H, added to it: inputs that never vary determine nothing, and a hundred samples are not all that there will be
 POSITIONS = 64  # of an image that a sample contributes, spread evenly
 LARGEST_DEPTH = 2304  # products per output; beyond, H takes too much memory and weights are rounded to nearest
 
@@ -48,8 +48,8 @@ class Patches:
         return patches.reshape(n, c.groups, channels // c.groups, len(chosen), kh * kw).transpose(1, 0, 3, 2, 4).reshape(c.groups, n * len(chosen), -1)
 
 
-def adaptive_integers(contraction: Contraction, scale: np.ndarray, patches: Patches) -> np.ndarray:
-    """int8, of the weights' shape: the weights in steps of `scale` (channels,), rounded for the inputs that `patches` has seen."""
+def adaptive_integers(contraction: Contraction, scale: np.ndarray, patches: Patches, largest_step: int = 127) -> np.ndarray:
+    """int8, of the weights' shape: the weights in steps of `scale` (channels,), at most `largest_step`, rounded for the inputs that `patches` has seen."""
     c = contraction
     parts = c.by_inputs(c.weight.astype(np.float64) / c.along_outputs(scale.astype(np.float64)))
     groups, inputs, outputs, kernel = parts.shape
@@ -62,7 +62,7 @@ def adaptive_integers(contraction: Contraction, scale: np.ndarray, patches: Patc
     upper = np.linalg.cholesky(np.linalg.inv(second)).swapaxes(1, 2)
     rounded = np.empty_like(weight)
     for k in range(depth):
-        rounded[:, :, k] = np.clip(np.rint(weight[:, :, k]), -127, 127)
+        rounded[:, :, k] = np.clip(np.rint(weight[:, :, k]), -largest_step, largest_step)
         error = (weight[:, :, k] - rounded[:, :, k]) / upper[:, None, k, k]
         weight[:, :, k + 1:] -= error[:, :, None] * upper[:, None, k, k + 1:]
     moved = np.moveaxis(c.weight, (c.out_axis, c.in_axis), (0, 1))

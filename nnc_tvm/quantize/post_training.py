@@ -15,7 +15,7 @@ from nnc_tvm.quantize.bias_correction import mean_error
 from nnc_tvm.quantize.calibrate import Collector, Mean, Tick, calibrate, check_values
 from nnc_tvm.quantize.contraction import contraction_of
 from nnc_tvm.quantize.equalize import equalize
-from nnc_tvm.quantize.grid import activation_grid, weight_integers, weight_scales
+from nnc_tvm.quantize.grid import LARGEST_WEIGHTS, activation_grid, clipped_scales, weight_integers, weight_scales
 from nnc_tvm.quantize.histogram import Histogram
 from nnc_tvm.quantize.insert_qdq import InsertQdq, Weights, insert_qdq
 from nnc_tvm.quantize.observers import OBSERVERS
@@ -43,11 +43,11 @@ def still(done: int, total: int) -> None:
 
 def quantize(source: SourceModel, samples: Iterable[Sample], options: QuantizeOptions = DEFAULTS, warn: Say = silent, tick: Tick = still,
              say: Say = silent) -> SourceModel:
-    """The float model `source` as an INT8 model in QDQ form; its inputs and outputs stay float.
+    """The float model `source` in QDQ form, activations in INT8; its inputs and outputs stay float.
 
     samples: arrays by input name, of the inputs' own dtypes, like those that the model will see; one sample of an input's shape, or several
-    along a leading axis. About 100 do. Activations get an int8 scale and zero point for each tensor, weights an int8 scale for each output
-    channel, biases are int32.
+    along a leading axis. About 100 do. Activations get an int8 scale and zero point for each tensor, weights one scale for each output
+    channel, on integers of `options.weights`, biases are int32.
     warn is told one line for each tensor whose samples look wrong, say what is worth knowing; tick moves a progress bar.
     Raises InvalidInput for samples that cannot be used and for a model that is quantized already; Unsupported, MissingTool and ToolFailed
     as compiling the float model does.
@@ -81,7 +81,7 @@ class Seen:
         self.histograms = {p.variable: Histogram() for p in plan.points.values() if p.shares is None and p.known is None}
         self.means = {plan.call(v).args[0]: Mean() for v in plan.contractions()} if options.bias_correction else {}
         found = {v: contraction for v in plan.contractions() if (contraction := contraction_of(plan.call(v)))}
-        self.patches = {v: Patches(c) for v, c in found.items() if c.depth <= LARGEST_DEPTH} if options.rounding == "adaptive" else {}
+        self.patches = {v: Patches(c) for v, c in found.items() if c.depth <= LARGEST_DEPTH} if options.adaptive else {}
 
     def collectors(self) -> dict[Expr, list[Collector]]:
         """Everybody who wants to see a variable's values."""
@@ -96,7 +96,7 @@ class Seen:
 def quantization(plan: Plan, seen: Seen, options: QuantizeOptions) -> InsertQdq:
     """Scales and integers for everything that the plan rounds."""
     activations = activation_grids(plan, seen.histograms, options)
-    return InsertQdq(plan, activations, {v: rounded_weights(plan, v, activations, seen) for v in plan.contractions()})
+    return InsertQdq(plan, activations, {v: rounded_weights(plan, v, activations, seen, options) for v in plan.contractions()})
 
 
 def activation_grids(plan: Plan, histograms: Mapping[Expr, Histogram], options: QuantizeOptions) -> dict[Expr, QuantParams]:
@@ -116,7 +116,7 @@ def activation_grids(plan: Plan, histograms: Mapping[Expr, Histogram], options: 
     return {variable: grid(variable) for variable in plan.points}
 
 
-def rounded_weights(plan: Plan, variable: Expr, activations: dict[Expr, QuantParams], seen: Seen) -> Weights:
+def rounded_weights(plan: Plan, variable: Expr, activations: dict[Expr, QuantParams], seen: Seen, options: QuantizeOptions) -> Weights:
     """The integers of the contraction bound to `variable`; its bias is corrected where the mean of its input was seen."""
     contraction = contraction_of(plan.call(variable))
     assert contraction is not None
@@ -127,11 +127,13 @@ def rounded_weights(plan: Plan, variable: Expr, activations: dict[Expr, QuantPar
             value = constant(argument)
             vector = None if value is None else contraction.channel_vector(value)
             bias = bias if vector is None else vector
-    scale = weight_scales(contraction.weight, contraction.out_axis, bias, input_scale)
-    if variable in seen.patches:
-        integers = adaptive_integers(contraction, scale, seen.patches[variable])
+    largest, patches = LARGEST_WEIGHTS[options.weights], seen.patches.get(variable)
+    scale = weight_scales(contraction.weight, contraction.out_axis, bias, input_scale, largest)
+    if patches is not None:  # other weights make up for the large steps; they would have to make up for what is clipped, too
+        integers = adaptive_integers(contraction, scale, patches, largest)
     else:
-        integers = weight_integers(contraction.weight, contraction.out_axis, scale)
+        scale = clipped_scales(contraction.weight, contraction.out_axis, scale, largest) if options.weights == "int4" else scale
+        integers = weight_integers(contraction.weight, contraction.out_axis, scale, largest)
     mean = seen.means.get(contraction.call.args[0])
     if mean is not None:
         bias = bias - mean_error(contraction, integers * contraction.along_outputs(scale), mean.value)

@@ -36,7 +36,8 @@ def test_a_float_model_becomes_integers(model: pathlib.Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize(("options", "message"), [
     (["--quantize", "int8"], "--quantize int8 needs --calibration DATA"),
-    (["--calibration", "samples.npz"], "only read with --quantize int8"),
+    (["--quantize", "int4"], "--quantize int4 needs --calibration DATA"),
+    (["--calibration", "samples.npz"], "only read with --quantize int8 or int4"),
     (["--quantize", "int8", "--calibration", "nowhere.npz"], "nowhere.npz: no such file"),
 ])
 def test_one_line_for_what_is_missing(model: pathlib.Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,16 +44,16 @@ def test_convolution_outputs_are_closer(groups: int) -> None:
     c = convolution(rng.standard_normal((8, 8 // groups, 3, 3)).astype(np.float32), x.shape[1:], padding=[1, 1, 1, 1], groups=groups)
     patches = Patches(c)
     patches.update(x)
-    scale = weight_scales(c.weight, 0, np.zeros(8), 1.0) * 16  # as for int4
+    scale = weight_scales(c.weight, 0, np.zeros(8), 1.0, 7)
     rows = patches.rows(x)
 
     def loss(integers: np.ndarray) -> float:
         difference = c.by_inputs(integers * c.along_outputs(scale) - c.weight).transpose(0, 2, 1, 3).reshape(groups, 8 // groups, -1)
         return float(np.square(np.einsum("gnk,gok->gno", rows, difference)).sum())
 
-    adaptive = adaptive_integers(c, scale, patches)
-    assert adaptive.shape == c.weight.shape
-    assert loss(adaptive) < 0.5 * loss(weight_integers(c.weight, 0, scale)), f"seed {SEED}"
+    adaptive = adaptive_integers(c, scale, patches, 7)
+    assert adaptive.shape == c.weight.shape and np.abs(adaptive).max() <= 7
+    assert loss(adaptive) < 0.5 * loss(weight_integers(c.weight, 0, scale, 7)), f"seed {SEED}"
 
 
 def test_inputs_that_never_vary() -> None:

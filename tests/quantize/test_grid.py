@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnc_tvm.quantize.grid import LARGEST_BIAS, activation_grid, weight_integers, weight_scales
+from nnc_tvm.quantize.grid import LARGEST_BIAS, activation_grid, clipped_scales, weight_integers, weight_scales
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 3.0), (0.0, 6.0), (2.0, 5.0), (-4.0, -1.0), (-1e-30, 1e-30), (-3e38, 1.0)])
@@ -31,3 +31,18 @@ def test_a_large_bias_on_small_weights_fits_int32() -> None:
     scale = weight_scales(weight, 0, bias, 0.01)
     assert np.abs(bias / (0.01 * scale.astype(np.float64))).max() <= LARGEST_BIAS * 1.001
     assert weight_integers(weight, 0, scale)[1].tolist() == [127] * 3
+
+
+def test_clipping_outliers_loses_less() -> None:
+    """A channel of alike weights keeps its range; one with a single outlier gives it up."""
+    rng = np.random.default_rng(7)
+    weight = np.stack([np.tile([-7.0, -3.0, 0.0, 2.0, 7.0], 40), np.append(rng.standard_normal(199), 7.0)]).astype(np.float32)
+    full = weight_scales(weight, 0, np.zeros(2), 1.0, 7)
+    scale = clipped_scales(weight, 0, full, 7)
+    assert scale[0] == full[0] and scale[1] < full[1]
+
+    def loss(s: np.ndarray) -> np.ndarray:
+        return np.asarray(np.square(weight_integers(weight, 0, s, 7) * s[:, None] - weight).sum(1))
+
+    assert loss(scale)[1] < loss(full)[1]
+    assert np.abs(weight_integers(weight, 0, scale, 7)).max() == 7

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from nnc_tvm.errors import InvalidInput
-from nnc_tvm.quantize import quantize
+from nnc_tvm.quantize import QuantizeOptions, quantize
+from nnc_tvm.quantize.options import Rounding
 from nnc_tvm.reference import run_program
 from nnc_tvm.relay_passes.pipeline import to_program
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul
@@ -68,3 +69,19 @@ def test_a_clamp_behind_a_reshape_joins_its_convolution(tmp_path: pathlib.Path) 
     x = np.random.default_rng(SEED).standard_normal((16, *source.inputs[0].shape)).astype(np.float32)
     kinds = [layer.operator.kind for layer in to_program(quantize(source, [{"x": x}]).module, "float").layers]
     assert kinds.count("conv2d") == 2 and "rescale" not in kinds
+
+
+@pytest.mark.parametrize("rounding", ["auto", "nearest"])
+def test_int4_weights(rounding: Rounding, tmp_path: pathlib.Path) -> None:
+    """All weights fit 4 bits, activations stay int8; rounding for the output loses less than rounding to nearest."""
+    source = load_network(tmp_path, NETWORKS["residual"](SEED))
+    rng = np.random.default_rng(SEED)
+    shape = source.inputs[0].shape
+    rounded = quantize(source, [{"x": rng.standard_normal((32, *shape)).astype(np.float32)}], QuantizeOptions(weights="int4", rounding=rounding))
+    x = rng.standard_normal(shape).astype(np.float32)
+    before, after = (to_program(s.module, "float") for s in (source, rounded))
+    wanted, got = (run_program(p, {"x": x}) for p in (before, after))
+    for a, b in zip(before.outputs, after.outputs, strict=True):
+        assert sqnr(wanted[a], got[b].reshape(wanted[a].shape)) >= {"auto": 14, "nearest": 12}[rounding], f"seed {SEED}"
+    contractions = [layer.operator for layer in after.layers if isinstance(layer.operator, Conv2d | DepthwiseConv2d | Dense)]
+    assert contractions and all(np.abs(operator.weight).max() <= 7 and operator.inputs[0].dtype == "int8" for operator in contractions)
