@@ -30,6 +30,7 @@ from nnc_tvm.schedules.operators import (
     ResizeBilinear,
     ResizeNearest,
     StridedSlice,
+    Sum,
     Table,
     TensorType,
     Transpose,
@@ -101,8 +102,9 @@ def _(operator: DepthwiseConv2d, axes: tuple[int, ...]) -> Route | None:
     return Route(NHWC, (_straight(operator.output, NHWC) // multiplier,)) if axes == (NHWC,) else None
 
 
-@trace.register
-def _(operator: Mean, axes: tuple[int, ...]) -> Route | None:
+@trace.register(Mean)
+@trace.register(Sum)
+def _(operator: Mean | Sum, axes: tuple[int, ...]) -> Route | None:
     rank = len(operator.inputs[0].shape)
     axis = rank + axes[0]
     if axis in operator.axes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from functools import singledispatch
 
 import numpy as np
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.program import Program
-from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, Operator
+from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, Operator, Sum
+from nnc_tvm.schedules.quantization import FixedRequantize
 
 LIMIT = 2**31 - 1
 
@@ -47,6 +49,13 @@ def _(operator: DepthwiseConv2d) -> int:
 @accumulator_bound.register
 def _(operator: MatMul) -> int:
     return 255 * 255 * operator.inputs[0].shape[-1] if operator.inputs[0].dtype == "int8" else 0
+
+
+@accumulator_bound.register
+def _(operator: Sum) -> int:
+    """A fixed requantization by more than 1 shifts the sum left before it multiplies."""
+    bound = 255 * math.prod(operator.inputs[0].shape[axis] for axis in operator.axes)
+    return bound << max(int(operator.epilogue.shift[0]), 0) if isinstance(operator.epilogue, FixedRequantize) else bound
 
 
 def prove_accumulators(program: Program) -> None:

@@ -10,7 +10,7 @@ from nnc_tvm.reference.dispatch import evaluate
 from nnc_tvm.reference.rounding import apply_epilogue
 from nnc_tvm.reference.window import pad_image, taps
 from nnc_tvm.schedules.fixed_point import divide_half_away, require_int32
-from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean
+from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean, Sum
 
 
 @evaluate.register
@@ -55,4 +55,10 @@ def mean(operator: Mean, x: np.ndarray) -> np.ndarray:
     acc = np.sum(x.astype(np.float64) - operator.input_zero_point, axis=operator.axes)
     if x.dtype == np.float32:
         acc /= math.prod(x.shape[axis] for axis in operator.axes)
+    return apply_epilogue(operator.epilogue, acc).reshape(operator.output.shape)
+
+
+@evaluate.register
+def total(operator: Sum, x: np.ndarray) -> np.ndarray:
+    acc = require_int32(np.sum(x.astype(np.int64) - operator.input_zero_point, axis=operator.axes))
     return apply_epilogue(operator.epilogue, acc).reshape(operator.output.shape)

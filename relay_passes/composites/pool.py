@@ -1,4 +1,4 @@
-"""Average pooling and means (max pooling moves integers and needs no pattern)."""
+"""Average pooling, means and sums (max pooling moves integers and needs no pattern)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from nnc_tvm.relay_passes.composites.match import Match, Output, parse_operand, parse_output, single_use, unsigned_activations
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
-from nnc_tvm.schedules.operators import AveragePool2d, Mean
+from nnc_tvm.schedules.operators import AveragePool2d, Mean, Sum
 from nnc_tvm.schedules.quantization import FloatClamp, Mode
 
 Expr = Any
@@ -42,15 +42,32 @@ def match_average_pool(graph: Graph, variable: Expr, mode: Mode) -> Match | None
     return Match(operator, (x.expr,), (out.real, *out.covered))
 
 
+def _axes(call: Expr) -> tuple[int, ...]:
+    """The axes that a reduction is over, from 0."""
+    rank = len(tensor_type(call.args[0]).shape)
+    return tuple(sorted(int(i) % rank for i in call.attrs.axis)) if call.attrs.axis is not None else tuple(range(rank))
+
+
+def match_sum(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """quantize(clamp(sum(dequantize(x), axes)))"""
+    out = _output_of(graph, variable, "relax.sum")
+    if out is None or out.quantization is None:
+        return None
+    call = graph.definition(out.real)
+    x = parse_operand(graph, call.args[0])
+    if x.int8 is None or x.array is not None:
+        return None
+    operator = Sum.build(mode, x.type, tensor_type(variable), _axes(call), (x.int8.scalar(), out.quantization.scalar()), *out.integer_bounds())
+    return Match(operator, (x.expr,), (out.real, *out.covered))
+
+
 def match_mean(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """[quantize](clamp(mean([dequantize](x), axes))); integers where both ends are, or all float."""
     out = _output_of(graph, variable, "relax.mean")
     if out is None:
         return None
     call = graph.definition(out.real)
-    x = parse_operand(graph, call.args[0])
-    rank = len(x.type.shape)
-    axes = tuple(sorted(int(i) % rank for i in call.attrs.axis)) if call.attrs.axis is not None else tuple(range(rank))
+    x, axes = parse_operand(graph, call.args[0]), _axes(call)
     if out.quantization is None and x.array is None and tensor_type(call.args[0]).dtype == "float32":
         real = Mean((tensor_type(call.args[0]),), tensor_type(variable), axes, 0, FloatClamp(out.low, out.high))
         return Match(real, (call.args[0],), (out.real, *out.covered))

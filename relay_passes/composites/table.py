@@ -18,6 +18,7 @@ from nnc_tvm.schedules.operators.unary import fixed_table
 from nnc_tvm.schedules.quantization import Mode, QuantParams
 
 Expr = Any
+LOWEST = float(np.finfo(np.float32).min)  # what has no logarithm saturates
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -36,6 +37,7 @@ UNARY: dict[str, Callable[[np.ndarray, Any], np.ndarray]] = {
     "relax.erf": lambda x, a: _erf(x),
     "relax.abs": lambda x, a: np.abs(x),
     "relax.negative": lambda x, a: -x,
+    "relax.log": lambda x, a: np.where(x > 0, np.log(np.where(x > 0, x, 1)), LOWEST),
     "relax.sqrt": lambda x, a: np.sqrt(np.maximum(x, 0)),
     "relax.square": lambda x, a: x * x,
     "relax.nn.relu": lambda x, a: np.maximum(x, 0),

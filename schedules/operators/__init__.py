@@ -8,7 +8,7 @@ from nnc_tvm.schedules.operators.elementwise import LinearCombination, Multiply
 from nnc_tvm.schedules.operators.matmul import MatMul
 from nnc_tvm.schedules.operators.movement import Broadcast, Concat, Pad, Reshape, StridedSlice, Transpose
 from nnc_tvm.schedules.operators.operator import Operator, TensorType
-from nnc_tvm.schedules.operators.pool import AveragePool2d, MaxPool2d, Mean
+from nnc_tvm.schedules.operators.pool import AveragePool2d, MaxPool2d, Mean, Sum
 from nnc_tvm.schedules.operators.primitive import Primitive
 from nnc_tvm.schedules.operators.requantize import Dequantize, FlipSign, Quantize, Rescale
 from nnc_tvm.schedules.operators.resize import ResizeBilinear, ResizeNearest
@@ -19,5 +19,5 @@ __all__ = [
     "AveragePool2d", "Broadcast", "Concat", "Conv2d", "Dense", "DepthwiseConv2d", "Dequantize", "DynamicParameters", "DynamicQuantize",
     "FixedSoftmax", "FlipSign",
     "LinearCombination", "MatMul", "MaxPool2d", "Mean", "Multiply", "Operator", "Pad", "Primitive", "Quantize", "Rescale", "Reshape",
-    "ResizeBilinear", "ResizeNearest", "StridedSlice", "Table", "TableSoftmax", "TensorType", "Transpose",
+    "ResizeBilinear", "ResizeNearest", "StridedSlice", "Sum", "Table", "TableSoftmax", "TensorType", "Transpose",
 ]

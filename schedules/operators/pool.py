@@ -98,6 +98,25 @@ class Mean(Operator):
         return Mean((source,), output, axes, zi, divide_multiplier(requantize, count) if isinstance(requantize, FixedRequantize) else requantize)
 
 
+@dataclass(frozen=True, eq=False)
+class Sum(Operator):
+    """y = requantize(sum over `axes` of (x - z))
+
+    inputs: (x int8,); output int8: the axes are removed, or kept with extent 1 as the output's shape says.
+    """
+
+    axes: tuple[int, ...]
+    input_zero_point: int
+    epilogue: Epilogue
+
+    @staticmethod
+    def build(mode: Mode, source: TensorType, output: TensorType, axes: tuple[int, ...], quantization: tuple[tuple[float, int], ...], low: int = -128,
+              high: int = 127) -> Sum:
+        """`quantization` is ((scale, zero_point) of the input and the output)."""
+        (si, zi), (so, zo) = quantization
+        return Sum((source,), output, axes, zi, make_requantize(mode, convolution_scale(si, 1, so), zo, low, high))
+
+
 def divide_multiplier(requantize: FixedRequantize, count: int) -> FixedRequantize:
     """`requantize` with 1 / count in it, as LiteRT's MEAN divides: the multiplier times 2^floor(log2(count)) over the count, rounded down."""
     shift = min(count.bit_length() - 1, 32, 31 + int(requantize.shift[0]))

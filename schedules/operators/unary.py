@@ -109,6 +109,28 @@ def _hard_swish(attributes: Attributes, source: QuantParams, output: QuantParams
     return np.clip(rounding_shift(truncated, -output_exponent) + zo, -128, 127).astype(np.int8)
 
 
+def _abs(attributes: Attributes, source: QuantParams, output: QuantParams) -> np.ndarray:
+    """On one scale without a multiply."""
+    (si, zi), (so, zo) = source.scalar(), output.scalar()
+    x = np.abs(INTEGERS - zi)
+    return np.clip((x if F32(si) == F32(so) else _rescaled(x, float(F32(si) / F32(so)))) + zo, -128, 127).astype(np.int8)
+
+
+def _sqrt(attributes: Attributes, source: QuantParams, output: QuantParams) -> np.ndarray:
+    """Steps are cut off, not rounded; LiteRT has no result below 0, which is 0 here."""
+    (si, zi), (so, zo) = source.scalar(), output.scalar()
+    root = np.sqrt(np.maximum(F32(si) * (INTEGERS - zi).astype(F32), F32(0)))
+    return np.clip(np.trunc(root / F32(so)).astype(np.int64) + zo, -128, 127).astype(np.int8)
+
+
+def _log(attributes: Attributes, source: QuantParams, output: QuantParams) -> np.ndarray:
+    """What is not positive becomes the lowest integer."""
+    (si, zi), (so, zo) = source.scalar(), output.scalar()
+    x = F32(si) * (INTEGERS - zi).astype(F32)
+    steps = round_half_away((_single(np.log)(np.where(x > 0, x, 1)) * (F32(1) / F32(so))).astype(np.float64)) + zo
+    return np.where(x > 0, np.clip(steps, -128, 127), -128).astype(np.int8)
+
+
 FIXED: dict[str, Callable[[Attributes, QuantParams, QuantParams], np.ndarray]] = {
     "sigmoid": _evaluated(_logistic),
     "tanh": _evaluated(lambda x, attributes: _tanh(x)),
@@ -118,6 +140,9 @@ FIXED: dict[str, Callable[[Attributes, QuantParams, QuantParams], np.ndarray]] =
     "relu": _clamped(0, math.inf),
     "relu6": _clamped(0, 6),
     "relu_n1_to_1": _clamped(-1, 1),
+    "abs": _abs,
+    "sqrt": _sqrt,
+    "log": _log,
     "leaky_relu": _leaky_relu,
     "hard_swish": _hard_swish,
 }

@@ -9,7 +9,7 @@ from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.epilogue import apply_epilogue, clamp, const, epilogue_constants
 from nnc_tvm.schedules.loops import inline_epilogue
-from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean, Operator, TensorType
+from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean, Operator, Sum, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.input_patches import padded_copy
@@ -93,8 +93,8 @@ def average_pool(operator: Operator, target: Any, choose: Choose) -> tuple[Stage
 
 
 def mean(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
-    """The rule for Mean."""
-    if not isinstance(operator, Mean):
+    """The rule for Mean and Sum."""
+    if not isinstance(operator, Mean | Sum):
         return None
     shape, dtype, reduced = operator.inputs[0].shape, operator.inputs[0].dtype, {axis % len(operator.inputs[0].shape) for axis in operator.axes}
     acc_dtype = "int32" if dtype == "int8" else "float32"
@@ -116,7 +116,7 @@ def mean(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] |
     y = te.compute(extents, element, name="epilogue")
     lanes = 1 if len(shape) - 1 in reduced else INTEGER_LANES if acc_dtype == "int32" else target.vector_bytes // 4
     function = apply(s_tir.Schedule(te.create_prim_func([x, y])), lanes, choose).mod["main"]
-    return (Stage(function, (0,), (), operator.output, "mean"),)
+    return (Stage(function, (0,), (), operator.output, operator.kind),)
 
 
 def apply(sch: s_tir.Schedule, lanes: int, choose: Choose) -> s_tir.Schedule:

@@ -35,7 +35,7 @@ FLOAT_PARAMETERS = ("Pad", "Resize", "Clip", "LayerNormalization", "BatchNormali
 MOVING = ("MaxPool", "GlobalMaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Tile", "Expand", "DepthToSpace",
           "Concat", "Pad", "Identity", "Relu", "Clip", "Resize")
 # operators without an integer form; softmax has one along the last axis, Gemm where it does not scale
-IN_FLOAT = ("BatchNormalization", "ReduceSum", "ReduceMax", "LogSoftmax", "Max", "Min", "Sum", "Mean", "LayerNormalization")
+IN_FLOAT = ("BatchNormalization", "ReduceMax", "LogSoftmax", "Max", "Min", "Sum", "Mean", "LayerNormalization")
 NAMES_IN_FLOAT = ("gemm transposed, scaled", "softmax on channels", "prelu", "pad reflect", "pad edge")
 
 

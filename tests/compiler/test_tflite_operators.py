@@ -17,7 +17,7 @@ from tests.tflite_builder import VALID, Node, Tensor, build_model, constant, run
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is the reference")
 # operators that are computed in float between dequantize and quantize, or that TVM's loops move
-FLOAT = ("MAXIMUM", "REDUCE_MAX", "PRELU", "MIRROR_PAD", "TILE", "REVERSE_V2")
+FLOAT = ("MAXIMUM", "REDUCE_MAX", "PRELU", "MIRROR_PAD", "TILE", "REVERSE_V2", "NEG")
 
 
 def exact(folder: pathlib.Path, data: bytes, inputs: dict[str, np.ndarray], steps: int = 0, resolver: str = "BUILTIN_REF", in_float: bool = False) -> None:
@@ -54,6 +54,34 @@ def test_quantize_and_dequantize(dtype: str, tmp_path: pathlib.Path) -> None:
     nodes = [Node("QUANTIZE", ("x",), ("q",), ("QuantizeOptions", {})), Node("DEQUANTIZE", ("q",), ("y",), ("DequantizeOptions", {}), 2)]
     data = build_model(tensors, nodes, ["x"], ["q", "y"])
     x = ((np.arange(400, dtype=np.float32) - 200) * np.float32(0.025)).reshape(shape)
+    exact(tmp_path, data, {"x": x})
+
+
+@pytest.mark.parametrize("output", [(0.05, 5), (0.1, -9), (3.7, 40), (0.007, 0)])
+@pytest.mark.parametrize("axes", [(3,), (1, 2), (0,)])
+def test_sum_of_int8(axes: tuple[int, ...], output: tuple[float, int], tmp_path: pathlib.Path) -> None:
+    """As the uint8 kernel sums the same reals: LiteRT's int8 reference kernel clamps to uint8's range."""
+    rng = np.random.default_rng(SEED)
+    print("seed", SEED)
+    x = rng.integers(-128, 128, (2, 9, 7, 4)).astype(np.int8)
+    shape = tuple(1 if a in axes else e for a, e in enumerate(x.shape))
+
+    def model(dtype: str, shift: int) -> bytes:
+        tensors = [Tensor("x", x.shape, dtype, 0.05, 5 + shift), constant("a", np.array(axes, np.int32)), Tensor("y", shape, dtype, output[0], output[1] + shift)]
+        return build_model(tensors, [Node("SUM", ("x", "a"), ("y",), ("ReducerOptions", {"keepDims": True}))], ["x"], ["y"])
+
+    (tmp_path / "model.tflite").write_bytes(model("int8", 0))
+    program = to_program(load(tmp_path / "model.tflite").module, "fixed")
+    assert [layer.operator.kind for layer in program.layers] == ["sum"]
+    found = run_program(program, {"x": x})[program.outputs[0]]
+    wanted = run_reference(model("uint8", 128), {"x": (x.astype(np.int16) + 128).astype(np.uint8)})["y"]
+    np.testing.assert_array_equal(found.astype(int), wanted.astype(int) - 128)
+
+
+def test_square_root(tmp_path: pathlib.Path) -> None:
+    """LiteRT's cuts off what is not a whole step, and takes no negative input."""
+    x = np.arange(-128, 128, dtype=np.int8).reshape(1, 256)
+    data = build_model([Tensor("x", x.shape, "int8", 0.3, -128), Tensor("y", x.shape, "int8", 0.05, -120)], [Node("SQRT", ("x",), ("y",), None, 2)], ["x"], ["y"])
     exact(tmp_path, data, {"x": x})
 
 

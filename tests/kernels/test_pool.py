@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean, Operator, TensorType
+from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean, Operator, Sum, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp, make_requantize
 from nnc_tvm.schedules.rules import pool
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, target_of
@@ -73,7 +73,7 @@ def test_average_of_floats(cpu: tuple[str, str | None]) -> None:
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
-def test_mean(cpu: tuple[str, str | None], dtype: str) -> None:
+def test_mean_and_sum(cpu: tuple[str, str | None], dtype: str) -> None:
     rng = random_generator()
     cases: list[tuple[Operator, list[np.ndarray]]] = []
     for k, (shape, axes) in enumerate(MEANS):
@@ -83,6 +83,8 @@ def test_mean(cpu: tuple[str, str | None], dtype: str) -> None:
         for mode in MODES:
             epilogue = FloatClamp() if dtype == "float32" else make_requantize(mode, 1.2 / count, 4)
             cases.append((Mean((x,), y, axes, 3 if dtype == "int8" else 0, epilogue), [values_of(rng, x)]))
+            if dtype == "int8":
+                cases.append((Sum.build(mode, x, y, axes, ((0.05, 3), (0.04 * math.sqrt(count), 4))), [values_of(rng, x)]))
     check(cases, pool.mean, target_of(cpu), tolerance=1e-6)
 
 

@@ -63,6 +63,13 @@ def prelu(o: Operands) -> Expr:
     return o.result(relax.op.add(o.emit(relax.op.nn.relu(x)), o.emit(relax.op.multiply(below, o.real(1)))))
 
 
+def negative(o: Operands) -> Expr:
+    """-x. LiteRT's int8 kernel negates the stored integers whatever their scales and zero points, and -128 stays."""
+    if o.tensor(0).dtype == o.output.dtype == "int8":
+        return relax.op.negative(o.raw(0))
+    return o.result(relax.op.negative(o.real(0)))
+
+
 CONVERTERS: dict[str, Converter] = {
     "ELU": unary(elu),
     "GELU": gelu,
@@ -77,7 +84,8 @@ CONVERTERS: dict[str, Converter] = {
     "TANH": unary(relax.op.tanh),
     "ABS": unary(relax.op.abs),
     "EXP": unary(relax.op.exp),
-    "NEG": unary(relax.op.negative),
+    "LOG": unary(relax.op.log),
+    "NEG": negative,
     "SQRT": unary(relax.op.sqrt),
     "RSQRT": unary(relax.op.rsqrt),
     "SQUARE": unary(relax.op.square),
