@@ -16,8 +16,18 @@ NONE, RELU, RELU_N1_TO_1, RELU6 = range(4)  # ActivationFunctionType
 
 
 @dataclass(frozen=True, eq=False)
+class Sparsity:
+    """levels: of the traversal, each the size of a dense one or (segments, indices) of a compressed one. width: bits of these, 8, 16 or 32."""
+
+    order: Sequence[int]
+    block_map: Sequence[int]
+    levels: Sequence[int | tuple[Sequence[int], Sequence[int]]]
+    width: int = 32
+
+
+@dataclass(frozen=True, eq=False)
 class Tensor:
-    """scale: None for unquantized tensors, one value or one per channel along `axis`. data: the values of a constant."""
+    """scale: None for unquantized tensors, one value or one per channel along `axis`. data: the values of a constant, of a sparse one those stored."""
 
     name: str
     shape: tuple[int, ...]
@@ -26,6 +36,7 @@ class Tensor:
     zero_point: int | Sequence[int] | np.ndarray = 0
     axis: int = 0
     data: np.ndarray | None = None
+    sparsity: Sparsity | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +77,25 @@ def _table(builder: flatbuffers.Builder, name: str, fields: dict[str, Any]) -> i
     return int(getattr(tflite, f"{name}End")(builder))
 
 
+def _sparsity(builder: flatbuffers.Builder, sparsity: Sparsity) -> int:
+    dtype = {8: "uint8", 16: "uint16", 32: "int32"}[sparsity.width]
+    kind = {8: "Uint8Vector", 16: "Uint16Vector", 32: "Int32Vector"}[sparsity.width]
+    made = []
+    for level in sparsity.levels:
+        if isinstance(level, int):
+            made.append(_table(builder, "DimensionMetadata", {"format": tflite.DimensionType.DENSE, "denseSize": level}))
+            continue
+        fields: dict[str, Any] = {"format": tflite.DimensionType.SPARSE_CSR}
+        for name, values in zip(("arraySegments", "arrayIndices"), level, strict=True):
+            fields[name] = _table(builder, kind, {"values": _vector(builder, values, dtype)})
+            fields[f"{name}Type"] = getattr(tflite.SparseIndexVector, kind)
+        made.append(_table(builder, "DimensionMetadata", fields))
+    fields = {"traversalOrder": _vector(builder, sparsity.order, "int32"), "dimMetadata": _offsets(builder, made)}
+    if sparsity.block_map:
+        fields["blockMap"] = _vector(builder, sparsity.block_map, "int32")
+    return _table(builder, "SparsityParameters", fields)
+
+
 def _tensor(builder: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
     fields = {"name": builder.CreateString(tensor.name), "shape": _vector(builder, tensor.shape, "int32"), "type": DTYPES[tensor.dtype], "buffer": buffer}
     if tensor.scale is not None:
@@ -73,6 +103,8 @@ def _tensor(builder: flatbuffers.Builder, tensor: Tensor, buffer: int) -> int:
         zero_point = np.broadcast_to(np.asarray(tensor.zero_point, np.int64), scale.shape)
         parts = {"scale": _vector(builder, scale, "float32"), "zeroPoint": _vector(builder, zero_point, "int64"), "quantizedDimension": tensor.axis}
         fields["quantization"] = _table(builder, "QuantizationParameters", parts)
+    if tensor.sparsity is not None:
+        fields["sparsity"] = _sparsity(builder, tensor.sparsity)
     return _table(builder, "Tensor", fields)
 
 

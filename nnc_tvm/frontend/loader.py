@@ -50,10 +50,12 @@ def load_onnx(file: ModelFile, batch: int | None) -> SourceModel:
     from nnc_tvm.frontend.onnx_external import load_external_data
     from nnc_tvm.frontend.onnx_file import parse_onnx
     from nnc_tvm.frontend.onnx_functions import inline_functions
+    from nnc_tvm.frontend.onnx_sparse import densify
 
     proto = parse_onnx(file)
     contents = [file.data, *load_external_data(proto, file.path)]
     inline_functions(proto)
+    densify(proto)
     check_onnx(proto)
     from nnc_tvm.frontend.onnx_import import import_onnx
     from nnc_tvm.frontend.onnx_passes.fix_batch import set_batch

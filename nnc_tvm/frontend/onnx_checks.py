@@ -41,9 +41,6 @@ def straight_line(model: onnx.ModelProto) -> None:
     for node in model.graph.node:
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             raise Unsupported(f"{label(node)}: control flow cannot be compiled; export the model with fixed branches and unrolled loops")
-    if model.graph.sparse_initializer:
-        name = model.graph.sparse_initializer[0].values.name
-        raise Unsupported(f"the initializer '{name}' is stored sparse; export the model with dense weights, zeros are found in them")
 
 
 def known_opset(model: onnx.ModelProto) -> None:
@@ -83,7 +80,7 @@ def distinct_outputs(model: onnx.ModelProto) -> None:
 
 def defined_inputs(model: onnx.ModelProto) -> None:
     """Every tensor is written before it is read: nodes are in order, without cycles, and refer to nothing that is missing."""
-    known = {i.name for i in model.graph.input} | {i.name for i in model.graph.initializer} | {i.values.name for i in model.graph.sparse_initializer}
+    known = {i.name for i in model.graph.input} | {i.name for i in model.graph.initializer}
     made = {name for node in model.graph.node for name in node.output}
     for node in model.graph.node:
         for name in filter(None, node.input):

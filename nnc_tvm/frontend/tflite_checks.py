@@ -87,7 +87,7 @@ def defined_inputs(model: TfliteModel) -> None:
     for op in model.operators:
         for i in op.inputs:
             tensor = model.tensors[i] if i >= 0 else None
-            if tensor is not None and i not in written and tensor.data is None and not tensor.variable and not tensor.sparse and 0 not in tensor.shape:
+            if tensor is not None and i not in written and tensor.data is None and not tensor.variable and 0 not in tensor.shape:
                 raise InvalidModel(f"{model.label(op)} reads the tensor '{tensor.label}', which nothing has written: operators out of order, or a damaged file")
         for i in op.outputs:
             if i < 0 or i in written or model.tensors[i].data is not None:
@@ -96,13 +96,6 @@ def defined_inputs(model: TfliteModel) -> None:
     for i in model.outputs:
         if i not in written and model.tensors[i].data is None:
             raise InvalidModel(f"the output '{model.tensors[i].label}' is made by no operator")
-
-
-def dense_weights(model: TfliteModel) -> None:
-    """Sparse tensors (DENSIFY) are not read."""
-    for tensor in model.tensors:
-        if tensor.sparse:
-            raise Unsupported(f"the tensor '{tensor.label}' is stored sparse; convert the model without the sparsity optimization")
 
 
 def finite_weights(model: TfliteModel) -> None:
@@ -152,7 +145,7 @@ def _dense_fits(x: Tensor, w: Tensor, op: Operator) -> bool:
 
 FITS: dict[str, Callable[[Tensor, Tensor, Operator], bool]] = {"CONV_2D": _conv_fits, "DEPTHWISE_CONV_2D": _depthwise_fits, "FULLY_CONNECTED": _dense_fits}
 CHECKS: tuple[Callable[[TfliteModel], None], ...] = (
-    has_operators, one_subgraph, known_operators, sane_shapes, static_shapes, dense_weights, valid_scales, defined_inputs, contraction_shapes,
+    has_operators, one_subgraph, known_operators, sane_shapes, static_shapes, valid_scales, defined_inputs, contraction_shapes,
     finite_weights, eight_bit_activations,
 )
 

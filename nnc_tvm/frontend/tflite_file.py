@@ -15,6 +15,7 @@ import tflite
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.guard import ModelFile
+from nnc_tvm.frontend.tflite_sparse import dense_values, densified
 from nnc_tvm.schedules.quantization import QuantParams
 
 DTYPES = {
@@ -40,7 +41,6 @@ class Tensor:
     quantization: QuantParams | None
     data: np.ndarray | None
     signature: tuple[int, ...]
-    sparse: bool
     variable: bool
 
     @property
@@ -82,7 +82,7 @@ class TfliteModel:
 def parse_tflite(file: ModelFile) -> TfliteModel:
     """The model in `file`. Raises InvalidModel when an offset or length leaves the file, Unsupported for data outside the flatbuffer."""
     try:
-        return _Reader(file.data).model()
+        return densified(_Reader(file.data).model())
     except (InvalidModel, Unsupported):
         raise
     except DAMAGE as error:
@@ -163,15 +163,16 @@ class _Reader:
         if not 0 <= tensor.Buffer() < max(len(buffers), 1):
             raise InvalidModel(f"the tensor '{name}' refers to buffer {tensor.Buffer()} of {len(buffers)}: the file is damaged")
         raw = buffers[tensor.Buffer()] if buffers else None
-        sparse = tensor.Sparsity() is not None
         data = None
-        if raw is not None and not sparse:
+        if tensor.Sparsity() is not None:
+            data = dense_values(tensor, name, shape, np.dtype(dtype), raw, self.count)
+        elif raw is not None:
             need = int(np.prod(shape, dtype=np.float64)) * np.dtype(dtype).itemsize
             if raw.size != need:
                 raise InvalidModel(f"the tensor '{name}' {list(shape)} {dtype} needs {need} bytes, its buffer has {raw.size}: the file is damaged")
             data = np.frombuffer(raw.tobytes(), np.dtype(dtype).newbyteorder("<")).astype(dtype).reshape(shape)
         signature = tuple(int(d) for d in self.vector(tensor, "ShapeSignature"))
-        return Tensor(index, name, shape, dtype, self.quantization(tensor, name, dtype), data, signature, sparse, bool(tensor.IsVariable()))
+        return Tensor(index, name, shape, dtype, self.quantization(tensor, name, dtype), data, signature, bool(tensor.IsVariable()))
 
     def quantization(self, tensor: Any, name: str, dtype: str) -> QuantParams | None:
         table = tensor.Quantization()

@@ -67,7 +67,8 @@ def test_sum_of_int8(axes: tuple[int, ...], output: tuple[float, int], tmp_path:
     shape = tuple(1 if a in axes else e for a, e in enumerate(x.shape))
 
     def model(dtype: str, shift: int) -> bytes:
-        tensors = [Tensor("x", x.shape, dtype, 0.05, 5 + shift), constant("a", np.array(axes, np.int32)), Tensor("y", shape, dtype, output[0], output[1] + shift)]
+        y = Tensor("y", shape, dtype, output[0], output[1] + shift)
+        tensors = [Tensor("x", x.shape, dtype, 0.05, 5 + shift), constant("a", np.array(axes, np.int32)), y]
         return build_model(tensors, [Node("SUM", ("x", "a"), ("y",), ("ReducerOptions", {"keepDims": True}))], ["x"], ["y"])
 
     (tmp_path / "model.tflite").write_bytes(model("int8", 0))
@@ -81,7 +82,8 @@ def test_sum_of_int8(axes: tuple[int, ...], output: tuple[float, int], tmp_path:
 def test_square_root(tmp_path: pathlib.Path) -> None:
     """LiteRT's cuts off what is not a whole step, and takes no negative input."""
     x = np.arange(-128, 128, dtype=np.int8).reshape(1, 256)
-    data = build_model([Tensor("x", x.shape, "int8", 0.3, -128), Tensor("y", x.shape, "int8", 0.05, -120)], [Node("SQRT", ("x",), ("y",), None, 2)], ["x"], ["y"])
+    tensors = [Tensor("x", x.shape, "int8", 0.3, -128), Tensor("y", x.shape, "int8", 0.05, -120)]
+    data = build_model(tensors, [Node("SQRT", ("x",), ("y",), None, 2)], ["x"], ["y"])
     exact(tmp_path, data, {"x": x})
 
 
