@@ -59,7 +59,8 @@ def dense_values(tensor: Any, name: str, shape: tuple[int, ...], dtype: np.dtype
     extents = _extents(shape, order, blocks, levels, refuse)
     stored = np.zeros(0, dtype) if raw is None else np.frombuffer(raw.tobytes()[: raw.size // dtype.itemsize * dtype.itemsize], dtype.newbyteorder("<"))
     most = max([len(stored), *(len(level.segments) for level in levels)])
-    places, coordinates = 1, []
+    places = 1
+    coordinates: list[np.ndarray] = []
     for number, (level, extent) in enumerate(zip(levels, extents, strict=True)):
         if level.dense:
             if places * extent > most:

@@ -18,6 +18,7 @@ from nnc_tvm.frontend.onnx_passes.qlinear_functions import qlinear_functions
 from nnc_tvm.frontend.onnx_passes.qlinear_matmul import qlinear_matmul
 from nnc_tvm.frontend.onnx_passes.remove_dead import remove_dead
 from nnc_tvm.frontend.onnx_passes.remove_identity import remove_identity
+from nnc_tvm.frontend.onnx_passes.resize_by_axes import resize_by_axes
 from nnc_tvm.frontend.onnx_passes.resolve_auto_pad import resolve_auto_pad
 from nnc_tvm.frontend.onnx_passes.upgrade_opset import upgrade_opset
 from nnc_tvm.frontend.onnx_passes.widen_narrow_integers import widen_narrow_integers
@@ -27,5 +28,6 @@ DIALECTS: tuple[Callable[[onnx.ModelProto], None], ...] = (
     microsoft_qdq, widen_narrow_integers, qlinear_conv, qlinear_matmul, qgemm, qlinear_functions, dequantize_blocks,
 )
 PASSES: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    upgrade_opset, *DIALECTS, fix_batch, expand_functions, remove_identity, fold_constants, remove_identity, fold_batch_norm, resolve_auto_pad, remove_dead,
+    upgrade_opset, *DIALECTS, fix_batch, expand_functions, remove_identity, fold_constants, remove_identity, fold_batch_norm, resize_by_axes,
+    resolve_auto_pad, remove_dead,
 )
