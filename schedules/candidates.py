@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nnc_tvm.schedules.rule import Choose, Stage
 
 GROWTH = 2.0  # "balanced" takes nothing whose weights are so many times those of the dense form
+NEAR = 1.05  # "balanced" pays so many times the least cost for fewer bytes: estimates are no better
 WORTH = 0.8  # of the dense cost: less gain is not worth weights that grow by more than GROWTH
 
 
@@ -44,12 +45,16 @@ def select(candidates: Sequence[Candidate], optimize: str, choose: Choose) -> Se
 
 
 def preferred(candidates: Sequence[Candidate], optimize: str) -> Candidate:
-    """size: the fewest bytes. speed: the least cost. balanced: the least cost of those that do not grow the weights."""
+    """size: the fewest bytes. speed: the least cost. balanced: the fewest bytes of those near the least cost that do not grow the weights."""
     if optimize == "size":
         return min(candidates, key=lambda c: (c.weight_bytes, c.cost))
     dense = candidates[0]
     growing = WORTH * dense.cost if optimize == "speed" else 0.0
-    return min((c for c in candidates if c.weight_bytes <= GROWTH * dense.weight_bytes or c.cost < growing), key=lambda c: c.cost)
+    allowed = [c for c in candidates if c.weight_bytes <= GROWTH * dense.weight_bytes or c.cost < growing]
+    least = min(c.cost for c in allowed)
+    if optimize == "speed":
+        return min(allowed, key=lambda c: c.cost)
+    return min((c for c in allowed if c.cost <= NEAR * least), key=lambda c: (c.weight_bytes, c.cost))
 
 
 def comparison(taken: Candidate, other: Candidate) -> str:

@@ -7,6 +7,7 @@ from nnc_tvm.errors import InvalidInput
 FORMS = {
     "structured": "channels that nothing needs are removed, with their filters and activations",
     "block": "blocks of input by output channels that are zero are left out",
+    "int4": "weights that fit 4 bits are stored as two in a byte",
     "unstructured": "for every output channel a list of the inputs whose weights are not zero",
 }
 ALL = frozenset(FORMS)

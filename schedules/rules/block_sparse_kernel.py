@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tvm.script.ir_builder import IRBuilder
@@ -19,6 +19,17 @@ from nnc_tvm.schedules.epilogue import finish, requantize
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, store_width, x_layout
 from nnc_tvm.schedules.rules.winograd_kernel import condition
+
+
+class TilePlan(Protocol):
+    """What `store` knows of a plan: the instruction, the tile and its output channels."""
+
+    @property
+    def isa(self) -> DotProduct: ...
+    @property
+    def tile(self) -> Tile: ...
+    @property
+    def block(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,17 +110,18 @@ def accumulate(plan: BlockPlan, x: Any, weights: Any, places: Any, first: Any, b
         isa.emit(tile, elements, block, acc)
 
 
-def store(c: Contraction, plan: BlockPlan, acc: Any, values: Sequence[Any], y: Any, place: tuple[Any, Any, Any, Any]) -> None:
+def store(c: Contraction, plan: TilePlan, acc: Any, values: Sequence[Any], y: Any, place: tuple[Any, Any, Any, Any]) -> None:
     """Requantizes a tile and stores the pixels and channels that exist."""
     isa, tile = plan.isa, plan.tile
     b, i, j, o = place
     ow, channels = c.out[2:]
     dtype = str(y.dtype)
     held = T.sblock_alloc_buffer((tile.pixels, plan.block), "int16" if dtype == "int8" else dtype, scope="local")
-    for v, p in product(range(tile.vectors), range(tile.pixels)):
-        with T.vectorized(isa.lanes) as lane:
-            parameters = [value[o * plan.block + v * isa.lanes + lane] for value in values]
-            T.buffer_store(held, requantize(c.epilogue, acc[p, v, lane], parameters, isa.arithmetic), [p, v * isa.lanes + lane])
+    for v, p in product(range(tile.vectors), range(tile.pixels // isa.rows)):
+        with T.vectorized(isa.rows * isa.lanes) as lane:
+            pixel, channel = (p, lane) if isa.rows == 1 else (p * isa.rows + lane // isa.lanes, lane % isa.lanes)
+            parameters = [value[o * plan.block + v * isa.lanes + channel] for value in values]
+            T.buffer_store(held, requantize(c.epilogue, acc[p, v, lane], parameters, isa.arithmetic), [pixel, v * isa.lanes + channel])
     width = store_width(c, plan.block)
     for p in range(tile.pixels):
         with condition(j * tile.pixels + p < ow, ow % tile.pixels):

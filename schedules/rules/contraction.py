@@ -92,7 +92,8 @@ def prepare_x(c: Contraction, isa: DotProduct, pixels: int) -> tuple[Stage, ...]
     n, h, w, channels = c.image
     if not copied:
         return ()
-    copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, elements, (c.x_dtype, isa.x_dtype))
+    copy = padded_copy((n, h, w * channels), (rows, row), c.padding[0], c.padding[1] * channels, c.border, elements, (c.x_dtype, isa.x_dtype),
+                       isa.x_offset if isa.x_dtype == "uint8" else 0)
     return (Stage(copy, (0,), (), TensorType((elements,), isa.x_dtype), "pad"),)
 
 

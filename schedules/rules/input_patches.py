@@ -7,10 +7,12 @@ from typing import Any
 from tvm.script import tirx as T
 
 
-def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, left: int, value: float, elements: int, dtypes: tuple[str, str]) -> Any:
+def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, left: int, value: float, elements: int, dtypes: tuple[str, str],
+                offset: int = 0) -> Any:
     """PrimFunc (x (N, H, R), y (elements,)): y is N images of `padded` (rows, elements of a row), `value` but for y[n, top + h, left + r] = x[n, h, r].
 
     Rows and columns of x that fall outside are left out; what follows the last image is not written. dtypes: of x and y.
+    offset: added to all of y, integers modulo its type.
     """
     n, h, r = shape
     rows, row = padded
@@ -31,15 +33,15 @@ def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, 
             T.writes(y[0:elements])
             for b in range(n):
                 for e in range(before):
-                    y[b * (rows * row) + e] = T.Cast(y_dtype, value)
+                    y[b * (rows * row) + e] = T.Cast(y_dtype, value + offset)
                 for i in range(copied_rows):
                     for e in range(copied):
-                        y[b * (rows * row) + (top + i) * row + left + e] = T.Cast(y_dtype, x[b, i, e])
+                        y[b * (rows * row) + (top + i) * row + left + e] = T.Cast(y_dtype, x[b, i, e]) + T.Cast(y_dtype, offset)
                     if i < copied_rows - 1:
                         for e in range(gap):
-                            y[b * (rows * row) + (top + i) * row + left + copied + e] = T.Cast(y_dtype, value)
+                            y[b * (rows * row) + (top + i) * row + left + copied + e] = T.Cast(y_dtype, value + offset)
                 for e in range(after):
-                    y[b * (rows * row) + (rows * row - after) + e] = T.Cast(y_dtype, value)
+                    y[b * (rows * row) + (rows * row - after) + e] = T.Cast(y_dtype, value + offset)
 
     return copy
 

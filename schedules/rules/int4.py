@@ -1,0 +1,96 @@
+"""Convolution and dense layers whose weights fit 4 bits: stored as two in a byte, whoever made them so small."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from nnc_tvm.schedules.candidates import Candidate
+from nnc_tvm.schedules.epilogue import epilogue_constants
+from nnc_tvm.schedules.intrin.short_sums import SHORT, ShortDotProduct
+from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.loops import round_up
+from nnc_tvm.schedules.operators import Operator, TensorType
+from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions, prepare_x
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, pixel_counts, tile_cost
+from nnc_tvm.schedules.rules.int4_kernel import Int4Plan, int4_kernel
+
+LOW, HIGH = -8, 7
+UNPACK_COST = 0.3  # estimated instructions per weight
+
+
+def candidate(operator: Operator, target: Any) -> Candidate | None:
+    """None where a weight does not fit 4 bits, and for groups."""
+    c = contraction_of(operator)
+    if c is None or c.groups != 1 or c.weight.dtype.kind == "f" or c.weight.min(initial=0) < LOW or c.weight.max(initial=0) > HIGH:
+        return None
+    plans = list(plans_of(c, target))
+    if not plans:
+        return None
+    costs = [(target.optimize == "size" and packed_bytes(c, plan), plan_cost(c, plan)) for plan in plans]
+    best = min(range(len(plans)), key=costs.__getitem__)
+
+    def build(choose: Choose) -> tuple[Stage, ...]:
+        plan = plans[choose("int4_plan", list(range(len(plans))), best)]
+        prepared = prepare_x(c, plan.isa, plan.tile.pixels)
+        pad = round_up(c.out[3], plan.block) - c.out[3]
+        parameters = [np.pad(values, (0, pad)) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
+        function = int4_kernel(c, plan, parameters[1:], operator.output.dtype)
+        scratch = (TensorType((plan.panel,), plan.isa.w_dtype),)
+        return (*prepared, Stage(function, (-len(prepared),), (pack_weights(c, plan), *parameters), operator.output, plan.name, scratch=scratch))
+
+    return Candidate("int4", plan_cost(c, plans[best]), packed_bytes(c, plans[best]), build)
+
+
+def plans_of(c: Contraction, target: Any) -> Iterator[Int4Plan]:
+    """Every instruction that takes the weights as they are, with every register tile."""
+    short: tuple[DotProduct, ...] = tuple(isa for isa in SHORT if isa.features <= target.features)
+    (runs, run), largest = c.runs, int(np.abs(c.weight).max(initial=0))
+    for isa in (*short, *instructions(target.features, c.x_dtype)):
+        if isa.w_dtype != "int8" or len(isa.split(c.weight)) > 1:
+            continue
+        depths = math.ceil(run / isa.depth)
+        steps = next(s for s in isa.steps if depths % s == 0)
+        turns = (c.weight.shape[1], runs, depths // steps)
+        chain = isa.chain(largest) // steps if isinstance(isa, ShortDotProduct) else math.prod(turns)
+        for vectors in isa.tiles:
+            for pixels in pixel_counts(c, isa, vectors):
+                yield Int4Plan(isa, Tile(pixels, vectors, steps, c.strides[1] * c.image[3]), turns, target.vector_bytes, chain)
+
+
+def plan_cost(c: Contraction, plan: Int4Plan) -> float:
+    """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
+    isa, tile = plan.isa, plan.tile
+    cost = tile_cost(c, isa, 1, tile.pixels, tile.vectors) + blocks(c, plan) * plan.panel * UNPACK_COST
+    if isinstance(isa, ShortDotProduct):
+        tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels) * blocks(c, plan)
+        kept = 2.0 * (plan.sums > 1)  # the totals wait in memory
+        cost += tiles * plan.sums * tile.pixels * tile.vectors * (isa.widen_cost + kept)
+    return cost
+
+
+def blocks(c: Contraction, plan: Int4Plan) -> int:
+    """Panels of all output channels."""
+    return math.ceil(c.out[3] / plan.block)
+
+
+def packed_bytes(c: Contraction, plan: Int4Plan) -> int:
+    """Bytes of the weights."""
+    return blocks(c, plan) * plan.panel // 2
+
+
+def pack_weights(c: Contraction, plan: Int4Plan) -> np.ndarray:
+    """uint8 (tiles of channels, panel / 2), as `int4_kernel` reads them."""
+    isa, tile = plan.isa, plan.tile
+    rows, runs, depths = plan.turns
+    outer, lanes, inner = isa.weight_shape
+    full = np.zeros((blocks(c, plan) * plan.block, rows, runs, depths * tile.steps * isa.depth), np.uint8)
+    full[: c.out[3], ..., : c.runs[1]] = c.weight.reshape(c.out[3], rows, runs, -1)
+    cut = full.reshape(-1, tile.vectors, lanes, rows, runs, depths, tile.steps, outer, inner).transpose(0, 3, 4, 5, 6, 1, 7, 2, 8)
+    flat = cut.reshape(cut.shape[0], -1)
+    halves = np.pad(flat, ((0, 0), (0, plan.panel - flat.shape[1]))).reshape(cut.shape[0], -1, 2, plan.lanes) + np.uint8(8)
+    return np.ascontiguousarray((halves[:, :, 0] & 15 | halves[:, :, 1] << 4).reshape(cut.shape[0], -1))

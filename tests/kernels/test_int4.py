@@ -1,0 +1,69 @@
+"""Convolutions and dense layers whose weights are stored as two in a byte, against the oracle."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnc_tvm.schedules.intrin.short_sums import SHORT
+from nnc_tvm.schedules.rules import int4
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
+from tests.kernels.test_conv2d import Case, conv2d, random_conv2d
+
+stages = rule_of(int4.candidate)
+
+
+def random_case(rng: np.random.Generator) -> Case:
+    """Any convolution without groups, weights of at most 4 bits."""
+    operator, inputs = random_conv2d(rng)
+    while operator.groups > 1:
+        operator, inputs = random_conv2d(rng)
+    low, high = [(-8, 7), (-7, 7), (-1, 1)][rng.integers(3)]
+    return dataclasses.replace(operator, weight=rng.integers(low, high + 1, operator.weight.shape).astype(np.int16)), inputs
+
+
+@pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])
+def test_random_shapes(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    check([random_case(rng) for _ in range(10)], stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])
+def test_every_choice(cpu: tuple[str, str | None]) -> None:
+    """Whatever tuning may choose is exact."""
+    rng = random_generator()
+
+    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
+        assert default in candidates
+        return candidates[rng.integers(len(candidates))]
+
+    check([random_case(rng) for _ in range(8)], stages, target_of(cpu), choose=choose)
+
+
+@pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])
+def test_extremes(cpu: tuple[str, str | None]) -> None:
+    """The largest sums that int16 must hold: long reductions of saturated weights and images, of several kernel rows and of one."""
+    rng = random_generator()
+    cases = [conv2d(rng, (1, 5, 6, depth), 16, kernel, weights=(w, w), images=(x, x), mode=MODES[rng.integers(2)])
+             for depth, kernel in ((48, (3, 3)), (8, (5, 1)), (260, (1, 1))) for w in (-8, -7, 7) for x in (-128, 127)]
+    check(list(cases), stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("isa", SHORT, ids=lambda isa: isa.name)
+def test_chains_are_as_long_as_int16_allows(isa: Any) -> None:
+    for weight in (1, 7, 8):
+        largest = 2 * isa.x_largest * weight
+        assert isa.chain(weight) * largest < 2**15 <= (isa.chain(weight) + 1) * largest
+
+
+def test_only_weights_of_four_bits(cpu: tuple[str, str | None] = CPUS[0]) -> None:
+    rng = random_generator()
+    target = target_of(cpu)
+    assert int4.candidate(conv2d(rng, (1, 5, 6, 16), 16, weights=(-9, 7))[0], target) is None
+    fits, dense = conv2d(rng, (1, 5, 6, 64), 64, weights=(-8, 7))[0], conv2d(rng, (1, 5, 6, 64), 64)[0]
+    taken = int4.candidate(fits, target)
+    assert taken is not None and taken.weight_bytes == dense.weight.size // 2
