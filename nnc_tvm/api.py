@@ -58,14 +58,15 @@ def quantize(source: SourceModel, samples: Iterable[Mapping[str, np.ndarray]], o
 
 
 def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_cpu", output: str | os.PathLike[str] | None = None, *,
-            mcpu: str | None = None, name: str | None = None, requantize: RequantizeOption = "auto", optimize: Optimize = "balanced",
-            forms: str = "auto", emit: Emit = "obj", batch: int | None = None, quantize: QuantizeOptions | None = None,
+            mcpu: str | None = None, npu: str | Mapping[str, object] | None = None, name: str | None = None, requantize: RequantizeOption = "auto",
+            optimize: Optimize = "balanced", forms: str = "auto", emit: Emit = "obj", batch: int | None = None, quantize: QuantizeOptions | None = None,
             calibration: str | os.PathLike[str] | Iterable[Mapping[str, np.ndarray]] | None = None, progress: Callable[[str], None] = silent) -> Package:
     """Compiles a model into a C package.
 
-    target, mcpu: as `nnc-tvm targets` lists them. output: the package's folder, by default NAME-TARGET. name: prefix of the C symbols, by
-    default the file's name, or "model". calibration: samples (arrays by input name) or a file of them; with it a float model is quantized, as
-    `quantize` says. The other options are those of `nnc-tvm compile`.
+    target, mcpu: as `nnc-tvm targets` lists them. npu: options of the target "npu", such as dict(sram="64K", macs=128, host="x86_cpu").
+    output: the package's folder, by default NAME-TARGET. name: prefix of the C symbols, by default the file's name, or "model". calibration:
+    samples (arrays by input name) or a file of them; with it a float model is quantized, as `quantize` says. The other options are those of
+    `nnc-tvm compile`.
     """
     from nnc_tvm.errors import InvalidInput
     from nnc_tvm.package.folder import check_output
@@ -83,7 +84,8 @@ def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_
     from nnc_tvm.schedules.forms import parse_forms
     from nnc_tvm.targets.registry import get_target
 
-    device = dataclasses.replace(get_target(target, mcpu, emit=emit), optimize=optimize, forms=parse_forms(forms))
+    options = ",".join(f"{key}={value}" for key, value in npu.items()) if isinstance(npu, Mapping) else npu
+    device = dataclasses.replace(get_target(target, mcpu, options, emit), optimize=optimize, forms=parse_forms(forms))
     more: dict[str, Any] = {}
     if calibration is not None:
         samples = pathlib.Path(calibration) if isinstance(calibration, str | os.PathLike) else calibration

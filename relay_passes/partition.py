@@ -25,7 +25,7 @@ def partition(program: Program, companion: Companion, place: Place) -> Program:
         if reason is None:
             run.append(layer)
         else:
-            layers += [*_networks(run, program, companion, place), replace(layer, note=layer.note or f"not on the NPU: {reason}")]
+            layers += [*_networks(run, program, companion, place), replace(layer, note=layer.note or f"not on the NPU, {reason}")]
             run = []
     return replace(program, layers=(*layers, *_networks(run, program, companion, place)))
 

@@ -1,8 +1,10 @@
-"""What the NNC-1 takes. A constraint is a function of an operator and a configuration; its docstring is the message where it does not hold."""
+"""What the NNC-1 takes. A constraint is a function of an operator and a configuration; its docstring is the message where it does not hold, and a line
+of the support table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from nnc_tvm.schedules.operators import (
     AveragePool2d,
@@ -22,22 +24,26 @@ from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
 
 Constraint = Callable[[Operator, Config], bool]
-OPERATORS = (Conv2d, Dense, DepthwiseConv2d, MaxPool2d, AveragePool2d, Mean, LinearCombination, Table, FixedSoftmax, Reshape)
+COMMANDS: dict[type[Operator], str] = {
+    Conv2d: "CONV", Dense: "CONV", DepthwiseConv2d: "DWCONV", MaxPool2d: "POOL", AveragePool2d: "POOL", Mean: "POOL", LinearCombination: "ADD", Table: "LUT",
+    FixedSoftmax: "SOFTMAX", Reshape: "",
+}
+"""What computes each operator; a Reshape is another name for the same memory."""
 MOST = (1 << 16) - 1
 
 
 def known(operator: Operator, config: Config) -> bool:
-    """the NPU has no command for the operator"""
-    return isinstance(operator, OPERATORS)
+    """the operator must have a command"""
+    return type(operator) in COMMANDS
 
 
 def integers(operator: Operator, config: Config) -> bool:
-    """inputs and output are int8"""
+    """inputs and output must be int8"""
     return all(t.dtype == "int8" for t in (*operator.inputs, operator.output))
 
 
 def one_image(operator: Operator, config: Config) -> bool:
-    """tensors are one image (1, H, W, C) or a matrix, with extents up to 65535"""
+    """tensors must be one image (1, H, W, C) or a matrix, with extents up to 65535"""
     types = (*operator.inputs, operator.output)
     return isinstance(operator, Reshape) or all(max(t.shape, default=1) <= MOST and _image(t.shape) for t in types)
 
@@ -47,7 +53,7 @@ def _image(shape: tuple[int, ...]) -> bool:
 
 
 def fixed(operator: Operator, config: Config) -> bool:
-    """requantization is `fixed` (--requantize fixed)"""
+    """requantization must be `fixed` (--requantize fixed)"""
     if isinstance(operator, AveragePool2d) and operator.epilogue is None:
         return True
     epilogue = getattr(operator, "epilogue", getattr(operator, "requantize", None))
@@ -55,42 +61,45 @@ def fixed(operator: Operator, config: Config) -> bool:
 
 
 def int8_weights(operator: Operator, config: Config) -> bool:
-    """weights are within -128 ... 127 once their zero point is taken off"""
+    """weights must be within -128 ... 127 once their zero point is taken off"""
     return not isinstance(operator, WeightedSum) or bool(operator.weight.min() >= -128 and operator.weight.max() <= 127)
 
 
 def plain_convolution(operator: Operator, config: Config) -> bool:
-    """convolutions have one group, or one for each channel with a multiplier of 1"""
+    """convolutions must have one group, or one for each channel with a multiplier of 1"""
     if isinstance(operator, DepthwiseConv2d):
         return operator.inputs[0].shape[-1] == operator.output.shape[-1]
     return not isinstance(operator, Conv2d) or operator.groups == 1
 
 
 def windows(operator: Operator, config: Config) -> bool:
-    """kernels, strides, dilations and paddings are up to 255"""
+    """kernels, strides, dilations and paddings must be up to 255"""
     fields = ("kernel", "strides", "padding", "dilation")
     return all(0 <= n <= 255 for field in fields for n in getattr(operator, field, ()))
 
 
-def whole_windows(operator: Operator, config: Config) -> bool:
-    """pooling has no dilation, means have one scale and count what is inside the image, and are over height and width"""
+def pooling(operator: Operator, config: Config) -> bool:
+    """pooling must have no dilation, one scale, and count what is inside the image"""
     if isinstance(operator, MaxPool2d):
         return operator.dilation == (1, 1)
-    if isinstance(operator, Mean):
-        return len(operator.inputs[0].shape) == 4 and operator.axes == (1, 2) and max(operator.inputs[0].shape[1:3]) <= 255
     if not isinstance(operator, AveragePool2d):
         return True
     inside = not operator.count_include_pad or not any(operator.padding)
     return inside and (operator.epilogue is None or (isinstance(operator.epilogue, FixedRequantize) and operator.epilogue.multiplier.size == 1))
 
 
+def over_the_image(operator: Operator, config: Config) -> bool:
+    """means must be over height and width, both up to 255"""
+    return not isinstance(operator, Mean) or (len(operator.inputs[0].shape) == 4 and operator.axes == (1, 2) and max(operator.inputs[0].shape[1:3]) <= 255)
+
+
 def same_shapes(operator: Operator, config: Config) -> bool:
-    """sums are of tensors of one shape"""
+    """inputs and output must have one shape"""
     return not isinstance(operator, LinearCombination) or all(t.shape == operator.output.shape for t in operator.inputs)
 
 
 def buffers(operator: Operator, config: Config) -> bool:
-    """a row's input fits the input buffer, and the weights of four channels the weight buffer"""
+    """the weights of four output channels must fit the weight buffer"""
     if isinstance(operator, Conv2d | Dense):
         kh, kw = operator.kernel if isinstance(operator, Conv2d) else (1, 1)
         return kh * -(-kw * operator.inputs[0].shape[-1] // DEPTH) * DEPTH * CHANNELS <= config.weight_buffer_bytes
@@ -98,7 +107,7 @@ def buffers(operator: Operator, config: Config) -> bool:
 
 
 def memory(operator: Operator, config: Config) -> bool:
-    """inputs and output fit the SRAM beside a quarter of it for weights"""
+    """inputs and output must fit the SRAM beside a quarter of it for weights"""
     room = config.sram_bytes - min(operator.weight_bytes, config.sram_bytes // 4)
     written_over = isinstance(operator, LinearCombination | Table | FixedSoftmax | Reshape) or _in_place(operator, config)
     return sum(t.bytes for t in operator.inputs) + (0 if written_over else operator.output.bytes) <= room
@@ -113,11 +122,33 @@ def _in_place(operator: Operator, config: Config) -> bool:
     return isinstance(operator, Conv2d) and operator.kernel == (1, 1) and operator.weight_bytes <= config.sram_bytes // 3
 
 
-CONSTRAINTS: tuple[Constraint, ...] = (known, integers, one_image, fixed, int8_weights, plain_convolution, windows, whole_windows, same_shapes, buffers, memory)
+WEIGHTED = (Conv2d, Dense, DepthwiseConv2d)
+POOLS = (MaxPool2d, AveragePool2d)
+ALL = tuple(COMMANDS)
+CONSTRAINTS: dict[Constraint, tuple[type[Operator], ...]] = {
+    integers: ALL, one_image: tuple(kind for kind in ALL if kind is not Reshape), fixed: (*WEIGHTED, AveragePool2d, Mean, LinearCombination),
+    int8_weights: WEIGHTED, plain_convolution: (Conv2d, DepthwiseConv2d), windows: (Conv2d, DepthwiseConv2d, *POOLS), pooling: POOLS,
+    over_the_image: (Mean,), same_shapes: (LinearCombination,), buffers: (Conv2d, Dense), memory: ALL,
+}
+"""What must hold of which operators."""
 
 
 def refusal(operator: Operator, config: Config) -> str | None:
-    """Why the NPU does not take the operator: what should hold and does not; None where it takes it."""
-    return next((str(c.__doc__) for c in CONSTRAINTS if not c(operator, config)), None)
+    """Why the NPU does not take the operator: the first constraint that does not hold, and its docstring; None where it takes it."""
+    asked = (known, *(constraint for constraint, kinds in CONSTRAINTS.items() if isinstance(operator, kinds)))
+    return next((f"{c.__name__}: {c.__doc__}" for c in asked if not c(operator, config)), None)
 
 
+@dataclass(frozen=True)
+class Support:
+    """A row of the support table. constraints: their docstrings by their names."""
+
+    operator: str
+    command: str
+    constraints: dict[str, str]
+
+
+def support() -> list[Support]:
+    """The support table: what the NPU takes, and what must hold for that."""
+    return [Support(kind.__name__, command, {c.__name__: str(c.__doc__) for c, kinds in CONSTRAINTS.items() if kind in kinds})
+            for kind, command in COMMANDS.items()]

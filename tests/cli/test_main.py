@@ -59,6 +59,16 @@ def test_targets(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["targets", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["targets"]
     assert [row["target"] for row in rows] == ["arm_cpu", "x86_cpu", "npu"] and "avx2" in rows[1]["features"]
+    assert exit_code(["targets", "npu", "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    table = {row["operator"]: row for row in data["operators"]}
+    assert [row["target"] for row in data["targets"]] == ["npu"] and data["config"]["macs_per_cycle"] == 128
+    assert table["MaxPool2d"]["command"] == "POOL" and "dilation" in table["MaxPool2d"]["constraints"]["pooling"]
+    assert exit_code(["targets", "npu"]) == 0
+    text = capsys.readouterr().out
+    assert all(line in text for row in table.values() for line in row["constraints"].values())
+    assert exit_code(["targets", "arm_cpu"]) == 0
+    assert "constraint" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("arguments", "message"), [

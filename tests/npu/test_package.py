@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from nnc_tvm.api import compile as compile_verb
 from nnc_tvm.compiler import compile_model
 from nnc_tvm.errors import InvalidInput, ToolFailed, Unsupported
 from nnc_tvm.run.benchmark import bench_package
@@ -50,3 +51,14 @@ def test_damaged_stream_is_an_error_of_the_package(tmp_path: pathlib.Path) -> No
 def test_options_that_do_not_do_are_named(options: str) -> None:
     with pytest.raises(InvalidInput, match=f"--npu .*{options.partition('=')[0]}"):
         get_target("npu", npu_options=options)
+
+
+def test_the_api_takes_options_as_a_mapping(tmp_path: pathlib.Path) -> None:
+    model = MODELS / "kws_ref_model.tflite"
+    if not model.exists():
+        pytest.skip(f"needs {model.name}")
+    package = compile_verb(model, "npu", tmp_path / "npu", npu={"sram": 64 << 10, "macs": 256})
+    assert package.manifest.npu is not None
+    assert package.manifest.npu.macs_per_cycle == 256 and package.manifest.npu.sram_bytes <= 64 << 10
+    with pytest.raises(InvalidInput, match="--npu macs=7"):
+        compile_verb(model, "npu", tmp_path / "never", npu={"macs": 7})
