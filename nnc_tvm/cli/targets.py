@@ -17,8 +17,8 @@ from nnc_tvm.cli.common import json_option, print_json, progress
 def command(only: str | None, as_json: bool) -> None:
     """List the targets: the CPU they are compiled for by default, the tools they need, and whether those are here.
 
-    --mcpu of `nnc-tvm compile` chooses another CPU and with it the instructions that kernels use. KIND: only that one; of the npu also the operators
-    that it takes, and what must hold of them.
+    --mcpu of `nnc-tvm compile` chooses another CPU and with it the instructions that kernels use. KIND: only that one; of the npu
+    also the operators that it takes, and what must hold of them.
 
     \b
     nnc-tvm targets
@@ -40,14 +40,15 @@ def command(only: str | None, as_json: bool) -> None:
         programs = [f"{tools.prefix}gcc", *tools.emulator[:1]]
         missing = [program for program in programs if shutil.which(program) is None]
         rows.append({
-            "target": target.kind, "default_mcpu": target.mcpu, "triple": target.triple, "vector_bits": target.vector_bytes * 8, "runs": "here" if tools.native else
-            f"under {tools.emulator[0]}", "tools": programs, "missing": missing, "debian_packages": list(tools.debian_packages),
-            "features": sorted(target.features),
+            "target": target.kind, "default_mcpu": target.mcpu, "triple": target.triple, "vector_bits": target.vector_bytes * 8,
+            "runs": "here" if tools.native else f"under {tools.emulator[0]}",
+            "tools": programs, "missing": missing, "debian_packages": list(tools.debian_packages), "features": sorted(target.features),
         })
     device = get_target(only).companion if only else None
     taken = support() if device else []
     if as_json:
-        print_json({"targets": rows, **({"config": dataclasses.asdict(device.config), "operators": [dataclasses.asdict(row) for row in taken]} if device else {})})
+        more = {"config": dataclasses.asdict(device.config), "operators": [dataclasses.asdict(row) for row in taken]} if device else {}
+        print_json({"targets": rows, **more})
         return
     cells = [[r["target"], r["default_mcpu"], r["triple"], str(r["vector_bits"]), r["runs"],
               f"apt-get install {' '.join(r['debian_packages'])}" if r["missing"] else "ready"] for r in rows]

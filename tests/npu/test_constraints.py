@@ -12,9 +12,10 @@ from nnc_tvm.schedules.quantization import make_requantize
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import COMMANDS, CONSTRAINTS, refusal, support
 
+FIXED = make_requantize("fixed", 0.1, 0, -128, 127)
 IMAGE = TensorType((1, 6, 6, 8), "int8")
-DENSE = Dense((TensorType((1, 8), "int8"),), TensorType((1, 8), "int8"), np.ones((8, 8), np.int16), np.zeros(8, np.int32), make_requantize("fixed", 0.1, 0, -128, 127), 0)
-CONV = Conv2d((IMAGE,), IMAGE, np.ones((8, 1, 1, 8), np.int16), np.zeros(8, np.int32), make_requantize("fixed", 0.1, 0, -128, 127), 0, (1, 1), (0, 0, 0, 0), (1, 1))
+DENSE = Dense((TensorType((1, 8), "int8"),), TensorType((1, 8), "int8"), np.ones((8, 8), np.int16), np.zeros(8, np.int32), FIXED, 0)
+CONV = Conv2d((IMAGE,), IMAGE, np.ones((8, 1, 1, 8), np.int16), np.zeros(8, np.int32), FIXED, 0, (1, 1), (0, 0, 0, 0), (1, 1))
 POOL = MaxPool2d((IMAGE,), IMAGE, (1, 1), (1, 1), (0, 0, 0, 0))
 TWICE = TensorType((2, 6, 6, 8), "int8")
 
@@ -34,7 +35,7 @@ def addition(b: TensorType) -> LinearCombination:
     (replace(CONV, strides=(256, 1)), "windows"),
     (replace(POOL, dilation=(2, 2)), "pooling"),
     (addition(TensorType((1, 1, 1, 8), "int8")), "same_shapes"),
-    (replace(CONV, weight=np.ones((8, 9, 9, 8), np.int16)), "buffers"),
+    (replace(CONV, weight=np.ones((8, 20, 20, 8), np.int16)), "buffers"),
     (replace(CONV, inputs=(TensorType((1, 600, 600, 8), "int8"),)), "memory"),
 ])
 def test_what_is_refused_and_why(operator: Operator, constraint: str | None) -> None:
