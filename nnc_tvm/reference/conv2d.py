@@ -13,7 +13,7 @@ from nnc_tvm.schedules.operators import Conv2d
 
 
 @evaluate.register
-def conv2d(operator: Conv2d, x: np.ndarray) -> np.ndarray:
+def conv2d(operator: Conv2d, x: np.ndarray, *residual: np.ndarray) -> np.ndarray:
     """Integer products and sums stay below 2^53, so float64 matrix products are exact."""
     _, oh, ow, channels = operator.output.shape
     padded = pad_image(x.astype(np.float64) - operator.input_zero_point, operator.padding)
@@ -26,4 +26,5 @@ def conv2d(operator: Conv2d, x: np.ndarray) -> np.ndarray:
             outputs = slice(g * width, (g + 1) * width)
             columns = np.concatenate([view[..., g * depth:(g + 1) * depth].reshape(-1, depth) for view in views], axis=1)
             acc[:, outputs] += columns @ weight[kh, :, :, outputs].reshape(-1, width)
-    return apply_epilogue(operator.epilogue, acc + operator.bias).reshape(operator.output.shape)
+    result = apply_epilogue(operator.epilogue, acc + operator.bias).reshape(operator.output.shape)
+    return result if operator.residual is None else evaluate(operator.residual, result, *residual)

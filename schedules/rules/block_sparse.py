@@ -20,8 +20,9 @@ from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.block_sparse_kernel import BlockPlan, block_sparse_kernel
-from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions, prepare_x
+from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions_for, prepare_x
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, pixel_counts, store_width, x_layout
+from nnc_tvm.schedules.rules.residual import final_stage
 
 SPARSE = 0.9  # of the blocks at most: a list of nearly all blocks only adds indices
 INDEX_COST = 2.0  # estimated instructions of reading a block's place
@@ -32,7 +33,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     c = contraction_of(operator)
     if c is None or c.groups != 1:
         return None
-    plans = [plan for isa in instructions(target.features, c.x_dtype) if isa.rows == 1 and len(isa.split(c.weight)) == 1 for plan in plans_of(c, isa)]
+    plans = [plan for isa in instructions_for(c, target.features) if isa.rows == 1 and len(isa.split(c.weight)) == 1 for plan in plans_of(c, isa)]
     if not plans:
         return None
     costs = [(weight_bytes(plan), plan_cost(c, plan)) if target.optimize == "size" else (plan_cost(c, plan), weight_bytes(plan)) for plan in plans]
@@ -44,7 +45,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         pad = round_up(c.out[3], plan.block) - c.out[3]
         parameters = [np.pad(values, (0, pad)) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
         function = block_sparse_kernel(c, plan, parameters[1:], operator.output.dtype)
-        return (*prepared, Stage(function, (-len(prepared),), (*pack_weights(c, plan), *parameters), operator.output, plan.name))
+        return (*prepared, final_stage(c, function, -len(prepared), (*pack_weights(c, plan), *parameters), operator.output, plan.name))
 
     return Candidate("block", plan_cost(c, plans[best]), weight_bytes(plans[best]), build)
 

@@ -15,9 +15,10 @@ import numpy as np
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import finish, requantize
+from nnc_tvm.schedules.epilogue import requantize
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, store_width, x_layout
+from nnc_tvm.schedules.rules.residual import store_channels
 from nnc_tvm.schedules.rules.winograd_kernel import condition
 
 
@@ -66,7 +67,7 @@ class BlockPlan:
 
 
 def block_sparse_kernel(c: Contraction, plan: BlockPlan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, weights, places, first, bias (O,), *epilogue_values (O,), y), O rounded up to whole blocks. x: as `x_layout` says."""
+    """PrimFunc (x, [residual (N, OH, OW, O),] weights, places, first, bias (O,), *epilogue_values (O,), y), O rounded up to whole blocks. x: as `x_layout` says."""
     isa, tile = plan.isa, plan.tile
     (n, oh, ow, _), blocks = c.out, plan.blocks.shape[0]
     rows, row, elements, _ = x_layout(c, isa, tile.pixels)
@@ -75,6 +76,7 @@ def block_sparse_kernel(c: Contraction, plan: BlockPlan, epilogue_values: Sequen
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
             x = T.arg("x", T.buffer((elements,), isa.x_dtype))
+            residual = T.arg("residual", T.buffer(c.out, "int8")) if c.residual else None
             weights = T.arg("weights", T.buffer(plan.packed_shape, isa.w_dtype))
             places = T.arg("places", T.buffer(plan.packed_shape[:1], plan.place_dtype(c)))
             first = T.arg("first", T.buffer((blocks + 1,), "int32"))
@@ -89,7 +91,7 @@ def block_sparse_kernel(c: Contraction, plan: BlockPlan, epilogue_values: Sequen
                     acc = T.sblock_alloc_buffer((tile.pixels, tile.vectors, isa.lanes), isa.acc_dtype, scope="local")
                     start = (b * rows + i * c.strides[0]) * row + j * (tile.pixels * tile.stride)
                     accumulate(plan, x, weights, places, first, bias, acc, start, o)
-                    store(c, plan, acc, values, y, (b, i, j, o))
+                    store(c, plan, acc, values, residual, y, (b, i, j, o))
         return builder.get()
 
 
@@ -110,7 +112,7 @@ def accumulate(plan: BlockPlan, x: Any, weights: Any, places: Any, first: Any, b
         isa.emit(tile, elements, block, acc)
 
 
-def store(c: Contraction, plan: TilePlan, acc: Any, values: Sequence[Any], y: Any, place: tuple[Any, Any, Any, Any]) -> None:
+def store(c: Contraction, plan: TilePlan, acc: Any, values: Sequence[Any], residual: Any, y: Any, place: tuple[Any, Any, Any, Any]) -> None:
     """Requantizes a tile and stores the pixels and channels that exist."""
     isa, tile = plan.isa, plan.tile
     b, i, j, o = place
@@ -127,5 +129,6 @@ def store(c: Contraction, plan: TilePlan, acc: Any, values: Sequence[Any], y: An
         with condition(j * tile.pixels + p < ow, ow % tile.pixels):
             for k in range(plan.block // width):
                 channel = o * plan.block + k * width
-                with condition(channel < channels, channels % plan.block), T.vectorized(width) as lane:
-                    T.buffer_store(y, finish(c.epilogue, held[p, k * width + lane], isa.arithmetic), [b, i, j * tile.pixels + p, channel + lane])
+                with condition(channel < channels, channels % plan.block):
+                    place = (b, i, j * tile.pixels + p, channel)
+                    store_channels(c, isa, width, lambda lane, p=p, k=k: held[p, k * width + lane], residual, y, place)

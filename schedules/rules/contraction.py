@@ -16,6 +16,7 @@ from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, cheapest, make_plan, weight_bytes, x_layout
 from nnc_tvm.schedules.rules.input_patches import padded_copy
+from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
 
 TABLES = {"int8": (avx512.INTEGER, avx2.INTEGER, neon.INTEGER, portable.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT, portable.FLOAT)}
 
@@ -32,7 +33,7 @@ def _(operator: Conv2d) -> Contraction:
     if operator.kernel == (1, 1) and operator.strides == (1, 1) and not any(operator.padding):  # all pixels are alike: one long row
         n, h, w, oh, ow = 1, 1, n * h * w, 1, n * h * w
     return Contraction((n, h, w, channels), (n, oh, ow, out), operator.weight, centred_bias(operator), operator.epilogue, operator.input_zero_point,
-                       operator.inputs[0].dtype, operator.strides, operator.padding, operator.dilation, operator.groups)
+                       operator.inputs[0].dtype, operator.strides, operator.padding, operator.dilation, operator.groups, residual=operator.residual)
 
 
 @contraction_of.register
@@ -55,19 +56,19 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     c = contraction_of(operator)
     if c is None:
         return None
-    plan = make_plan(c, instructions(target.features, c.x_dtype), choose, smallest=target.optimize == "size")
+    plan = make_plan(c, instructions_for(c, target.features), choose, smallest=target.optimize == "size")
     if plan is None:
         return None
     prepared = prepare_x(c, plan.isa, plan.tile.pixels)
     constants = [per_group(values, c.groups, plan.channels) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
     function = contraction_kernel(c, plan, constants[1:], choose)
-    return (*prepared, Stage(function, (-len(prepared),), (pack_weights(c, plan), *constants), operator.output, plan.name))
+    return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *constants), operator.output, plan.name))
 
 
 def candidate(operator: Operator, target: Any) -> Candidate | None:
     """The dense form."""
     c = contraction_of(operator)
-    best = cheapest(c, instructions(target.features, c.x_dtype), target.optimize == "size") if c is not None else None
+    best = cheapest(c, instructions_for(c, target.features), target.optimize == "size") if c is not None else None
     if c is None or best is None:
         return None
     cost, isa, _, vectors = best
@@ -84,6 +85,11 @@ def bias_of(c: Contraction, isa: DotProduct) -> np.ndarray:
 def instructions(features: frozenset[str], x_dtype: str) -> tuple[DotProduct, ...]:
     """The instructions for inputs of `x_dtype` that a CPU has."""
     return tuple(isa for table in TABLES[x_dtype] for isa in table if isa.features <= features)
+
+
+def instructions_for(c: Contraction, features: frozenset[str]) -> tuple[DotProduct, ...]:
+    """The instructions that a CPU has for `c`."""
+    return tuple(isa for isa in instructions(features, c.x_dtype) if takes_residual(c, isa))
 
 
 def prepare_x(c: Contraction, isa: DotProduct, pixels: int) -> tuple[Stage, ...]:

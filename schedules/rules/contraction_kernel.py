@@ -21,10 +21,11 @@ from nnc_tvm.schedules.intrin.tile import tile_step
 from nnc_tvm.schedules.loops import round_up, vectorize_tile
 from nnc_tvm.schedules.rule import Choose
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, store_width, x_layout
+from nnc_tvm.schedules.rules.residual import sum_of
 
 
 def contraction_kernel(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray], choose: Choose) -> Any:
-    """The scheduled PrimFunc (x, weights, [row terms (N, pixels),] bias (sets, channels), *epilogue_values (groups, channels), y).
+    """The scheduled PrimFunc (x, [residual,] weights, [row terms (N, pixels),] bias (sets, channels), *epilogue_values (groups, channels), y).
 
     x: as `x_layout` says. weights: as `Plan.packed_shape` says, a set per group, or per image where `c.own_weights`.
     Row terms, where `c.row_terms`, are added to every channel of their pixel.
@@ -43,6 +44,9 @@ def define(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray]) ->
     terms = [te.placeholder((n, padded[2]), isa.acc_dtype, name="row_terms")] if c.row_terms else []
     bias = te.placeholder((packed[0], plan.channels), isa.acc_dtype, name="bias")
     values = [te.placeholder(v.shape, str(v.dtype), name=f"epilogue_{i}") for i, v in enumerate(epilogue_values)]
+    w = store_width(c, plan.block)
+    shape = (n, oh, ow, c.groups, c.group_channels // w, w)
+    residual = [te.placeholder(shape, "int8", name="residual")] if c.residual else []
     rh, rj, rr = te.reduce_axis((0, packed[2]), "kh"), te.reduce_axis((0, packed[3]), "kw"), te.reduce_axis((0, plan.run_depth), "r")
     inner = isa.weight_shape[2]
 
@@ -59,10 +63,15 @@ def define(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray]) ->
         return requantize(c.epilogue, total, [v[g, o] for v in values], isa.arithmetic)
 
     value = te.compute(padded, result, name="requantize")
-    w = store_width(c, plan.block)
-    y = te.compute((n, oh, ow, c.groups, c.group_channels // w, w),
-                   lambda b, i, j, g, o, k: finish(c.epilogue, value[b, i, j, g, o * w + k], isa.arithmetic), name="finish")
-    return start_at_bias(te.create_prim_func([x, weights, *terms, bias, *values, y]), 2 + len(terms), 0 if c.own_weights else 3)
+    if c.residual is None:
+        last = c.epilogue
+        y = te.compute(shape, lambda b, i, j, g, o, k: finish(last, value[b, i, j, g, o * w + k], isa.arithmetic), name="finish")
+    else:
+        add, last = sum_of(c, isa.arithmetic), c.residual.requantize
+        own = te.compute(shape, lambda b, i, j, g, o, k: add.own(value[b, i, j, g, o * w + k]), name="own")
+        total = te.compute(shape, lambda *i: add.total(own(*i).astype("int32"), add.other(residual[0](*i)).astype("int32")), name="add")
+        y = te.compute(shape, lambda *i: finish(last, total(*i), isa.arithmetic), name="finish")
+    return start_at_bias(te.create_prim_func([x, *residual, weights, *terms, bias, *values, y]), 2 + len(residual) + len(terms), 0 if c.own_weights else 3)
 
 
 def start_at_bias(function: Any, parameter: int, set_axis: int) -> Any:
@@ -82,6 +91,21 @@ def start_at_bias(function: Any, parameter: int, set_axis: int) -> Any:
     return tirx.PrimFunc(function.params, body, function.ret_type, attrs=function.attrs)
 
 
+def add_residual(sch: s_tir.Schedule, tile: Any, depth: int, native: int) -> None:
+    """The sum of a tile, `native` lanes at a time: what requantizes cannot be split. `tile` is the innermost of the `depth` loops around it."""
+    own, add = sch.get_sblock("own"), sch.get_sblock("add")
+    for block in (own, add):
+        sch.set_scope(block, 0, "local")
+        sch.reverse_compute_at(block, tile)
+        *outer, lane = sch.get_loops(block)[depth:]
+        if block is add:
+            vectors, lane = sch.split(lane, [None, native])
+            outer.append(vectors)
+        sch.vectorize(lane)
+        for loop in outer:
+            sch.unroll(loop)
+
+
 def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_tir.Schedule:
     """A register tile is accumulated, requantized and stored before the next begins."""
     isa, tile, lanes = plan.isa, plan.tile, plan.isa.lanes
@@ -99,6 +123,8 @@ def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_
     outer = [b, g, o0, i, j0] if weights_stay else [b, i, j0, g, o0]
     sch.reorder(*outer, rh, rj, r0, j1, o1, *r1)
     sch.reverse_compute_at(requantized, outer[-1])
+    if c.residual is not None:
+        add_residual(sch, outer[-1], len(outer), isa.rows * lanes)
     sch.reverse_compute_at(finished, outer[-1])
     if store_width(c, plan.block) == 1 < c.group_channels:  # the last channels are stored one by one: in a loop of their own, without conditions in the others
         sch.annotate(o0, "pragma_loop_partition_hint", 1)

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
+from nnc_tvm.schedules.operators import LinearCombination
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.quantization import Epilogue
 from nnc_tvm.schedules.rule import Choose
@@ -20,7 +21,7 @@ class Contraction:
 
     weight: (O, KH, KW, C / groups). bias: (O,) of the accumulator's dtype, the zero point's share already subtracted.
     border: what lies outside the image. own_weights: every image has weights (and biases) of its own, packed at run time.
-    row_terms: something is added to all channels of a pixel.
+    row_terms: something is added to all channels of a pixel. residual: as in Conv2d.
     """
 
     image: tuple[int, int, int, int]
@@ -36,6 +37,7 @@ class Contraction:
     groups: int = 1
     own_weights: bool = False
     row_terms: bool = False
+    residual: LinearCombination | None = None
 
     @property
     def group_channels(self) -> int:

@@ -47,9 +47,9 @@ class PixelPlan:
 
 
 def candidate(operator: Operator, target: Any) -> Candidate | None:
-    """Conv2d without groups where enough weights are zero."""
+    """Conv2d without groups and residual where enough weights are zero."""
     direct = contraction_of(operator) if isinstance(operator, Conv2d) else None
-    if direct is None or direct.groups != 1 or (direct.strides != (1, 1) and direct.dilation != (1, 1)):
+    if direct is None or direct.residual is not None or direct.groups != 1 or (direct.strides != (1, 1) and direct.dilation != (1, 1)):
         return None
     c = phases(direct)
     plans = [plan for isa in instructions(target.features, c.x_dtype) if usable(isa, c) for plan in plans_of(c, isa)]

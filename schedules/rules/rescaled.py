@@ -18,7 +18,7 @@ from nnc_tvm.schedules.intrin import avx2, neon
 from nnc_tvm.schedules.loops import fuse_outer
 from nnc_tvm.schedules.operators import LinearCombination, Multiply, Operator, Rescale
 from nnc_tvm.schedules.rule import Choose, Stage
-from nnc_tvm.schedules.rules.shifted_sum import shifted_sum
+from nnc_tvm.schedules.rules.shifted_sum import ShiftedSum, shifted_sum
 
 Expr = Any
 ARITHMETIC = {"avx2": avx2.ARITHMETIC, "neon": neon.ARITHMETIC}
@@ -60,12 +60,18 @@ def scaled(operator: LinearCombination, arithmetic: Arithmetic, i: int, value: E
     return -term if factor < 0 else term
 
 
+def rounded_shift(short: ShiftedSum, arithmetic: Arithmetic, a: Expr, b: Expr) -> Expr:
+    """What `short` says, before the clamp; int32."""
+    factors, offset, exponent = [tirx.const(factor, "int32") for factor in short.factors], short.offset, short.exponent
+    total = a * factors[0] + b * factors[1]
+    return arithmetic.shift_halves_up(total + tirx.const(offset, "int32") if offset else total, tirx.const(-exponent, "int32"))
+
+
 def result_of(operator: LinearCombination | Multiply | Rescale, arithmetic: Arithmetic) -> Callable[..., Expr]:
     """The function from the inputs' x - zero_point in int32 to the int16 that `finish` takes."""
     short = shifted_sum(operator) if isinstance(operator, LinearCombination) else None
     if short is not None:
-        factors, shift = [tirx.const(factor, "int32") for factor in short.factors], tirx.const(-short.exponent, "int32")
-        return lambda a, b: arithmetic.to_int16(arithmetic.shift_halves_up(a * factors[0] + b * factors[1], shift))
+        return lambda a, b: arithmetic.to_int16(rounded_shift(short, arithmetic, a, b))
     parameters = [tirx.const(values[0].item(), str(values.dtype)) for _, values in epilogue_constants(operator.requantize, 1)]
     return lambda *values: requantize(operator.requantize, accumulator(operator, arithmetic, *values), parameters, arithmetic)
 

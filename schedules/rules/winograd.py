@@ -20,9 +20,10 @@ from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import Conv2d, Operator, TensorType
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
-from nnc_tvm.schedules.rules.contraction import contraction_of, instructions
+from nnc_tvm.schedules.rules.contraction import contraction_of, instructions_for
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, store_width
 from nnc_tvm.schedules.rules.input_patches import padded_copy, split_phases
+from nnc_tvm.schedules.rules.residual import final_stage
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
 
@@ -41,7 +42,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     if c.image[3] == 1:  # no vector
         return None
     forms = [form for form in FORMS if c.weight.shape[1:3] == (form.taps, form.taps) and form.is_exact(c.weight)]
-    wide = [isa for isa in instructions(target.features, c.x_dtype) if isa.x_dtype == isa.w_dtype in ("int16", "float32")]
+    wide = [isa for isa in instructions_for(c, target.features) if isa.x_dtype == isa.w_dtype in ("int16", "float32")]
     plans = [plan for form in forms for isa in wide for plan in plans_of(c, form, isa, target)]
     if not plans:
         return None
@@ -116,7 +117,7 @@ def make_stages(operator: Conv2d, direct: Contraction, c: Contraction, plan: Win
     function = winograd_kernel(c, plan, constants[1:], operator.output.dtype)
     v, m = plan.scratch
     scratch = (TensorType((v,), plan.isa.x_dtype), TensorType((m,), plan.isa.acc_dtype))
-    return (*made, Stage(function, (-len(made),), (pack_weights(c, plan), *constants), operator.output, plan.name, scratch=scratch))
+    return (*made, final_stage(c, function, -len(made), (pack_weights(c, plan), *constants), operator.output, plan.name, scratch))
 
 
 def prepare_image(direct: Contraction, c: Contraction, rows: int, row: int, dtype: str) -> tuple[Stage, ...]:

@@ -19,12 +19,13 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import finish, requantize
+from nnc_tvm.schedules.epilogue import requantize
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.modular import Modular
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, store_width
+from nnc_tvm.schedules.rules.residual import store_channels
 from nnc_tvm.schedules.rules.winograd_forms import Transform, WinogradForm
 
 CACHE_LINE = 64  # bytes
@@ -78,7 +79,7 @@ def image_layout(c: Contraction, form: WinogradForm) -> tuple[int, int]:
 
 
 def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, U, bias (O,), *epilogue_values (O,), V, M, y), O rounded up to whole blocks.
+    """PrimFunc (x, [residual (N, OH, OW, O),] U, bias (O,), *epilogue_values (O,), V, M, y), O rounded up to whole blocks.
 
     x: images of `image_layout`. U: as `WinogradPlan.packed_shape`. V, M: scratch.
     """
@@ -90,6 +91,7 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
             x = T.arg("x", T.buffer((n * rows * row,), c.x_dtype))
+            residual = T.arg("residual", T.buffer(c.out, "int8")) if c.residual else None
             u = T.arg("u", T.buffer(plan.packed_shape(c.out[3]), isa.w_dtype))
             bias = T.arg("bias", T.buffer((channels,), isa.acc_dtype))
             values = [T.arg(f"epilogue_{i}", T.buffer((channels,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
@@ -108,7 +110,7 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
                     with T.serial(plan.packed_shape(c.out[3])[0]) as o:
                         multiply(plan, v, u, m, o)
                         with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
-                            transform_output(c, plan, m, (bias, *values), y, t, place(t), o)
+                            transform_output(c, plan, m, (bias, *values), residual, y, t, place(t), o)
         return builder.get()
 
 
@@ -190,7 +192,8 @@ def prefetch(plan: WinogradPlan, u: Any, index: tuple[Any, Any, Any]) -> None:
         T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch.p0", T.address_of(u[block, point, later, 0, 0, 0, 0]), 0, 3, 1))
 
 
-def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Sequence[Any], y: Any, t: Any, place: tuple[Any, Any, Any], o: Any) -> None:
+def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Sequence[Any], residual: Any, y: Any, t: Any,
+                     place: tuple[Any, Any, Any], o: Any) -> None:
     """Tile t of block o of the output channels."""
     form, isa, tile = plan.form, plan.isa, plan.tile
     (_, oh, ow, channels), lanes, a = c.out, plan.isa.lanes, plan.form.points
@@ -216,5 +219,6 @@ def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Seq
             inside = T.And(i * form.m + r < oh, j * form.m + s < ow)
             with condition(inside, oh % form.m or ow % form.m), T.serial(plan.block // width) as k:
                 first = o * plan.block + k * width
-                with condition(first < channels, channels % plan.block), T.vectorized(width) as lane:
-                    T.buffer_store(y, finish(c.epilogue, held[r, s, k * width + lane], isa.arithmetic), [image, i * form.m + r, j * form.m + s, first + lane])
+                with condition(first < channels, channels % plan.block):
+                    place = (image, i * form.m + r, j * form.m + s, first)
+                    store_channels(c, isa, width, lambda lane, r=r, s=s, k=k: held[r, s, k * width + lane], residual, y, place)

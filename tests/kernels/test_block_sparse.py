@@ -13,7 +13,7 @@ from nnc_tvm.schedules.operators import Conv2d, Dense, TensorType
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import block_sparse
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, rule_of, target_of
-from tests.kernels.test_conv2d import Case, conv2d
+from tests.kernels.test_conv2d import Case, conv2d, with_residual
 
 stages = rule_of(block_sparse.candidate)
 
@@ -50,6 +50,16 @@ def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     cases = taken([random_case(rng) for _ in range(12)], target)
     assert cases
     check(list(cases), stages, target)
+
+
+@pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
+def test_residuals(cpu: tuple[str, str | None]) -> None:
+    rng, target = random_generator(), target_of(cpu)
+    cases = []
+    for mode in MODES:
+        operator, inputs = conv2d(rng, (1, 7, 9, 16), 48, (3, 3), padding=(1, 1, 1, 1), mode=mode)
+        cases.append(with_residual(rng, (dataclasses.replace(operator, weight=prune(rng, operator.weight, 4, 16, 0.7)), inputs)))
+    check(taken(cases, target), stages, target)
 
 
 @pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.operators import Conv2d, TensorType
-from nnc_tvm.schedules.quantization import FloatClamp, Mode, ScaleToFloat
+from nnc_tvm.schedules.operators import Conv2d, LinearCombination, TensorType
+from nnc_tvm.schedules.quantization import FixedRequantize, FloatClamp, FloatRequantize, Mode, ScaleToFloat
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import contraction
 from nnc_tvm.targets.base import Target
@@ -32,8 +32,20 @@ def conv2d(rng: np.random.Generator, image: tuple[int, int, int, int], out: int,
     return operator, [rng.integers(images[0], images[1] + 1, image).astype(np.int8)]
 
 
-def random_conv2d(rng: np.random.Generator) -> Case:
-    """Any shape: kernels, strides, dilations, padding, groups and channels that fit no vector."""
+def with_residual(rng: np.random.Generator, case: Case) -> Case:
+    """The convolution, which adds another tensor to its result."""
+    conv, inputs = case
+    assert isinstance(conv.epilogue, FixedRequantize | FloatRequantize)
+    mode: Mode = "fixed" if isinstance(conv.epilogue, FixedRequantize) else "float"
+    scales = [(float(rng.uniform(0.01, 0.2)), zero_point) for zero_point in (conv.epilogue.zero_point, *(int(z) for z in rng.integers(-128, 128, 2)))]
+    low = scales[2][1] if rng.random() < 0.5 else -128
+    residual = LinearCombination.build(mode, (conv.output, conv.output), conv.output, tuple(scales), int(rng.choice([-1, 1])), low)
+    operator = dataclasses.replace(conv, inputs=(*conv.inputs, conv.output), residual=residual)
+    return operator, [*inputs, rng.integers(-128, 128, conv.output.shape).astype(np.int8)]
+
+
+def random_conv2d(rng: np.random.Generator, channels: int = 0) -> Case:
+    """Any shape: kernels, strides, dilations, padding, groups and channels that fit no vector, or `channels` for each group."""
     groups = int(rng.choice([1, 1, 1, 2, 3]))
     kernel = [(1, 1), (3, 3), (1, 7), (5, 2), (2, 2)][rng.integers(5)]
     strides, dilation, padding = [tuple(int(v) for v in rng.integers(low, high, size)) for low, high, size in ((1, 4, 2), (1, 3, 2), (0, 3, 4))]
@@ -41,7 +53,7 @@ def random_conv2d(rng: np.random.Generator) -> Case:
         strides = dilation = (1, 1)
     h, w = [(k - 1) * d + int(rng.integers(1, 12)) for k, d in zip(kernel, dilation, strict=True)]
     image = (int(rng.choice([1, 1, 3])), h, w, int(rng.choice([1, 3, 5, 16, 17, 24, 64])) * groups)
-    out = int(rng.choice([1, 3, 8, 12, 17, 20, 64, 130])) * groups
+    out = (channels or int(rng.choice([1, 3, 8, 12, 17, 20, 64, 130]))) * groups
     return conv2d(rng, image, out, kernel, strides, padding if rng.random() < 0.6 else (0, 0, 0, 0), dilation, groups, MODES[rng.integers(2)])
 
 
@@ -49,6 +61,17 @@ def random_conv2d(rng: np.random.Generator) -> Case:
 def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
     check([random_conv2d(rng) for _ in range(10)], contraction.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_residuals(cpu: tuple[str, str | None]) -> None:
+    """Sums in the epilogue, with channels that fill vectors; without, no instruction takes them."""
+    rng = random_generator()
+    cases = [random_conv2d(rng, int(rng.choice([16, 32, 80]))) for _ in range(8)]
+    cases += [conv2d(rng, (2, 5, 7, 16), 48, (3, 3), padding=(1, 1, 1, 1), groups=3, mode=mode) for mode in MODES]
+    check([with_residual(rng, case) for case in cases], contraction.stages, target_of(cpu))
+    odd, _ = with_residual(rng, conv2d(rng, (1, 5, 5, 8), 7))
+    assert contraction.stages(odd, target_of(cpu), choose_default) is None
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)

@@ -16,7 +16,7 @@ from nnc_tvm.schedules.rules import winograd
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.targets.base import Target
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
-from tests.kernels.test_conv2d import Case, conv2d
+from tests.kernels.test_conv2d import Case, conv2d, with_residual
 
 stages = rule_of(winograd.candidate)
 
@@ -36,6 +36,14 @@ def random_case(rng: np.random.Generator) -> Case:
 def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
     check([random_case(rng) for _ in range(6)], stages, fast(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
+def test_residuals(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    cases = [conv2d(rng, (1, 9, 10, 8), 16, (3, 3), padding=(1, 1, 1, 1), mode=mode) for mode in MODES]
+    cases += [conv2d(rng, (2, 8, 7, 3), 48, (3, 3), padding=(0, 1, 2, 1)), conv2d(rng, (1, 13, 12, 5), 32, (7, 7), (2, 2), (3, 3, 3, 3))]
+    check([with_residual(rng, case) for case in cases], stages, fast(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
