@@ -67,7 +67,7 @@ class BlockPlan:
 
 
 def block_sparse_kernel(c: Contraction, plan: BlockPlan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, [residual (N, OH, OW, O),] weights, places, first, bias (O,), *epilogue_values (O,), y), O rounded up to whole blocks. x: as `x_layout` says."""
+    """PrimFunc (x, [residual,] weights, places, first, bias (O,), *epilogue_values (O,), y), O rounded up to whole blocks. x: as `x_layout` says."""
     isa, tile = plan.isa, plan.tile
     (n, oh, ow, _), blocks = c.out, plan.blocks.shape[0]
     rows, row, elements, _ = x_layout(c, isa, tile.pixels)
