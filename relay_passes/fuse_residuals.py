@@ -44,10 +44,9 @@ def fused(source: Operator, total: LinearCombination, side: int) -> Conv2d | Non
         return None
     if any(t != total.output for t in total.inputs) or source.epilogue.zero_point != total.zero_points[side]:
         return None
-    order = (side, 1 - side)
-    inputs, zero_points, factors, shifts = [(pair[order[0]], pair[order[1]]) for pair in (total.inputs, total.zero_points, total.factors, total.shifts)]
-    residual = replace(total, inputs=inputs, zero_points=zero_points, factors=factors, shifts=shifts)
-    return replace(source, inputs=(*source.inputs, inputs[1]), output=total.output, residual=residual)
+    if side == 1:
+        total = replace(total, inputs=total.inputs[::-1], zero_points=total.zero_points[::-1], factors=total.factors[::-1], shifts=total.shifts[::-1])
+    return replace(source, inputs=(*source.inputs, total.inputs[1]), output=total.output, residual=total)
 
 
 def taken(operator: Operator, target: Target, choose: Choose) -> tuple[int, str] | None:

@@ -130,5 +130,4 @@ def store(c: Contraction, plan: TilePlan, acc: Any, values: Sequence[Any], resid
             for k in range(plan.block // width):
                 channel = o * plan.block + k * width
                 with condition(channel < channels, channels % plan.block):
-                    place = (b, i, j * tile.pixels + p, channel)
-                    store_channels(c, isa, width, lambda lane, p=p, k=k: held[p, k * width + lane], residual, y, place)
+                    store_channels(c, isa, width, held, (p, k * width), residual, y, (b, i, j * tile.pixels + p, channel))

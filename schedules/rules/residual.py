@@ -49,17 +49,17 @@ def sum_of(c: Contraction, arithmetic: Arithmetic) -> Sum:
     return Sum(c.epilogue, c.residual.zero_points[1], result_of(c.residual, arithmetic))
 
 
-def store_channels(c: Contraction, isa: DotProduct, width: int, held: Callable[[Expr], Expr], residual: Any, y: Any, place: tuple[Expr, ...]) -> None:
-    """Stores `width` neighbouring channels, y[place] the first: held(lane) are results of `requantize`."""
-    *pixel, first = place
+def store_channels(c: Contraction, isa: DotProduct, width: int, held: Any, at: tuple[Expr, ...], residual: Any, y: Any, place: tuple[Expr, ...]) -> None:
+    """Stores `width` neighbouring channels, the first from held[at], a result of `requantize`, in y[place]."""
+    (*row, start), (*pixel, first) = at, place
     if c.residual is None:
         with T.vectorized(width) as lane:
-            T.buffer_store(y, finish(c.epilogue, held(lane), isa.arithmetic), [*pixel, first + lane])
+            T.buffer_store(y, finish(c.epilogue, held[(*row, start + lane)], isa.arithmetic), [*pixel, first + lane])
         return
     add, native = sum_of(c, isa.arithmetic), isa.rows * isa.lanes
     own, other, total = [T.sblock_alloc_buffer((width,), "int16", scope="local") for _ in range(3)]
     with T.vectorized(width) as lane:
-        T.buffer_store(own, add.own(held(lane)), [lane])
+        T.buffer_store(own, add.own(held[(*row, start + lane)]), [lane])
     with T.vectorized(width) as lane:
         T.buffer_store(other, add.other(residual[(*pixel, first + lane)]), [lane])
     for part in range(0, width, native):  # what requantizes cannot be split

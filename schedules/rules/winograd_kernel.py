@@ -220,5 +220,4 @@ def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Seq
             with condition(inside, oh % form.m or ow % form.m), T.serial(plan.block // width) as k:
                 first = o * plan.block + k * width
                 with condition(first < channels, channels % plan.block):
-                    place = (image, i * form.m + r, j * form.m + s, first)
-                    store_channels(c, isa, width, lambda lane, r=r, s=s, k=k: held[r, s, k * width + lane], residual, y, place)
+                    store_channels(c, isa, width, held, (r, s, k * width), residual, y, (image, i * form.m + r, j * form.m + s, first))
