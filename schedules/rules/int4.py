@@ -18,6 +18,7 @@ from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions, prepare_x
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, pixel_counts, tile_cost
 from nnc_tvm.schedules.rules.int4_kernel import Int4Plan, int4_kernel
+from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
 
 LOW, HIGH = -8, 7
 UNPACK_COST = 0.3  # estimated instructions per weight
@@ -41,7 +42,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         parameters = [np.pad(values, (0, pad)) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
         function = int4_kernel(c, plan, parameters[1:], operator.output.dtype)
         scratch = (TensorType((plan.panel,), plan.isa.w_dtype),)
-        return (*prepared, Stage(function, (-len(prepared),), (pack_weights(c, plan), *parameters), operator.output, plan.name, scratch=scratch))
+        return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *parameters), operator.output, plan.name, scratch))
 
     return Candidate("int4", plan_cost(c, plans[best]), packed_bytes(c, plans[best]), build)
 
@@ -51,7 +52,7 @@ def plans_of(c: Contraction, target: Any) -> Iterator[Int4Plan]:
     short: tuple[DotProduct, ...] = tuple(isa for isa in SHORT if isa.features <= target.features)
     (runs, run), largest = c.runs, int(np.abs(c.weight).max(initial=0))
     for isa in (*short, *instructions(target.features, c.x_dtype)):
-        if isa.w_dtype != "int8" or len(isa.split(c.weight)) > 1:
+        if isa.w_dtype != "int8" or not takes_residual(c, isa) or len(isa.split(c.weight)) > 1:
             continue
         depths = math.ceil(run / isa.depth)
         steps = next(s for s in isa.steps if depths % s == 0)

@@ -97,7 +97,7 @@ class Operand:
 
 
 def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, packed uint8 (tiles of channels, panel / 2), bias (O,), *epilogue_values (O,), panel, y), O rounded up to whole tiles.
+    """PrimFunc (x, [residual,] packed uint8 (tiles of channels, panel / 2), bias (O,), *epilogue_values (O,), panel, y), O rounded up to whole tiles.
 
     x: as `x_layout` says. Byte `lane` of the k-th vector of `lanes` holds the weights 2 * k * lanes + lane, in its low half, and as many plus
     `lanes` of the panel, each plus 8.
@@ -110,6 +110,7 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
             x = T.arg("x", T.buffer((elements,), isa.x_dtype))
+            residual = T.arg("residual", T.buffer(c.out, "int8")) if c.residual else None
             packed = T.arg("packed", T.buffer((blocks, plan.panel // 2), "uint8"))
             bias = T.arg("bias", T.buffer((blocks * plan.block,), isa.acc_dtype))
             values = [T.arg(f"epilogue_{i}", T.buffer((blocks * plan.block,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
@@ -124,7 +125,7 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
                         acc = T.sblock_alloc_buffer((tile.pixels // isa.rows, tile.vectors, isa.rows * isa.lanes), isa.acc_dtype, scope="local")
                         start = (b * rows + i * c.strides[0]) * row + j * (tile.pixels * tile.stride)
                         accumulate(c, plan, row, Operand(x, start), panel, bias, acc, o)
-                        store(c, plan, acc, values, y, (b, i, j, o))
+                        store(c, plan, acc, values, residual, y, (b, i, j, o))
         return builder.get()
 
 

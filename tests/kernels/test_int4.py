@@ -12,7 +12,7 @@ import pytest
 from nnc_tvm.schedules.intrin.short_sums import SHORT
 from nnc_tvm.schedules.rules import int4
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
-from tests.kernels.test_conv2d import Case, conv2d, random_conv2d
+from tests.kernels.test_conv2d import Case, conv2d, random_conv2d, with_residual
 
 stages = rule_of(int4.candidate)
 
@@ -51,6 +51,13 @@ def test_extremes(cpu: tuple[str, str | None]) -> None:
     cases = [conv2d(rng, (1, 5, 6, depth), 16, kernel, weights=(w, w), images=(x, x), mode=MODES[rng.integers(2)])
              for depth, kernel in ((48, (3, 3)), (8, (5, 1)), (260, (1, 1))) for w in (-8, -7, 7) for x in (-128, 127)]
     check(list(cases), stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])
+def test_residuals(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    cases = [conv2d(rng, (1, 6, 7, 24), 32, kernel, weights=(-8, 7), mode=mode) for kernel in ((1, 1), (3, 2)) for mode in MODES]
+    check([with_residual(rng, case) for case in cases], stages, target_of(cpu))
 
 
 @pytest.mark.parametrize("isa", SHORT, ids=lambda isa: isa.name)
