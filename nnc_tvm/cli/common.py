@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from nnc_tvm.errors import InvalidInput
+
 package_argument = click.argument("package", type=click.Path(path_type=pathlib.Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
@@ -26,3 +28,11 @@ def print_json(value: dict[str, Any]) -> None:
 def tell(text: str) -> None:
     """Text for people, on stderr: stdout is for programs."""
     print(text, file=sys.stderr)
+
+
+def check_picture(plot: pathlib.Path | None) -> None:
+    """Raises InvalidInput where --plot names something that cannot become an SVG."""
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise InvalidInput(f"--plot {plot}: pictures are written as SVG; name it {plot.with_suffix('.svg')}")
+    if plot is not None and not plot.absolute().parent.is_dir():
+        raise InvalidInput(f"--plot {plot}: {plot.absolute().parent} is no folder; make it first")

@@ -7,24 +7,37 @@ import pathlib
 
 import click
 
-from nnc_tvm.cli.common import json_option, package_argument, print_json
+from nnc_tvm.cli.common import check_picture, json_option, package_argument, print_json, tell
+from nnc_tvm.errors import InvalidInput
 
 
 @click.command()
 @package_argument
+@click.option("--plot", type=click.Path(path_type=pathlib.Path), metavar="OUT.svg", help="Draw what the NPU's DMA and array do in time.")
 @json_option
-def command(package: pathlib.Path, as_json: bool) -> None:
+def command(package: pathlib.Path, plot: pathlib.Path | None, as_json: bool) -> None:
     """Show what PACKAGE was made of: inputs, outputs, bytes, and for every layer its operator, form, kernels and why.
+
+    Of packages for the NPU also its layers: cycles (in all; of the array, the SRAM's port and the flash), what bounds them, utilization and SRAM;
+    lower bounds of the total; and why the other layers stay with the host.
 
     \b
     nnc-tvm inspect kws
     nnc-tvm inspect kws --json | python -m json.tool
+    nnc-tvm inspect kws-npu --plot schedule.svg
     """
     from nnc_tvm.package.manifest import read_manifest
+    from nnc_tvm.report.npu import npu_text, schedule_picture
     from nnc_tvm.report.package import layer_table, summary
 
+    check_picture(plot)
     manifest = read_manifest(package)
+    if plot is not None:
+        if manifest.npu is None:
+            raise InvalidInput(f"--plot {plot}: {package} has no part for an NPU to draw")
+        plot.write_text(schedule_picture(manifest), encoding="utf-8")
+        tell(f"{plot}: {len(manifest.npu.commands)} commands in time")
     if as_json:
         print_json(dataclasses.asdict(manifest))
     else:
-        click.echo(f"{summary(manifest)}\n\n{layer_table(manifest)}")
+        click.echo("\n\n".join(text for text in (summary(manifest), layer_table(manifest), npu_text(manifest)) if text))

@@ -6,8 +6,7 @@ import pathlib
 
 import click
 
-from nnc_tvm.cli.common import json_option, package_argument, print_json, progress, tell
-from nnc_tvm.errors import InvalidInput
+from nnc_tvm.cli.common import check_picture, json_option, package_argument, print_json, progress, tell
 
 
 @click.command()
@@ -30,10 +29,7 @@ def command(package: pathlib.Path, model: pathlib.Path, inputs: pathlib.Path, pl
     from nnc_tvm.run.npz import read_npz
     from nnc_tvm.verify import verify_package
 
-    if plot is not None and plot.suffix.lower() != ".svg":
-        raise InvalidInput(f"--plot {plot}: pictures are written as SVG; name it {plot.with_suffix('.svg')}")
-    if plot is not None and not plot.absolute().parent.is_dir():
-        raise InvalidInput(f"--plot {plot}: {plot.absolute().parent} is no folder; make it first")
+    check_picture(plot)
     found = verify_package(package, model, read_npz(inputs), progress)
     if plot is not None:
         plot.write_text(sqnr_picture(found), encoding="utf-8")

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nnc_tvm.errors import InvalidInput
+from nnc_tvm.package.npu_info import NpuInfo
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 FORMAT = "nnc-tvm package"
 FILE = "manifest.json"
 
@@ -101,18 +102,6 @@ class LayerInfo:
     kernel: str
     kernels: tuple[Kernel, ...]
     why: str
-
-
-@dataclass(frozen=True)
-class NpuInfo:
-    """An NPU beside the CPU. cycles: of one inference, by the compiler's clock; sram_bytes: what its networks need; macs: done there."""
-
-    macs_per_cycle: int
-    sram_bytes_per_cycle: int
-    flash_bytes_per_cycle: int
-    cycles: int
-    sram_bytes: int
-    macs: int
 
 
 @dataclass(frozen=True)

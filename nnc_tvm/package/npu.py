@@ -2,18 +2,53 @@
 
 from __future__ import annotations
 
-from nnc_tvm.package.manifest import NpuInfo
-from nnc_tvm.relay_passes.program import ScheduledProgram
+from collections.abc import Iterator
+
+from nnc_tvm.package.npu_info import NpuBounds, NpuCommand, NpuInfo, NpuLayer
+from nnc_tvm.relay_passes.program import Program, ScheduledProgram
 from nnc_tvm.targets.base import Companion
+from nnc_tvm.targets.npu import profile
+from nnc_tvm.targets.npu.clock import timeline
+from nnc_tvm.targets.npu.codegen import Network
+from nnc_tvm.targets.npu.commands import Dma
+from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.jobs import Fused
 from nnc_tvm.targets.npu.network import NpuNetwork
 
 
 def npu_info(scheduled: ScheduledProgram, companion: Companion | None) -> NpuInfo | None:
-    """The device, and the compiler's estimate of all its networks together."""
+    """The device, and the compiler's estimate of all its networks, one after the other."""
     if companion is None:
         return None
-    operators = [layer.layer.operator for layer in scheduled.layers if isinstance(layer.layer.operator, NpuNetwork)]
-    networks = [operator.network for operator in operators]
     config = companion.config
-    return NpuInfo(config.macs_per_cycle, config.sram_bytes_per_cycle, config.flash_bytes_per_cycle, sum(n.cycles for n in networks),
-                   max((n.sram_bytes for n in networks), default=0), sum(operator.macs for operator in operators))
+    operators = {number: row.layer.operator for number, row in enumerate(scheduled.layers) if isinstance(row.layer.operator, NpuNetwork)}
+    networks = [operator.network for operator in operators.values()]
+    rows: list[NpuLayer] = []
+    commands: list[NpuCommand] = []
+    cycles = 0
+    for number, operator in operators.items():
+        profiles = profile.layers(operator.network, config)
+        places = {node: len(rows) + place for place, node in enumerate(profiles)}
+        rows += [_layer(operator.network, node, found, number, scheduled.program, config) for node, found in profiles.items()]
+        commands += _commands(operator.network, places, cycles, config)
+        cycles += operator.network.cycles
+    found = [profile.bounds(network, config) for network in networks]
+    bounds = NpuBounds(sum(b.macs for b in found), sum(b.flash for b in found), sum(b.images for b in found))
+    return NpuInfo(config.macs_per_cycle, config.sram_bytes_per_cycle, config.flash_bytes_per_cycle, cycles, max((n.sram_bytes for n in networks), default=0),
+                   sum(operator.macs for operator in operators.values()), bounds, tuple(rows), tuple(commands))
+
+
+def _layer(network: Network, node: int, found: profile.LayerProfile, layer: int, program: Program, config: Config) -> NpuLayer:
+    operator, value = network.nodes[node].operator, program.values[network.nodes[node].output]
+    utilization = operator.macs / (found.cycles * config.macs_per_cycle)
+    fused = operator.first.kind if isinstance(operator, Fused) else ""
+    return NpuLayer(network.nodes[node].name, layer, operator.kind, fused, operator.output.shape, value.scale, value.zero_point,
+                    operator.macs, found.macs_skipped, found.cycles, found.array, found.sram, found.flash, round(utilization, 4), found.sram_bytes, found.bound)
+
+
+def _commands(network: Network, places: dict[int, int], start: int, config: Config) -> Iterator[NpuCommand]:
+    spans, _ = timeline(network.commands, config)
+    for command, span, origin in zip(network.commands, spans, network.origins, strict=True):
+        shape = () if isinstance(command, Dma) else (command.output.height, command.output.width, command.output.channels)
+        at = 0 if isinstance(command, Dma) else origin.at
+        yield NpuCommand(places[origin.node], type(command).__name__, start + span.start, start + span.end, at, shape)

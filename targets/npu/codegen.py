@@ -34,9 +34,20 @@ class Node:
     output: str
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a command comes from. node: number of the network's node. at: element of the node's output where a job's own begin. live: bytes of
+    SRAM that are in use meanwhile."""
+
+    node: int
+    at: int
+    live: int
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
-    """stream, flash: for the device. inputs, outputs: SRAM offsets in the order they were asked for. cycles: by the clock."""
+    """stream, flash: for the device. inputs, outputs: SRAM offsets in the order they were asked for. cycles: by the clock. nodes: what is computed,
+    sums fused. origins: of each command."""
 
     stream: bytes
     flash: bytes
@@ -45,6 +56,8 @@ class Network:
     outputs: tuple[int, ...]
     cycles: int
     commands: tuple[Command, ...] = field(repr=False)
+    nodes: tuple[Node, ...] = field(repr=False)
+    origins: tuple[Origin, ...] = field(repr=False)
 
 
 @dataclass(eq=False)
@@ -58,8 +71,9 @@ class _Buffer:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """A job to be: the piece's data lies in `weights`, its images in `images` (inputs, then the output)."""
+    """A job to be, of node number `node`: the piece's data lies in `weights`, its images in `images` (inputs, then the output)."""
 
+    node: int
     name: str
     piece: Piece
     images: tuple[_Buffer, ...]
@@ -90,9 +104,10 @@ def _generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[st
     _load_ahead(tasks, buffers, config)
     offsets, total = _place(tasks, buffers, config, place)
     commands, flash = _commands(tasks, offsets)
+    origins = _origins(tasks, buffers, offsets, commands)
     _, cycles = timeline(commands, config)
     return Network(encode(commands, config, total, len(flash)), flash, total, tuple(offsets[id(values[n])] for n in inputs),
-                   tuple(offsets[id(values[n])] for n in outputs), cycles, tuple(commands))
+                   tuple(offsets[id(values[n])] for n in outputs), cycles, tuple(commands), tuple(nodes), tuple(origins))
 
 
 def economical(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Place) -> Network:
@@ -153,7 +168,7 @@ def _buffers(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str
         for piece in made:
             for image in images:
                 image.last = max(image.last, len(tasks))
-            tasks.append(_Task(node.name, piece, images, _Buffer(len(piece.data), len(tasks), len(tasks)) if piece.data else None))
+            tasks.append(_Task(number, node.name, piece, images, _Buffer(len(piece.data), len(tasks), len(tasks)) if piece.data else None))
     for name in outputs:
         values[name].last = len(tasks)
     return values, tasks
@@ -210,6 +225,16 @@ def _commands(tasks: Sequence[_Task], offsets: dict[int, int]) -> tuple[list[Com
     return commands, bytes(flash)
 
 
+def _origins(tasks: Sequence[_Task], buffers: Sequence[_Buffer], offsets: dict[int, int], commands: Sequence[Command]) -> list[Origin]:
+    """Of each command; the load of a task's weights belongs to its node."""
+    origins: list[Origin] = []
+    jobs = iter(job for job in commands if not isinstance(job, Dma))
+    for number, task in enumerate(tasks):
+        at, live = next(jobs).output.base - offsets[id(task.images[-1])], _live(buffers, number)
+        origins += [Origin(task.node, at, live)] * (1 + (task.weights is not None))
+    return origins
+
+
 def _load(data: bytes, after: int, destination: int, flash: bytearray) -> Dma:
     coded = rice(data)
     small = coded if len(coded) < len(data) else data
@@ -220,5 +245,3 @@ def _load(data: bytes, after: int, destination: int, flash: bytearray) -> Dma:
 
 def _job(task: _Task, offsets: dict[int, int]) -> Job:
     return task.piece.job([offsets[id(image)] for image in task.images], offsets[id(task.weights)] if task.weights else 0)
-
-

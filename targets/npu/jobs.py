@@ -59,6 +59,15 @@ class Fused(Operator):
     sum: LinearCombination
     swap: bool
 
+    @property
+    def kind(self) -> str:
+        """That of the sum: the result is its."""
+        return self.sum.kind
+
+    @property
+    def macs(self) -> int:
+        return self.first.macs
+
 
 def image(kind: TensorType, base: int, zero_point: int = 0) -> Image:
     """An image (1, H, W, C), or a matrix as a column of pixels."""

@@ -1,0 +1,72 @@
+"""The NPU's part of a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class NpuLayer:
+    """A layer on the NPU. layer: number of the manifest's layer that holds its network, from 0; op: operator; epilogue_of: the operator whose result it
+    takes without storing it, "" where there is none; its int8 output: shape, scale and zero_point.
+
+    macs: dense; macs_skipped: of those, times zero blocks of weights. cycles: of one inference, waiting included; array_cycles, sram_cycles,
+    flash_cycles: what each of the three needs for it, beside each other; utilization: macs / (cycles * MACs per cycle). sram_bytes: in use meanwhile.
+    bound: "array", "sram", "flash" or "overhead", whichever takes the largest part of the cycles.
+    """
+
+    name: str
+    layer: int
+    op: str
+    epilogue_of: str
+    shape: tuple[int, ...]
+    scale: float | None
+    zero_point: int | None
+    macs: int
+    macs_skipped: int
+    cycles: int
+    array_cycles: int
+    sram_cycles: int
+    flash_cycles: int
+    utilization: float
+    sram_bytes: int
+    bound: str
+
+
+@dataclass(frozen=True)
+class NpuCommand:
+    """A command in time. layer: number of the NPU's layer. op: "Dma", "Conv", ...; start, end: cycles from the begin of the first network.
+
+    Of jobs, what they write of their layer's output: shape (H, W, C), from element `at` on, pixels as far apart as the layer's.
+    """
+
+    layer: int
+    op: str
+    start: int
+    end: int
+    at: int
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class NpuBounds:
+    """Cycles that no schedule goes below: of the multiplications, of reading flash, of reading and writing every layer's images once."""
+
+    macs: int
+    flash: int
+    images: int
+
+
+@dataclass(frozen=True)
+class NpuInfo:
+    """An NPU beside the CPU. cycles: of one inference, by the compiler's clock; sram_bytes: what its networks need; macs: done there."""
+
+    macs_per_cycle: int
+    sram_bytes_per_cycle: int
+    flash_bytes_per_cycle: int
+    cycles: int
+    sram_bytes: int
+    macs: int
+    bounds: NpuBounds
+    layers: tuple[NpuLayer, ...]
+    commands: tuple[NpuCommand, ...]

@@ -1,0 +1,84 @@
+"""Where the time of a network goes: layer by layer, beside bounds that no schedule goes below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nnc_tvm.targets.npu.clock import ceil, dma_cycles, job_cost, timeline
+from nnc_tvm.targets.npu.codegen import Network
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Conv, Dma, Job
+from nnc_tvm.targets.npu.config import Config
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """A layer's share of the run, in cycles. cycles: of the array's lane, waiting for weights included; all layers' sum is the run, but for END.
+
+    array, sram, flash: what the array, the SRAM's port and the DMA each need for it, beside each other. sram_bytes: in use meanwhile, at the most.
+    bound: what takes the largest part of `cycles`: "array", "sram" (the port and filling the first tile), "flash" (waiting for weights or commands)
+    or "overhead". macs_skipped: of weights' zero blocks.
+    """
+
+    cycles: int
+    array: int
+    sram: int
+    flash: int
+    sram_bytes: int
+    bound: str
+    macs_skipped: int
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Cycles that the run needs for its multiplications that are not skipped, for reading flash, and for reading and writing every layer's images once."""
+
+    macs: int
+    flash: int
+    images: int
+
+
+def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
+    """By the number of the node; those that no command computes are left out."""
+    spans, _ = timeline(network.commands, config)
+    parts: dict[int, dict[str, int]] = {}
+    before = 0
+    for command, span, origin in zip(network.commands, spans, network.origins, strict=True):
+        part = parts.setdefault(origin.node, dict.fromkeys(("array", "port", "wait", "overhead", "transfer", "flash", "live", "skipped"), 0))
+        part["flash"] += 4 * len(command.words()) + (dma_cycles(command, config) if isinstance(command, Dma) else 0)
+        part["live"] = max(part["live"], origin.live)
+        if not isinstance(command, Dma):
+            cost = job_cost(command, config)
+            transfer = ceil(cost.bytes, config.compute_bytes_per_cycle)
+            port = cost.prologue + max(0, transfer - cost.prologue - cost.array)
+            for name, value in (("array", cost.array), ("port", port), ("wait", span.start - before), ("overhead", cost.cycles - cost.array - port),
+                                ("transfer", transfer), ("skipped", skipped_macs(command))):
+                part[name] += value
+            before = span.end
+    return {node: _layer(part) for node, part in parts.items()}
+
+
+def _layer(part: dict[str, int]) -> LayerProfile:
+    shares = {"array": part["array"], "sram": part["port"], "flash": part["wait"], "overhead": part["overhead"]}
+    return LayerProfile(sum(shares.values()), part["array"], part["transfer"], part["flash"], part["live"], max(shares, key=lambda name: shares[name]),
+                        part["skipped"])
+
+
+def skipped_macs(job: Job) -> int:
+    """Multiplications by blocks of weights that are masked."""
+    if not isinstance(job, Conv) or job.depthwise:
+        return 0
+    return sum(job.steps - kept for kept in job.blocks) * job.block_bytes * job.output.height * job.output.width
+
+
+def bounds(network: Network, config: Config) -> Bounds:
+    """See Bounds."""
+    jobs = [command for command in network.commands if not isinstance(command, Dma)]
+    macs = sum(node.operator.macs for node in network.nodes) - sum(map(skipped_macs, jobs))
+    moved = sum(sum(t.bytes for t in node.operator.inputs) + node.operator.output.bytes
+                for number, node in enumerate(network.nodes) if number in {origin.node for origin in network.origins})
+    return Bounds(max(0, ceil(macs, config.macs_per_cycle)), _flash_cycles(network.commands, config), ceil(moved, config.compute_bytes_per_cycle))
+
+
+def _flash_cycles(commands: Sequence[Command], config: Config) -> int:
+    return 4 * HEADER_WORDS + sum(4 * len(command.words()) + (dma_cycles(command, config) if isinstance(command, Dma) else 0) for command in commands) + 4
