@@ -34,6 +34,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
 
     progress(f"reading {model.name if isinstance(model, pathlib.Path) else 'the exported program'}")
     source = quantize(load(model, batch))
+    from nnc_tvm.relay_passes.fuse_chains import fuse_chains
     from nnc_tvm.relay_passes.fuse_residuals import fuse_residuals
     from nnc_tvm.relay_passes.pipeline import compress, to_program
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
@@ -46,7 +47,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
         progress(f"planning {len(program.layers)} layers for the {target.kind}")
         program = partition(program, target.companion, place)
     progress(f"scheduling {len(program.layers)} layers for {target.kind} {target.mcpu}")
-    scheduled = schedule_layers(fuse_residuals(program, target), target)
+    scheduled = fuse_chains(schedule_layers(fuse_residuals(program, target), target), target)
     return write_package(scheduled, source, target, name or package_name(source.name), output, progress)
 
 

@@ -9,6 +9,8 @@ FORMS = {
     "block": "blocks of input by output channels that are zero are left out",
     "int4": "weights that fit 4 bits are stored as two in a byte",
     "unstructured": "for every output channel a list of the inputs whose weights are not zero",
+    "low-rank": "factors of a layer are one kernel, which never holds all of what lies between them",
+    "fused": "other layers of single pixels, one after the other, likewise where the arena becomes smaller by it",
 }
 ALL = frozenset(FORMS)
 DENSE = frozenset({"dense", "winograd"})

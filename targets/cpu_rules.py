@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 def cpu_rules() -> tuple[Rule, ...]:
     """Imported on demand: rules load TVM."""
     from nnc_tvm.schedules.rules import (
+        chain,
         depthwise,
         dynamic,
         elementwise,
@@ -26,6 +27,6 @@ def cpu_rules() -> tuple[Rule, ...]:
     )
 
     return (
-        weight_forms.stages, matmul.stages, depthwise.stages, rescaled.stages, elementwise.stages, table.stages,
+        weight_forms.stages, chain.stages, matmul.stages, depthwise.stages, rescaled.stages, elementwise.stages, table.stages,
         pool.max_pool, pool.average_pool, pool.mean, softmax.stages, movement.stages, resize.stages, dynamic.stages, primitive.stages,
     )

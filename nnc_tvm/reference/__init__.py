@@ -4,6 +4,7 @@
 """
 
 from nnc_tvm.reference import (  # noqa: F401  (register)
+    chain,
     conv2d,
     dense,
     depthwise,

@@ -11,7 +11,17 @@ import numpy as np
 from nnc_tvm.frontend import SourceModel, load
 from nnc_tvm.frontend.torch_file import ExportedProgram
 from nnc_tvm.package.manifest import Manifest
+from nnc_tvm.relay_passes.program import Layer
+from nnc_tvm.schedules.operators import Conv2d, Dense
 from nnc_tvm.verify.tensor import Tensor
+
+CHAIN = "chain"
+"""The package may compute several layers in one, under the name of the last."""
+
+
+def is_named(layer: Layer, kind: str) -> bool:
+    """Whether a package's layer of that kind, under the layer's name, computes what it does."""
+    return kind != CHAIN or isinstance(layer.operator, Conv2d | Dense)
 
 
 class Oracle:
@@ -23,7 +33,7 @@ class Oracle:
         from nnc_tvm.relay_passes.pipeline import to_program
 
         self.program = to_program(source.module, cast(Literal["fixed", "float"], manifest.requantize))
-        made = {(layer.name, layer.operator.kind): layer.output for layer in self.program.layers}
+        made = {(layer.name, kind): layer.output for layer in self.program.layers for kind in (layer.operator.kind, CHAIN) if is_named(layer, kind)}
         self.tensors = {i: made[layer.name, layer.op] for i, layer in enumerate(manifest.layers) if (layer.name, layer.op) in made}
         self.outputs = dict(zip((t.name for t in source.outputs), self.program.outputs, strict=True))
         self.inputs = dict(zip(self.program.inputs, (t.name for t in source.inputs), strict=True))

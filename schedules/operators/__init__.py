@@ -1,5 +1,6 @@
 """What kernels compute: one operator per file, its parameters, equation and compute definition."""
 
+from nnc_tvm.schedules.operators.chain import Chain
 from nnc_tvm.schedules.operators.conv2d import Conv2d
 from nnc_tvm.schedules.operators.dense import Dense
 from nnc_tvm.schedules.operators.depthwise import DepthwiseConv2d
@@ -16,7 +17,7 @@ from nnc_tvm.schedules.operators.softmax import FixedSoftmax, TableSoftmax
 from nnc_tvm.schedules.operators.table import Table
 
 __all__ = [
-    "AveragePool2d", "Broadcast", "Concat", "Conv2d", "Dense", "DepthwiseConv2d", "Dequantize", "DynamicParameters", "DynamicQuantize",
+    "AveragePool2d", "Broadcast", "Chain", "Concat", "Conv2d", "Dense", "DepthwiseConv2d", "Dequantize", "DynamicParameters", "DynamicQuantize",
     "FixedSoftmax", "FlipSign",
     "LinearCombination", "MatMul", "MaxPool2d", "Mean", "Multiply", "Operator", "Pad", "Primitive", "Quantize", "Rescale", "Reshape",
     "ResizeBilinear", "ResizeNearest", "StridedSlice", "Sum", "Table", "TableSoftmax", "TensorType", "Transpose",

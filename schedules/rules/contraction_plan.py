@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,12 +138,13 @@ def weight_bytes(c: Contraction, isa: DotProduct, parts: int, vectors: int) -> i
     return channels * parts * c.weight.shape[1] * runs * round_up(run, isa.depth) * ITEM_BYTES[isa.w_dtype]
 
 
-def cheapest(c: Contraction, candidates: tuple[DotProduct, ...], smallest: bool = False) -> tuple[float, DotProduct, int, int] | None:
+def cheapest(c: Contraction, candidates: tuple[DotProduct, ...], smallest: bool = False,
+             parts: Mapping[DotProduct, int] | None = None) -> tuple[float, DotProduct, int, int] | None:
     """(estimated instructions, instruction, pixels and vectors of the tile) of the best by `tile_cost`; None without candidates.
 
-    smallest: the best of those with the fewest bytes of weights.
+    smallest: the best of those with the fewest bytes of weights. parts: into how many each instruction splits the weights, where that is known.
     """
-    parts = {isa: len(isa.split(c.weight)) for isa in candidates}
+    parts = parts or {isa: len(isa.split(c.weight)) for isa in candidates}
     options = [(tile_cost(c, isa, parts[isa], p, v), isa, p, v) for isa in candidates for v in isa.tiles for p in pixel_counts(c, isa, v)]
     return min(options, key=lambda o: (smallest * weight_bytes(c, o[1], parts[o[1]], o[3]), o[0]), default=None)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nnc_tvm.schedules.candidates import Selection, select
+from nnc_tvm.schedules.candidates import Candidate, Selection, preferred, select
 from nnc_tvm.schedules.forms import DENSE
 from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Choose
@@ -14,10 +14,20 @@ CANDIDATES = (contraction.candidate, winograd.candidate, block_sparse.candidate,
 """candidate(operator, target) -> Candidate | None. The dense form is the first."""
 
 
-def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
-    """The rule for Conv2d and Dense."""
+def candidates(operator: Operator, target: Any) -> list[Candidate]:
+    """The forms that `target` allows, the dense one first; none for other operators."""
     makers = CANDIDATES[:1] if "portable" in target.features else CANDIDATES  # the other forms are written in vectors, which C has none of
     made = [candidate for make in makers if (candidate := make(operator, target)) is not None]
-    if not made:
-        return None
-    return select([candidate for candidate in made if candidate.form in DENSE | target.forms], target.optimize, choose)
+    return [candidate for candidate in made if candidate.form in DENSE | target.forms]
+
+
+def best(operator: Operator, target: Any) -> Candidate | None:
+    """The form that a layer takes unless another is chosen."""
+    made = candidates(operator, target)
+    return preferred(made, target.optimize) if made else None
+
+
+def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
+    """The rule for Conv2d and Dense."""
+    made = candidates(operator, target)
+    return select(made, target.optimize, choose) if made else None

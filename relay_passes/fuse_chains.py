@@ -1,0 +1,165 @@
+"""Layers one after the other become one kernel where that is not slower: first those that make the arena smaller, then all low-rank factors.
+
+A value that one layer alone reads need not be whole in memory. Which of a run of layers are taken together decides what the run needs at its
+fullest step; of the ways that need the least of the whole program, the one that leaves the most values of low-rank factors out is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from nnc_tvm.relay_passes.live_bytes import LiveBytes
+from nnc_tvm.relay_passes.program import Layer, ScheduledLayer, ScheduledProgram
+from nnc_tvm.schedules.candidates import Candidate
+from nnc_tvm.schedules.operators import Chain, Conv2d, Dense
+from nnc_tvm.schedules.operators.operator import WeightedSum
+from nnc_tvm.schedules.rule import Choose, choose_default
+from nnc_tvm.schedules.rules import chain
+from nnc_tvm.schedules.rules.chain_plan import is_pointwise
+from nnc_tvm.targets.base import Target
+
+LONGEST = 4  # layers in one kernel
+NOT_SLOWER = 1.03  # of the layers' estimated cost, which is no more exact
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Layers [start, end) of a program, in one kernel where there is a `candidate`.
+
+    bytes: live at their fullest step. narrow, wide: values of low-rank factors and others that are left out.
+    """
+
+    start: int
+    end: int
+    bytes: int
+    cost: float = 0.0
+    narrow: int = 0
+    wide: int = 0
+    candidate: chain.ChainCandidate | None = None
+
+    @property
+    def merit(self) -> tuple[int, int, float]:
+        """Of parts that fit: the less the better."""
+        return -self.narrow, self.wide, self.cost
+
+
+def fuse_chains(scheduled: ScheduledProgram, target: Target, choose: Choose = choose_default) -> ScheduledProgram:
+    """The pass: the same outputs; layers that are left as they were keep their kernels. The very same object where nothing is fused."""
+    live = LiveBytes(scheduled)
+    parts = {run.start: list(parts_of(scheduled, run, live, target)) for run in runs(scheduled)}
+    inside = {k for made in parts.values() for part in made for k in range(part.start, part.end)}
+    most = max((live.of_layer(k) for k in range(len(scheduled.layers)) if k not in inside), default=0)
+    most = max([most, *(least_bytes(made) for made in parts.values())])
+    taken = [part for made in parts.values() for part in best_parts(made, most) if part.candidate is not None]
+    return apply(scheduled, taken, target, choose) if taken else scheduled
+
+
+def runs(scheduled: ScheduledProgram) -> Iterator[range]:
+    """Layers that follow each other, each of which alone reads what the one before it computes."""
+    program, layers = scheduled.program, [s.layer for s in scheduled.layers]
+    readers = [name for layer in layers for name in layer.inputs] + list(program.outputs)
+    start = 0
+    for k, layer in enumerate(layers):
+        follows = k > start and layer.inputs == (layers[k - 1].output,) and readers.count(layers[k - 1].output) == 1
+        if not (follows and is_link(layer) and layer.operator.inputs == (layers[k - 1].operator.output,)):
+            if k - start > 1:
+                yield range(start, k)
+            start = k if is_link(layer) else k + 1
+    if len(layers) - start > 1:
+        yield range(start, len(layers))
+
+
+def is_link(layer: Layer) -> bool:
+    """Whether a kernel of several may have the layer in it: it reads one tensor, and nothing is added to what it computes."""
+    return isinstance(layer.operator, Conv2d | Dense) and len(layer.inputs) == 1
+
+
+def parts_of(scheduled: ScheduledProgram, run: range, live: LiveBytes, target: Target) -> Iterator[Part]:
+    """Every layer of a run by itself, and the stretches that one kernel takes without being slower."""
+    for start in run:
+        layer = scheduled.layers[start]
+        yield Part(start, start + 1, live.of_layer(start), layer.selection.taken.cost if layer.selection else 0.0)
+        for end in range(start + 2, min(start + LONGEST, run.stop) + 1):
+            part = fused_part(scheduled.layers[start:end], start, live, target)
+            if part is not None:
+                yield part
+
+
+def fused_part(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, target: Target) -> Part | None:
+    """`layers` in one kernel; None where they cannot be, may not be or would be slower."""
+    links = chain_of(layers)
+    apart = [layer.selection.taken for layer in layers if layer.selection is not None]
+    if len(apart) < len(layers):
+        return None
+    narrow = chain.narrow_values(links)
+    if not narrow and not all(map(is_pointwise, links.links)):  # as fast as other layers' best forms they are seldom
+        return None
+    made = chain.candidate(links, target)
+    if made is None or made.form.split()[0] not in target.forms or not is_worth(made, apart, target):
+        return None
+    source, end = layers[0].layer.inputs[0], start + len(layers)
+    result = live.of_value(layers[-1].layer.output)
+    over = made.overwrites and live.dies(source, start) and result == live.of_value(live.owner(source))
+    return Part(start, end, live.before(start) + made.scratch_bytes + (0 if over else result), made.cost, narrow, len(layers) - 1 - narrow, made)
+
+
+def is_worth(made: Candidate, apart: Sequence[Candidate], target: Target) -> bool:
+    """Whether it is no slower than the layers apart, nor larger where size is what counts."""
+    larger = target.optimize == "size" and made.weight_bytes > sum(c.weight_bytes for c in apart)
+    return not larger and made.cost <= NOT_SLOWER * sum(c.cost for c in apart)
+
+
+def chain_of(layers: Sequence[ScheduledLayer]) -> Chain:
+    links: list[WeightedSum] = []
+    for layer in layers:
+        assert isinstance(layer.layer.operator, WeightedSum)
+        links.append(layer.layer.operator)
+    return Chain.of(*links)
+
+
+def least_bytes(parts: Sequence[Part]) -> int:
+    """What the fullest part of the best division of a run needs."""
+    least = {min(part.start for part in parts): 0}
+    for part in sorted(parts, key=lambda p: p.end):
+        needed = max(least[part.start], part.bytes)
+        least[part.end] = min(least.get(part.end, needed), needed)
+    return least[max(part.end for part in parts)]
+
+
+def best_parts(parts: Sequence[Part], most: int) -> tuple[Part, ...]:
+    """The division of a run into parts of at most `most` bytes with the most merit."""
+    best: dict[int, tuple[tuple[float, ...], tuple[Part, ...]]] = {min(part.start for part in parts): ((0, 0, 0.0), ())}
+    for part in sorted((p for p in parts if p.bytes <= most), key=lambda p: p.end):
+        if part.start in best:
+            merits, before = best[part.start]
+            found = (tuple(a + b for a, b in zip(merits, part.merit, strict=True)), (*before, part))
+            best[part.end] = min(best.get(part.end, found), found, key=lambda f: f[0])
+    return best[max(part.end for part in parts)][1]
+
+
+def apply(scheduled: ScheduledProgram, parts: Sequence[Part], target: Target, choose: Choose) -> ScheduledProgram:
+    """`scheduled` with a layer for each of `parts`."""
+    starts = {part.start: part for part in parts}
+    gone = {scheduled.layers[k].layer.output for part in parts for k in range(part.start, part.end - 1)}
+    layers: list[ScheduledLayer] = []
+    k = 0
+    while k < len(scheduled.layers):
+        part = starts.get(k)
+        layers.append(scheduled.layers[k] if part is None else fused_layer(scheduled.layers[k:part.end], target, choose))
+        k = part.end if part is not None else k + 1
+    values = {name: value for name, value in scheduled.program.values.items() if name not in gone}
+    return ScheduledProgram(replace(scheduled.program, values=values, layers=tuple(s.layer for s in layers)), tuple(layers))
+
+
+def fused_layer(layers: Sequence[ScheduledLayer], target: Target, choose: Choose) -> ScheduledLayer:
+    """One layer under the name of the last, with its kernel."""
+    first, last = layers[0].layer, layers[-1].layer
+    operator = chain_of(layers)
+    selection = chain.stages(operator, target, choose)
+    assert selection is not None
+    names = " and ".join(f"'{layer.layer.name}'" for layer in layers[:-1])
+    notes = [f"with {names} before it, whose results are never whole in memory", *(layer.layer.note for layer in layers if layer.layer.note)]
+    forms = " ".join(dict.fromkeys(layer.layer.form for layer in layers if layer.layer.form != "dense")) or "dense"
+    layer = Layer(last.name, operator, first.inputs, last.output, "; ".join(notes), forms)
+    return ScheduledLayer(layer, selection.stages, selection)

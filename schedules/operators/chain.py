@@ -1,0 +1,33 @@
+"""Convolutions and dense layers computed one after the other by one kernel: what lies between them is never whole in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nnc_tvm.schedules.operators.operator import Operator, WeightedSum
+
+
+@dataclass(frozen=True, eq=False)
+class Chain(Operator):
+    """y = links[-1](... links[1](links[0](x)))
+
+    inputs: (x,), the first link's; output: the last link's. Every link reads what the one before it computes.
+    """
+
+    links: tuple[WeightedSum, ...]
+
+    @staticmethod
+    def of(*links: WeightedSum) -> Chain:
+        """The chain of `links`. Raises ValueError where one does not read what the one before it computes."""
+        for first, second in zip(links, links[1:], strict=False):
+            if second.inputs != (first.output,):
+                raise ValueError(f"{second.inputs} is not {first.output}")
+        return Chain(links[0].inputs, links[-1].output, links)
+
+    @property
+    def macs(self) -> int:
+        return sum(link.macs for link in self.links)
+
+    @property
+    def weight_bytes(self) -> int:
+        return sum(link.weight_bytes for link in self.links)

@@ -1,0 +1,146 @@
+"""Chains of convolutions and dense layers in one kernel, band by band: low-rank factors without the values between them in memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nnc_tvm.schedules.candidates import Candidate, Selection, comparison
+from nnc_tvm.schedules.epilogue import epilogue_constants
+from nnc_tvm.schedules.isa import DotProduct
+from nnc_tvm.schedules.operators import Chain, Operator
+from nnc_tvm.schedules.operators.operator import WeightedSum
+from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules import weight_forms
+from nnc_tvm.schedules.rules.chain_kernel import chain_kernel
+from nnc_tvm.schedules.rules.chain_plan import Bands, Link, Tiling, cut, images_of
+from nnc_tvm.schedules.rules.contraction import bias_of, instructions, pack_weights, per_group
+from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
+from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, cheapest, make_plan, weight_bytes, x_layout
+
+LOW_RANK, FUSED = "low-rank (fused)", "fused"
+"""Their first words are those of schedules/forms.py."""
+STREAM_COST = 0.02  # estimated instructions per byte of weights, which every step but the first reads again
+TALLEST = 96  # rows of a band, but for all of them
+SMALL = 1.02  # of the least cost: so much dearer a smaller band may be, whose scratch is smaller
+
+
+@dataclass(frozen=True, eq=False)
+class ChainCandidate(Candidate):
+    """scratch_bytes: of the windows and bands. overwrites: whether the output may take the input's memory. narrow: values between that make it low-rank."""
+
+    scratch_bytes: int = 0
+    overwrites: bool = False
+    narrow: int = 0
+
+
+def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
+    """The rule for Chain."""
+    taken, apart = candidate(operator, target), separate(operator, target)
+    if taken is None or apart is None:
+        return None
+    return Selection(taken, (apart,), taken.build(choose), comparison(taken, apart))
+
+
+def candidate(operator: Operator, target: Any) -> ChainCandidate | None:
+    """The chain in the smallest bands that cost next to nothing; None for other operators, and where no band fits."""
+    if not isinstance(operator, Chain):
+        return None
+    isas = [instructions(target.features, link.inputs[0].dtype) for link in operator.links]
+    parts = [{isa: len(isa.split(link.weight)) for isa in able} for link, able in zip(operator.links, isas, strict=True)]
+    made = {rows: bands for rows in sizes(images_of(operator)[-1][1]) if (bands := cut(operator, rows)) is not None}
+    if not made or not all(isas):
+        return None
+    kernels = {rows: [kernel_of(link, able, known, target) for link, able, known in zip(bands.links, isas, parts, strict=True)] for rows, bands in made.items()}
+    costs = {rows: cost(bands, kernels[rows]) for rows, bands in made.items()}
+    best = min((rows for rows, c in costs.items() if c <= SMALL * min(costs.values())), key=lambda rows: (scratch_bytes(made[rows], kernels[rows]), rows))
+
+    def build(choose: Choose) -> tuple[Stage, ...]:
+        return (stage(operator, made[choose("rows", list(made), best)], target, choose),)
+
+    narrow = narrow_values(operator)
+    size = sum(kernel.weight_bytes for kernel in kernels[best])
+    return ChainCandidate(LOW_RANK if narrow else FUSED, costs[best], size, build, scratch_bytes(made[best], kernels[best]), made[best].overwrites, narrow)
+
+
+def sizes(rows: int) -> list[int]:
+    """The heights of bands that are compared: few rows, whole register tiles of single pixels, equal parts, and all."""
+    return [r for r in range(1, min(rows, TALLEST) + 1) if r <= 8 or r % 6 == 0 or r % 8 == 0 or rows % r == 0] + [rows] * (rows > TALLEST)
+
+
+def separate(operator: Operator, target: Any) -> Candidate | None:
+    """A kernel for every link, each in its best form: what a chain is compared with."""
+    links = [weight_forms.best(link, target) for link in operator.links] if isinstance(operator, Chain) else []
+    made = [link for link in links if link is not None]
+    if not made or len(made) < len(links):
+        return None
+    return Candidate(" + ".join(link.form for link in made), sum(link.cost for link in made), sum(link.weight_bytes for link in made), lambda choose: ())
+
+
+def narrow_values(chain: Chain) -> int:
+    """How many of the values between links are those of low-rank factors."""
+    return sum(is_narrow(first, second) for first, second in zip(chain.links, chain.links[1:], strict=False))
+
+
+def is_narrow(first: WeightedSum, second: WeightedSum) -> bool:
+    """Whether two layers are the factors of one whose rank is less than it could be."""
+    rank = first.output.shape[-1]
+    return rank < min(first.weight[0].size, second.output.shape[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """How a link's band is computed, by `contraction_plan.cheapest`. cost: of a step; weight_bytes: as packed."""
+
+    tiling: Tiling
+    cost: float
+    weight_bytes: int
+
+
+def kernel_of(link: Link, isas: tuple[DotProduct, ...], parts: Mapping[DotProduct, int], target: Any) -> Kernel:
+    """The best kernel; `isas` are not empty. parts: as `cheapest` takes them."""
+    found = cheapest(link.band, isas, target.optimize == "size", parts)
+    assert found is not None
+    estimate, isa, pixels, vectors = found
+    *_, elements, copied = x_layout(link.band, isa, pixels)
+    size = weight_bytes(link.band, isa, parts[isa], vectors)
+    return Kernel((isa, pixels), estimate - copied * elements * COPY_COST, size)
+
+
+def cost(bands: Bands, kernels: Sequence[Kernel]) -> float:
+    """Estimated instructions, in the unit of `tile_cost`."""
+    moved = bands.links[-1].out_row * bands.links[-1].out_rows if bands.stores_parts else 0
+    total = moved * COPY_COST
+    for link, kernel in zip(bands.links, kernels, strict=True):
+        copied = 0 if link.reads_source(kernel.tiling) else link.carry * link.pitch + link.step * link.row
+        total += math.ceil(link.out_rows / link.out_step) * kernel.cost + bands.steps * copied * COPY_COST
+    return total * bands.images + (bands.images * bands.steps - 1) * sum(kernel.weight_bytes for kernel in kernels) * STREAM_COST
+
+
+def scratch_bytes(bands: Bands, kernels: Sequence[Kernel]) -> int:
+    return sum(t.bytes for t in bands.scratch([kernel.tiling for kernel in kernels]))
+
+
+def of_link(choose: Choose, k: int) -> Choose:
+    """`choose` for the decisions of link k."""
+    return lambda name, candidates, default: choose(f"{name}_{k}", candidates, default)
+
+
+def stage(operator: Chain, bands: Bands, target: Any, choose: Choose) -> Stage:
+    """The kernel with its constants."""
+    plans, kernels, constants = [], [], []
+    for k, link in enumerate(bands.links):
+        c = link.band
+        plan = make_plan(c, instructions(target.features, c.x_dtype), of_link(choose, k), target.optimize == "size")
+        assert plan is not None
+        values = [per_group(v, c.groups, plan.channels) for v in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
+        kernels.append(contraction_kernel(c, plan, values[1:], of_link(choose, k)))
+        plans.append(plan)
+        constants += [pack_weights(c, plan), *values]
+    tilings = [(plan.isa, plan.tile.pixels) for plan in plans]
+    function = chain_kernel(bands, tilings, kernels, operator.inputs[0], operator.output)
+    name = f"{' | '.join(plan.name for plan in plans)} by {bands.rows} row{'s' * (bands.rows > 1)}"
+    over = (0,) if bands.overwrites else ()
+    return Stage(function, (0,), tuple(constants), operator.output, name, over, tuple(bands.scratch(tilings)))

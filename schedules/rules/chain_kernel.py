@@ -1,0 +1,119 @@
+"""The kernel of a chain: a loop over bands around the kernels of its links, which are those of contractions.
+
+for every image, for every step: for every link: the new rows go into its window; its kernel computes a band from that
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+from nnc_tvm.schedules.operators import TensorType
+from nnc_tvm.schedules.rules.chain_plan import Bands, Link, Tiling
+from nnc_tvm.schedules.rules.winograd_kernel import condition
+
+
+def chain_kernel(bands: Bands, tilings: Sequence[Tiling], kernels: Sequence[Any], input_: TensorType, output: TensorType) -> Any:
+    """PrimFunc (x, constants of every kernel..., `bands.scratch(tilings)`..., y).
+
+    kernels: for each link the PrimFunc (x, constants..., y) of its band, as `contraction_kernel` makes it.
+    """
+    calls: list[tuple[Any, list[Any]]] = []
+    with IRBuilder() as builder:
+        with T.prim_func(s_tir=True):
+            T.func_attr({"tirx.noalias": True})
+            x = T.arg("x", T.buffer((input_.elements,), input_.dtype))
+            constants = [[T.arg(f"{p.name}_{k}", T.buffer(tuple(p.shape), str(p.dtype))) for p in kernel.params[1:-1]] for k, kernel in enumerate(kernels)]
+            scratch = iter([T.arg(f"scratch_{k}", T.buffer(t.shape, t.dtype)) for k, t in enumerate(bands.scratch(tilings))])
+            windows, results = [], []
+            for link, tiling in zip(bands.links, tilings, strict=True):
+                windows.append(None if link.reads_source(tiling) else next(scratch))
+                results.append(None if link is bands.links[-1] and not bands.stores_parts else next(scratch))
+            y = T.arg("y", T.buffer((output.elements,), output.dtype))
+            with T.sblock("chain"):
+                T.reads()
+                T.writes()
+                with T.serial(bands.images) as image:
+                    for link, window in zip(bands.links, windows, strict=True):
+                        if window is not None and link.bordered:
+                            fill(window, 0, int(window.shape[0]), link)
+                    with T.serial(bands.steps) as step:
+                        source = x
+                        for k, link in enumerate(bands.links):
+                            start = step * link.out_step - link.out_delay
+                            result, place = results[k], (image * link.out_rows + start) * link.out_row
+                            to = y if result is None else result
+                            first = (image * link.rows + step * link.step) * link.row if k == 0 else 0
+                            window = windows[k]
+                            if window is not None:
+                                append(link, window, source, first, step, bands.steps)
+                            always = link.out_delay == 0 and bands.steps * link.out_step <= link.out_rows
+                            with condition(tirx.all(start > -link.out_step, start < link.out_rows), not always):
+                                calls.append((kernels[k], [
+                                    view(kernels[k].params[0], *((source, first) if window is None else (window, 0))), *constants[k],
+                                    view(kernels[k].params[-1], to, place if result is None else 0)]))
+                                T.evaluate(T.call_extern("int32", str(len(calls) - 1)))
+                            source = to
+                        if bands.stores_parts:
+                            store(bands.links[-1], y, place, source, start)
+        return insert(builder.get(), calls)
+
+
+def view(parameter: Any, buffer: Any, offset: Any) -> Any:
+    """`buffer` from `offset` on, as a kernel's `parameter` has it."""
+    return T.decl_buffer(tuple(parameter.shape), str(parameter.dtype), data=buffer.data, elem_offset=offset)
+
+
+def append(link: Link, window: Any, source: Any, first: Any, step: Any, steps: int) -> None:
+    """Moves what stays in the window to its beginning; behind it come the rows of `source` from element `first` on, or borders."""
+    if link.carry:
+        with T.serial(link.carry * link.pitch) as e:
+            T.buffer_store(window, window[e + link.step * link.pitch], [e])
+    copied = min(link.row, link.pitch - link.left)
+    inside = link.delay == 0 and steps * link.step <= link.rows
+    with T.serial(link.step) as r:
+        row = step * link.step - link.delay + r
+        begin = (link.carry + r) * link.pitch
+        if inside:
+            move(window, begin + link.left, source, first + r * link.row, copied)
+        else:
+            with T.If(tirx.all(row >= 0, row < link.rows)):
+                with T.Then():
+                    move(window, begin + link.left, source, first + r * link.row, copied)
+                with T.Else():
+                    fill(window, begin + link.left, copied, link)
+
+
+def store(link: Link, y: Any, place: Any, band: Any, start: Any) -> None:
+    """The rows of the last link's `band` that exist; its first one is row `start` of the image and belongs to y[place]."""
+    with T.serial(link.out_step) as r, T.If(tirx.all(start + r >= 0, start + r < link.out_rows)), T.Then():
+        move(y, place + r * link.out_row, band, r * link.out_row, link.out_row)
+
+
+def move(window: Any, place: Any, source: Any, first: Any, count: int) -> None:
+    """`count` elements of `source`, in the window's type."""
+    with T.serial(count) as e:
+        T.buffer_store(window, T.Cast(str(window.dtype), source[first + e]), [place + e])
+
+
+def fill(window: Any, place: Any, count: int, link: Link) -> None:
+    """`count` elements of the link's border."""
+    with T.serial(count) as e:
+        T.buffer_store(window, T.Cast(str(window.dtype), link.band.border), [place + e])
+
+
+def insert(function: Any, calls: Sequence[tuple[Any, list[Any]]]) -> Any:
+    """`function` with the bodies of kernels, over the given buffers, where their numbers are called."""
+
+    def body(node: tirx.Evaluate) -> Any:
+        kernel, buffers = calls[int(node.value.args[0].value)]
+        given = dict(zip(kernel.params, buffers, strict=True))
+        return tvm_ffi.structural_map(kernel.body, (tvm.ir.Var, lambda var: given.get(var, var)))
+
+    return tirx.PrimFunc(function.params, tvm_ffi.structural_map(function.body, (tirx.Evaluate, body)), function.ret_type, attrs=function.attrs)

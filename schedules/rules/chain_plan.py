@@ -1,0 +1,147 @@
+"""How a chain of convolutions and dense layers is cut into bands of rows.
+
+Every step computes a band of every link, the last one's from the bands before it. A link reads a window: the rows that its band needs, of
+which some stay from the step before and the others are new. Where a kernel looks ahead of the row it writes, its output comes later by a
+delay; rows outside an image are its border. What a pointwise link reads needs no window, unless an instruction wants another type.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nnc_tvm.schedules.isa import DotProduct
+from nnc_tvm.schedules.operators import Chain, Conv2d, TensorType
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES, WeightedSum
+from nnc_tvm.schedules.rules.contraction import contraction_of
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, x_layout
+
+Tiling = tuple[DotProduct, int]
+"""A link's instruction, and the pixels of its register tile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Link:
+    """One layer of a chain.
+
+    band: what a step computes of it, on an image without padding. types: dtypes of input and output.
+    rows, step, delay, row: of the input: its rows, the new ones of a step, how late they are, and a row's elements; out_*: of the output.
+    carry: rows of the window that stay from the step before. pitch, left: of the window: a row's elements, and its border's before the image.
+    padded: whether the image has a border on any side.
+    """
+
+    band: Contraction
+    types: tuple[str, str]
+    rows: int
+    step: int
+    delay: int
+    row: int
+    out_rows: int
+    out_step: int
+    out_delay: int
+    out_row: int
+    carry: int
+    pitch: int
+    left: int
+    padded: bool
+
+    @property
+    def bordered(self) -> bool:
+        """Whether some of the window is no part of the image."""
+        return self.carry > 0 or self.padded
+
+    def reads_source(self, tiling: Tiling) -> bool:
+        """Whether the kernel can read the new rows where they are: all that a step reads are rows of the image."""
+        *_, copied = x_layout(self.band, *tiling)
+        return not (copied or self.bordered or self.rows % self.step) and math.prod(self.band.image) == self.step * self.row
+
+    def window(self, tiling: Tiling) -> TensorType:
+        """The window, with what tiles read beyond it."""
+        elements = max((self.carry + self.step) * self.pitch, x_layout(self.band, *tiling)[2])
+        return TensorType((elements,), tiling[0].x_dtype)
+
+    @property
+    def result(self) -> TensorType:
+        """What a step writes."""
+        return TensorType((self.out_step * self.out_row,), self.types[1])
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """links, the images that they run over one by one, and the steps that each takes."""
+
+    links: tuple[Link, ...]
+    images: int
+    steps: int
+
+    @property
+    def rows(self) -> int:
+        """Of the output, in a step."""
+        return self.links[-1].out_step
+
+    @property
+    def stores_parts(self) -> bool:
+        """Whether some step's band is not all of it in the output image: it is computed apart, and what exists is copied."""
+        return self.links[-1].out_delay % self.rows > 0 or self.links[-1].out_rows % self.rows > 0
+
+    @property
+    def overwrites(self) -> bool:
+        """Whether the output may take the input's memory: no step writes over what a later one reads."""
+        first, last = self.links[0], self.links[-1]
+        read, written = first.row * ITEM_BYTES[first.types[0]], last.out_row * ITEM_BYTES[last.types[1]]
+        return last.out_step * written <= first.step * read and last.out_rows * written <= first.rows * read
+
+    def scratch(self, tilings: Sequence[Tiling]) -> list[TensorType]:
+        """The window of every link that has one and its result, in turn; but for the last one's where whole bands are stored."""
+        made = []
+        for link, tiling in zip(self.links, tilings, strict=True):
+            made += [] if link.reads_source(tiling) else [link.window(tiling)]
+            made += [link.result] if link is not self.links[-1] or self.stores_parts else []
+        return made
+
+
+def is_pointwise(layer: WeightedSum) -> bool:
+    """Whether every output pixel depends on the same input pixel alone."""
+    return not isinstance(layer, Conv2d) or (layer.kernel == (1, 1) and layer.strides == (1, 1) and not any(layer.padding))
+
+
+def images_of(chain: Chain) -> list[tuple[int, ...]]:
+    """(N, H, W, C) before the first link and after each; of pointwise links alone every pixel is a row."""
+    types = [chain.inputs[0], *(link.output for link in chain.links)]
+    if all(map(is_pointwise, chain.links)):
+        return [(1, t.elements // t.shape[-1], 1, t.shape[-1]) for t in types]
+    return [t.shape for t in types]
+
+
+def cut(chain: Chain, rows: int) -> Bands | None:
+    """The chain in bands of `rows` rows of its output; None where a link is no contraction."""
+    images = images_of(chain)
+    contractions = [contraction_of(layer) for layer in chain.links]
+    steps = [rows]
+    for layer in reversed(chain.links):
+        steps.insert(0, steps[0] * (layer.strides[0] if isinstance(layer, Conv2d) else 1))
+    links: list[Link] = []
+    for k, (layer, whole) in enumerate(zip(chain.links, contractions, strict=True)):
+        if whole is None:
+            return None
+        links.append(link_of(layer, whole, (images[k], images[k + 1]), (steps[k], steps[k + 1]), links[-1].out_delay if links else 0))
+    last = links[-1]
+    return Bands(tuple(links), images[0][0], math.ceil((last.out_rows + last.out_delay) / rows))
+
+
+def link_of(layer: WeightedSum, whole: Contraction, images: tuple[tuple[int, ...], tuple[int, ...]], steps: tuple[int, int], delay: int) -> Link:
+    """images, steps: of the input and the output. delay: of the input."""
+    (_, h, w, c), (_, oh, ow, o) = images
+    (kh, kw), (sh, sw), (dh, dw), (top, left, *_) = whole.weight.shape[1:3], whole.strides, whole.dilation, whole.padding
+    step, out_step = steps
+    out_delay = math.ceil(max(0, delay + max((kh - 1) * dh + 1 - sh, 0) - top) / sh)
+    if is_pointwise(layer):  # pixels are alike: one long row
+        image, out = (1, 1, step * w, c), (1, 1, out_step * ow, o)
+    else:
+        image, out = (1, (out_step - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, c), (1, out_step, ow, o)
+    band = dataclasses.replace(whole, image=image, out=out, padding=(0, 0, 0, 0))
+    pitch = w * c if is_pointwise(layer) else image[2] * c
+    return Link(band, (layer.inputs[0].dtype, layer.output.dtype), h, step, delay, w * c, oh, out_step, out_delay, ow * o, sh * out_delay + top - delay, pitch,
+                left * c, any(whole.padding))
