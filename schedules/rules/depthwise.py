@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 from tvm import s_tir, te, tirx
 
+from nnc_tvm.schedules.candidates import Candidate, Selection, select
 from nnc_tvm.schedules.epilogue import const, epilogue_constants, finish, requantize
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
-from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.schedules.rules.contraction import centred_bias
+from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST
 from nnc_tvm.schedules.rules.input_patches import padded_copy
+from nnc_tvm.schedules.rules.nibbles import UNPACK_COST, fit, pack, unpack_kernel
 
 Expr = Any
 UNROLLED = 160  # vector products in the unrolled body of a tile: more only makes code larger
@@ -71,13 +74,32 @@ def choose_tile(operator: DepthwiseConv2d, isa: TapProduct, choose: Choose) -> T
     return Tile(isa, rows, pixels, vectors, steps(rows))
 
 
-def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
     """The rule for DepthwiseConv2d, integer and float."""
     if not isinstance(operator, DepthwiseConv2d):
         return None
     isa = best_instruction(operator, target.features)
     if isa is None:
         return None
+    tile = choose_tile(operator, isa, choose_default)
+    cost, weights = estimated_cost(operator, tile), pack_weights(operator, tile, round_up(operator.output.shape[3], tile.block))
+    candidates = [Candidate("dense", cost, weights.nbytes, lambda choose: build(operator, isa, target, choose, packed=False))]
+    if "int4" in target.forms and "portable" not in target.features and fit(operator.weight):
+        candidates.append(Candidate("int4", cost + weights.size * UNPACK_COST, -(-weights.size // 2),
+                                    lambda choose: build(operator, isa, target, choose, packed=True)))
+    return select(candidates, target.optimize, choose)
+
+
+def estimated_cost(operator: DepthwiseConv2d, tile: Tile) -> float:
+    """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
+    n, oh, ow, out = operator.output.shape
+    accumulators = tile.rows * tile.pixels * tile.vectors
+    tiles = n * math.ceil(oh / tile.rows) * math.ceil(ow / tile.pixels) * math.ceil(out / tile.block)
+    return tiles * accumulators * (2.0 * tile.steps * operator.kernel[1] + EPILOGUE_COST[16])
+
+
+def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choose, packed: bool) -> tuple[Stage, ...]:
+    """The stages. packed: weights are stored as two in a byte; a stage of their own unpacks them."""
     tile = choose_tile(operator, isa, choose)
     n, h, w, channels = operator.inputs[0].shape
     _, oh, ow, out = operator.output.shape
@@ -110,7 +132,13 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     value = te.compute(acc.shape, lambda *i: requantize(operator.epilogue, acc(*i) + bias_of[i[3]], [p[i[3]] for p in rest], isa.arithmetic), name="requantize")
     y = te.compute((n, oh, ow, out), lambda *i: finish(operator.epilogue, value(*i), isa.arithmetic), name="finish")
     sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
-    made.append(Stage(sch.mod["main"], (-1,) if made else (0,), (weight, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"))
+    inputs, stored = (-1,) if made else (0,), (weight,)
+    if packed:
+        lanes = target.vector_bytes
+        unpack = unpack_kernel(round_up(weight.size, 2 * lanes), isa.weight_dtype, lanes)
+        made.append(Stage(unpack, (), (pack(weight.reshape(1, -1), lanes),), TensorType((round_up(weight.size, 2 * lanes),), isa.weight_dtype), "int4"))
+        inputs, stored = (*inputs, -len(made)), ()
+    made.append(Stage(sch.mod["main"], inputs, (*stored, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"))
     return tuple(made)
 
 

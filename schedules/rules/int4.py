@@ -18,16 +18,14 @@ from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions, prepare_x
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, pixel_counts, tile_cost
 from nnc_tvm.schedules.rules.int4_kernel import Int4Plan, int4_kernel
+from nnc_tvm.schedules.rules.nibbles import UNPACK_COST, fit, pack
 from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
-
-LOW, HIGH = -8, 7
-UNPACK_COST = 0.3  # estimated instructions per weight
 
 
 def candidate(operator: Operator, target: Any) -> Candidate | None:
     """None where a weight does not fit 4 bits, and for groups."""
     c = contraction_of(operator)
-    if c is None or c.groups != 1 or c.weight.dtype.kind == "f" or c.weight.min(initial=0) < LOW or c.weight.max(initial=0) > HIGH:
+    if c is None or c.groups != 1 or not fit(c.weight):
         return None
     plans = list(plans_of(c, target))
     if not plans:
@@ -89,9 +87,7 @@ def pack_weights(c: Contraction, plan: Int4Plan) -> np.ndarray:
     isa, tile = plan.isa, plan.tile
     rows, runs, depths = plan.turns
     outer, lanes, inner = isa.weight_shape
-    full = np.zeros((blocks(c, plan) * plan.block, rows, runs, depths * tile.steps * isa.depth), np.uint8)
+    full = np.zeros((blocks(c, plan) * plan.block, rows, runs, depths * tile.steps * isa.depth), c.weight.dtype)
     full[: c.out[3], ..., : c.runs[1]] = c.weight.reshape(c.out[3], rows, runs, -1)
     cut = full.reshape(-1, tile.vectors, lanes, rows, runs, depths, tile.steps, outer, inner).transpose(0, 3, 4, 5, 6, 1, 7, 2, 8)
-    flat = cut.reshape(cut.shape[0], -1)
-    halves = np.pad(flat, ((0, 0), (0, plan.panel - flat.shape[1]))).reshape(cut.shape[0], -1, 2, plan.lanes) + np.uint8(8)
-    return np.ascontiguousarray((halves[:, :, 0] & 15 | halves[:, :, 1] << 4).reshape(cut.shape[0], -1))
+    return pack(cut.reshape(cut.shape[0], -1), plan.lanes)

@@ -21,6 +21,7 @@ from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.rules.block_sparse_kernel import store
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, x_layout
+from nnc_tvm.schedules.rules.nibbles import emit_unpack
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,7 @@ class Operand:
 def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
     """PrimFunc (x, [residual,] packed uint8 (tiles of channels, panel / 2), bias (O,), *epilogue_values (O,), panel, y), O rounded up to whole tiles.
 
-    x: as `x_layout` says. Byte `lane` of the k-th vector of `lanes` holds the weights 2 * k * lanes + lane, in its low half, and as many plus
-    `lanes` of the panel, each plus 8.
+    x: as `x_layout` says. packed: as `nibbles` says.
     """
     isa, tile = plan.isa, plan.tile
     n, oh, ow, out = c.out
@@ -120,23 +120,13 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
                 T.reads()
                 T.writes()
                 with T.serial(blocks) as o:
-                    unpack(plan, packed, panel, o)
+                    emit_unpack(packed, o, panel, plan.lanes)
                     with T.serial(n) as b, T.serial(oh) as i, T.serial(-(-ow // tile.pixels)) as j:
                         acc = T.sblock_alloc_buffer((tile.pixels // isa.rows, tile.vectors, isa.rows * isa.lanes), isa.acc_dtype, scope="local")
                         start = (b * rows + i * c.strides[0]) * row + j * (tile.pixels * tile.stride)
                         accumulate(c, plan, row, Operand(x, start), panel, bias, acc, o)
                         store(c, plan, acc, values, residual, y, (b, i, j, o))
         return builder.get()
-
-
-def unpack(plan: Int4Plan, packed: Any, panel: Any, o: Any) -> None:
-    """The weights of panel o, each in its element of `panel`."""
-    with T.serial(plan.panel // (2 * plan.lanes)) as k:
-        for half in (0, 1):
-            with T.vectorized(plan.lanes) as lane:
-                both = packed[o, k * plan.lanes + lane]
-                nibble = T.shift_right(both, T.uint8(4)) if half else T.bitwise_and(both, T.uint8(15))
-                T.buffer_store(panel, T.Cast(panel.dtype, T.Cast("int8", nibble) - T.int8(8)), [(2 * k + half) * plan.lanes + lane])
 
 
 def accumulate(c: Contraction, plan: Int4Plan, row: int, x: Operand, panel: Any, bias: Any, acc: Any, o: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from nnc_tvm.schedules.operators import DepthwiseConv2d, TensorType
 from nnc_tvm.schedules.quantization import Epilogue, FloatClamp, Mode
+from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import depthwise
 from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, random_requantize, target_of
 
@@ -81,3 +83,20 @@ def test_every_choice_computes_the_same(choices: dict[str, object]) -> None:
     weight = rng.integers(-127, 128, (3, 3, 64)).astype(np.int16)
     operator = operator_of(shape, weight, np.zeros(64, np.int32), random_requantize(rng, "fixed", 64, 9), -7)
     check([(operator, [rng.integers(-128, 128, shape[0]).astype(np.int8)])], depthwise.stages, target_of(CPUS[0]), choose=choose)
+
+
+@pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])
+def test_two_weights_in_a_byte(cpu: tuple[str, str | None]) -> None:
+    """Weights of 4 bits take half a byte each where the package is to be small, and a stage that unpacks them."""
+    rng = random_generator()
+    cases = []
+    for shape in SHAPES:
+        channels, kernel = shape[0][3] * shape[1], shape[2]
+        weight = rng.integers(-8, 8, (*kernel, channels)).astype(np.int16)
+        bias, epilogue = rng.integers(-5000, 5000, channels).astype(np.int32), random_requantize(rng, "float", channels, weight[..., 0].size)
+        operator = operator_of(shape, weight, bias, epilogue, 3)
+        cases.append((operator, [rng.integers(-128, 128, shape[0]).astype(np.int8)]))
+    target = dataclasses.replace(target_of(cpu), optimize="size")
+    made = depthwise.stages(cases[0][0], target, choose_default)
+    assert made is not None and made.taken.form == "int4" and made.taken.weight_bytes <= made.others[0].weight_bytes / 2
+    check(cases, depthwise.stages, target)
