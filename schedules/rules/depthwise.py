@@ -132,13 +132,14 @@ def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choos
     value = te.compute(acc.shape, lambda *i: requantize(operator.epilogue, acc(*i) + bias_of[i[3]], [p[i[3]] for p in rest], isa.arithmetic), name="requantize")
     y = te.compute((n, oh, ow, out), lambda *i: finish(operator.epilogue, value(*i), isa.arithmetic), name="finish")
     sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
-    inputs, stored = (-1,) if made else (0,), (weight,)
+    inputs, stored = [-1 if made else 0], [weight]
     if packed:
         lanes = target.vector_bytes
         unpack = unpack_kernel(round_up(weight.size, 2 * lanes), isa.weight_dtype, lanes)
         made.append(Stage(unpack, (), (pack(weight.reshape(1, -1), lanes),), TensorType((round_up(weight.size, 2 * lanes),), isa.weight_dtype), "int4"))
-        inputs, stored = (*inputs, -len(made)), ()
-    made.append(Stage(sch.mod["main"], inputs, (*stored, *constants), operator.output, f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"))
+        inputs, stored = [*inputs, -len(made)], []
+    kernel = f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"
+    made.append(Stage(sch.mod["main"], tuple(inputs), (*stored, *constants), operator.output, kernel))
     return tuple(made)
 
 
