@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.rules import pixel_sparse
+from nnc_tvm.schedules.rules import pixel_quads, pixel_sparse
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d
 
@@ -46,3 +46,18 @@ def test_layers_of_zeros_and_every_choice(cpu: tuple[str, str | None]) -> None:
         return candidates[rng.integers(len(candidates))]
 
     check([random_case(rng, zeros) for zeros in (1.0, 0.95, 0.97)], stages, target_of(cpu), choose=choose)
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_lists_of_pairs_hold_every_weight(backwards: bool) -> None:
+    """Walking the steps finds each weight at its place; every pair has at most one weight of a sign; far steps are made in several."""
+    rng = random_generator()
+    for zeros in (0.5, 0.97, 1.0):
+        row = (rng.integers(-128, 128, 3000) * (rng.random(3000) >= zeros)).astype(np.int8)
+        steps, values = pixel_quads.pairs_of(row, backwards)
+        assert len(steps) % 2 == 0 and np.abs(steps).max(initial=0) <= pixel_quads.STEP
+        assert (values[:, 0] >= 0).all() and (values[:, 1] <= 0).all()
+        places = np.cumsum(steps, axis=0) + (len(row) - 1 if backwards else 0)
+        found = np.zeros(len(row), np.int64)
+        np.add.at(found, places.reshape(-1), values.reshape(-1))
+        assert (found == row).all()

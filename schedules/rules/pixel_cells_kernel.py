@@ -16,23 +16,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.epilogue import finish, requantize
-from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
-
-
-@dataclass(frozen=True)
-class Planes:
-    """tile: of one output channel by vectors of pixels. rows, width: of the padded image. tiles of tile_pixels cover all outputs.
-
-    pitch: pixels from one plane to the next; whole tiles at every tap stay inside.
-    """
-
-    tile: Tile
-    rows: int
-    width: int
-    tiles: int
-    tile_pixels: int
-    pitch: int
+from nnc_tvm.schedules.rules.pixel_plan import Planes
 
 
 @dataclass(frozen=True)
@@ -61,10 +47,10 @@ class View:
         return T.Cast(self.dtype, self.buffer[self.start + index])
 
 
-def pixel_sparse_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: Lists, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
+def pixel_cells_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: Lists, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
     """PrimFunc (x, weights, places, first, bias (O,), *epilogue_values (O,), y (O * tiles * tile_pixels,))."""
     out, depth, vectors = c.out[3], isa.depth, planes.tile.vectors
-    line = planes.tiles * planes.tile_pixels
+    line = planes.line
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
@@ -75,7 +61,7 @@ def pixel_sparse_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: 
             bias = T.arg("bias", T.buffer((out,), isa.acc_dtype))
             values = [T.arg(f"epilogue_{i}", T.buffer((out,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
             y = T.arg("y", T.buffer((out * line,), out_dtype))
-            with T.sblock("pixel_sparse"):
+            with T.sblock("pixel_cells"):
                 T.reads()
                 T.writes()
                 with T.serial(planes.tiles) as t, T.serial(out) as o:  # the pixels of a tile stay in the first cache

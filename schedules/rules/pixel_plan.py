@@ -1,0 +1,89 @@
+"""Convolutions on planes of pixels: what the ways to walk their lists share.
+
+The image is turned into planes, cell by cell: plane g holds the g-th `depth` channels of every pixel of the padded image, so that a vector
+holds pixels. Rows follow each other in the planes; what is computed between them is left out when the result is turned back.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from nnc_tvm.schedules.isa import Tile
+from nnc_tvm.schedules.loops import round_up
+from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, Contraction
+
+TURN_BACK_COST = 1.0  # estimated instructions per element that is turned into planes or back
+VECTOR = 32  # bytes that planes begin at multiples of
+LINE = 64  # bytes of the cache's lines: planes an even number of them apart would meet in half of its sets
+
+
+@dataclass(frozen=True)
+class Planes:
+    """tile: of one output channel by vectors of pixels. rows, width: of the padded image. tiles of tile_pixels cover all outputs.
+
+    pitch: pixels from one plane to the next; whole tiles at every tap stay inside.
+    """
+
+    tile: Tile
+    rows: int
+    width: int
+    tiles: int
+    tile_pixels: int
+    pitch: int
+
+    @property
+    def line(self) -> int:
+        """Pixels of the result's planes."""
+        return self.tiles * self.tile_pixels
+
+
+class PixelPlan(Protocol):
+    """A way to compute a convolution on planes.
+
+    depth: channels of a cell. x_dtype: of the planes. unsigned: whether the planes hold x + 128. name: of the kernel, for people.
+    cost: estimated instructions of the layer, in the unit of `contraction_plan.tile_cost`; weight_bytes: of its lists.
+    """
+
+    @property
+    def planes(self) -> Planes: ...
+    @property
+    def depth(self) -> int: ...
+    @property
+    def x_dtype(self) -> str: ...
+    @property
+    def unsigned(self) -> bool: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def cost(self) -> float: ...
+    @property
+    def weight_bytes(self) -> int: ...
+
+    def constants(self) -> tuple[np.ndarray, ...]:
+        """What `kernel` wants, the bias the last."""
+        ...
+
+    def kernel(self, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
+        """PrimFunc (planes of x, *constants, *epilogue_values (O,), y (O * line,))."""
+        ...
+
+
+def planes_of(c: Contraction, lanes: int, vectors: int, cell_bytes: int) -> Planes:
+    """The planes for tiles of `vectors` vectors of `lanes` pixels."""
+    (n, oh, ow, _), (kh, kw), (dh, dw) = c.out, c.weight.shape[1:3], c.dilation
+    rows, width, pixels = oh + (kh - 1) * dh, ow + (kw - 1) * dw, vectors * lanes
+    tiles = math.ceil(((n - 1) * rows * width + (oh - 1) * width + ow) / pixels)
+    pitch = round_up((tiles * pixels + (rows - oh) * width + (width - ow)) * cell_bytes, VECTOR)
+    pitch += VECTOR * (pitch % (2 * LINE) == 0)
+    return Planes(Tile(1, vectors, 1, 0), rows, width, tiles, pixels, pitch // cell_bytes)
+
+
+def turning_cost(c: Contraction, depth: int, planes: Planes) -> float:
+    """Estimated instructions of turning the image into planes and the result back."""
+    pixels = c.out[0] * planes.rows * planes.width
+    return pixels * (c.image[3] * (COPY_COST + TURN_BACK_COST / depth) + c.out[3] * TURN_BACK_COST)

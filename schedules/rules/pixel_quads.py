@@ -1,0 +1,105 @@
+"""Lists of single weights, four at a time, on AVX2: planes of bytes, two of which meet in every pmaddubsw.
+
+The instruction adds two products of unsigned and signed bytes in int16, where those of two weights of one sign may saturate. A list
+therefore is two streams, of the positive and of the negative weights, that are taken in pairs: 255 * 128 fits. Each stream goes through
+the weights channel by channel; what is stored of a place is the step to it, a byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES
+from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST, TILE_COST, Contraction
+from nnc_tvm.schedules.rules.pixel_plan import Planes, planes_of, turning_cost
+from nnc_tvm.schedules.rules.pixel_quads_kernel import pixel_quads_kernel
+
+SPARSE = 0.5  # of the weights at most: longer lists never win
+GROUP = 32  # pixels of a vector of bytes
+STEP = 127  # the farthest that an entry is from the one before
+QUAD_COST = {1: 29.0, 2: 53.0}  # estimated instructions per four weights, by vectors of bytes
+
+
+@dataclass(frozen=True, eq=False)
+class QuadPlan:
+    """A PixelPlan. lists: (steps, values) of every output channel, as `pairs_of` makes them."""
+
+    c: Contraction
+    planes: Planes
+    lists: tuple[tuple[np.ndarray, np.ndarray], ...]
+    depth: int = 1
+    x_dtype: str = "int8"
+    unsigned: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"unstructured pmaddubsw {self.planes.tile_pixels} pixels"
+
+    @cached_property
+    def entries(self) -> int:
+        """Of four weights, in all lists; at least one."""
+        return max(1, sum(len(values) for _, values in self.lists) // 2)
+
+    @property
+    def cost(self) -> float:
+        planes, vectors = self.planes, self.planes.tile.vectors
+        tiles = planes.tiles * (self.entries * QUAD_COST[planes.tile_pixels // GROUP] + self.c.out[3] * (vectors * (EPILOGUE_COST[16] + 1) + TILE_COST))
+        return tiles + turning_cost(self.c, 1, planes)
+
+    @property
+    def weight_bytes(self) -> int:
+        return 8 * self.entries + ITEM_BYTES["int32"] * (len(self.lists) + 1 + self.c.weight[0].size)
+
+    def constants(self) -> tuple[np.ndarray, ...]:
+        """(weights, steps, the places of all weights of an output channel, first entries of the output channels, bias)."""
+        c, planes = self.c, self.planes
+        channel, i, j = np.indices((c.image[3], *c.weight.shape[1:3]))
+        places = (channel * planes.pitch + i * c.dilation[0] * planes.width + j * c.dilation[1]).astype(np.int32).reshape(-1)
+        first = np.concatenate([[0], np.cumsum([len(values) // 2 for _, values in self.lists])]).astype(np.int32)
+        bias = (c.bias.astype(np.int64) - 128 * c.weight.astype(np.int64).sum(axis=(1, 2, 3))).astype(np.int32)
+        steps, values = [np.zeros(4 * self.entries, np.int8) for _ in range(2)]
+        steps[: 4 * first[-1]], values[: 4 * first[-1]] = [np.concatenate(parts).reshape(-1) for parts in zip(*self.lists, strict=True)]
+        return values, steps, places, first, bias
+
+    def kernel(self, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
+        return pixel_quads_kernel(self.c, self.planes, self.entries, epilogue_values, out_dtype)
+
+
+def plans(c: Contraction, target: Any) -> Iterator[QuadPlan]:
+    """Every size of tile, where enough weights are zero."""
+    if "avx2" not in target.features or c.x_dtype != "int8" or c.weight.min() < -128 or c.weight.max() > 127 or np.mean(c.weight != 0) > SPARSE:
+        return
+    rows = c.weight.transpose(0, 3, 1, 2).reshape(c.out[3], -1)
+    lists = tuple(pairs_of(row, bool(o % 2)) for o, row in enumerate(rows))
+    for groups in QUAD_COST:
+        yield QuadPlan(c, planes_of(c, 8, 4 * groups, 1), lists)
+
+
+def pairs_of(row: np.ndarray, backwards: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The weights of an output channel that are not zero, positive and negative side by side: (steps (P, 2), values (P, 2)), P even.
+
+    A step is what is added to a stream's index into `row`, 0 at first and the last one `backwards`: every other channel goes backwards
+    and finds the planes that the one before read last in the cache. Far steps are made in several, of zeros.
+    """
+    streams = [np.flatnonzero(row > 0), np.flatnonzero(row < 0)]
+    start = len(row) - 1 if backwards else 0
+    index = np.full((max(map(len, streams)) + 1, 2), start, np.int64)
+    values = np.zeros((len(index) - 1, 2), np.int64)
+    for s, stream in enumerate(streams):
+        ordered = stream[::-1] if backwards else stream
+        index[1 : 1 + len(stream), s], values[: len(stream), s] = ordered, row[ordered]
+        index[1 + len(stream) :, s] = index[len(stream), s]
+    steps = np.diff(index, axis=0)
+    parts = np.maximum(1, -(-np.abs(steps).max(1, initial=0) // STEP))
+    last = np.cumsum(parts)
+    number = np.arange(parts.sum()) - np.repeat(last - parts, parts)  # of a part among its step's
+    steps, parts = steps.repeat(parts, 0), parts.repeat(parts)[:, None]
+    cut = steps * (number[:, None] + 1) // parts - steps * number[:, None] // parts
+    full = np.zeros_like(cut)
+    full[last - 1] = values
+    return np.pad(cut, ((0, len(cut) % 2), (0, 0))), np.pad(full, ((0, len(cut) % 2), (0, 0)))
