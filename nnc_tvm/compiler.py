@@ -34,12 +34,14 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
 
     progress(f"reading {model.name if isinstance(model, pathlib.Path) else 'the exported program'}")
     source = quantize(load(model, batch))
+    from nnc_tvm.relay_passes.float_notes import with_notes
     from nnc_tvm.relay_passes.fuse_chains import fuse_chains
     from nnc_tvm.relay_passes.fuse_residuals import fuse_residuals
     from nnc_tvm.relay_passes.pipeline import compress, to_program
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
 
-    program = compress(to_program(source.module, source.default_requantize if requantize == "auto" else requantize), target)
+    program = with_notes(to_program(source.module, source.default_requantize if requantize == "auto" else requantize), source.notes)
+    program = compress(program, target)
     if target.companion is not None:
         from nnc_tvm.package.arena import place
         from nnc_tvm.relay_passes.partition import partition

@@ -6,7 +6,7 @@ computed by the kernel that TVM legalizes it to.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,9 @@ import tvm
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites import MATCHERS, Match
-from nnc_tvm.relay_passes.graph import UNNAMED, Graph, constant, operator_name, tensor_type, variables
+from nnc_tvm.relay_passes.float_notes import note_floats
+from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type, variables
+from nnc_tvm.relay_passes.layer_names import passed_on_names
 from nnc_tvm.relay_passes.movement import lower_movement
 from nnc_tvm.relay_passes.primitive import lower_primitive
 from nnc_tvm.relay_passes.program import Layer, Program, Value
@@ -23,12 +25,6 @@ from nnc_tvm.schedules.operators.primitive import Primitive
 from nnc_tvm.schedules.quantization import Mode
 
 Expr = Any
-
-
-def source_name(variable: Expr) -> str:
-    """The source model's name of a tensor, without what ONNX Runtime's quantizer appends; "" for names that TVM or a pass made up."""
-    name = str(variable.name).removesuffix("_q").removesuffix("_QuantizeLinear_Output").removesuffix("_DequantizeLinear_Output")
-    return "" if re.fullmatch(rf"(lv|gv|{UNNAMED})\d*(_q)?", name) else name
 
 
 class Lowering:
@@ -56,8 +52,8 @@ class Lowering:
         names: dict[Any, str] = {}
         values: dict[str, Value] = {}
         constants: dict[str, np.ndarray] = {}
-        layers: list[Layer] = []
-        scales = self.scales()
+        layers: list[tuple[Layer, Sequence[Expr]]] = []
+        scales, known_names = self.scales(), passed_on_names(self.graph)
 
         def value_of(expr: Expr) -> str:
             if expr in names:
@@ -95,11 +91,11 @@ class Lowering:
             kind = match.operator.name if isinstance(match.operator, Primitive) else match.operator.kind
             counts[kind] = counts.get(kind, 0) + 1
             read = tuple(value_of(x) for x in match.inputs)
-            name = source_name(variable) or f"{kind}_{counts[kind]}"
+            name = known_names.get(variable) or f"{kind}_{counts[kind]}"
             note = f"no integer form: {operator_name(value).removeprefix('relax.')}" if isinstance(match.operator, Primitive) else ""
-            layers.append(Layer(name, match.operator, read, define(variable, name), note))
+            layers.append((Layer(name, match.operator, read, define(variable, name), note), match.covered))
         outputs = tuple(value_of(r) for r in self.graph.results())
-        return Program(values, inputs, outputs, tuple(layers), self.mode, constants)
+        return Program(values, inputs, outputs, note_floats(self.graph, layers), self.mode, constants)
 
     def scales(self) -> dict[Any, tuple[float, int]]:
         """(scale, zero point) of integer variables, from the quantize that makes them or a dequantize that reads them."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class SourceModel:
     name: the file's stem. sha256, file_bytes: of the file, followed by the external weight files it names.
     default_requantize: the meaning of requantization in the source format: "fixed" for TFLite, "float" for the others.
     inputs, outputs: in the model's order; dynamic batch is 1.
+    notes: by the names of its tensors why a layer that could be quantized was left float.
     """
 
     module: tvm.IRModule
@@ -47,3 +49,4 @@ class SourceModel:
     default_requantize: Mode
     inputs: tuple[IoTensor, ...]
     outputs: tuple[IoTensor, ...]
+    notes: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from tvm import relax, tirx
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.shapes import check_shape
-from nnc_tvm.relay_passes.graph import Graph, rebuild
+from nnc_tvm.relay_passes.layer_names import without_aliases
 
 
 @contextlib.contextmanager
@@ -30,32 +30,11 @@ def finish(module: tvm.IRModule) -> tvm.IRModule:
     for key in list(main.attrs.keys()) if main.attrs else []:
         main = main.without_attr(key)
     module.update_func(module.get_global_var("main"), main.with_attr("global_symbol", "main"))
-    named = result_names(module)
-    module = relax.transform.CanonicalizeBindings()(module)
-    module = relax.transform.DeadCodeElimination(["main"])(module)
-    module = with_result_names(module, named)
+    module = relax.transform.DeadCodeElimination(["main"])(without_aliases(module))
     for block in module["main"].body.blocks:
         for binding in block.bindings:
             check_static(binding.var)
     return module
-
-
-def result_names(module: tvm.IRModule) -> list[str]:
-    """The name of each result's tensor: that of the variable which a chain of aliases ends at."""
-    graph = Graph(module["main"])
-    names = []
-    for result in graph.results():
-        while isinstance(graph.definitions.get(result), tvm.ir.Var):
-            result = graph.definitions[result]
-        names.append(str(result.name) if isinstance(result, tvm.ir.Var) else "")
-    return names
-
-
-def with_result_names(module: tvm.IRModule, names: list[str]) -> tvm.IRModule:
-    """`module` with its results' variables called `names`: CanonicalizeBindings keeps an alias's name, which BlockBuilder made up."""
-    graph = Graph(module["main"])
-    wanted = {v: name for v, name in zip(graph.results(), names, strict=True) if name and v in graph.definitions and v.name != name}
-    return rebuild(module, lambda r, variable, value: r.emit(value, wanted.get(variable, variable.name))) if wanted else module
 
 
 def check_static(variable: relax.Var) -> None:

@@ -22,6 +22,7 @@ from nnc_tvm.relay_passes.canonicalize_qdq import MOVEMENT
 from nnc_tvm.relay_passes.composites.match import clamp_bounds, clamp_operand, scalar
 from nnc_tvm.relay_passes.composites.table import SEVERAL, UNARY
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, variables
+from nnc_tvm.relay_passes.layer_names import passed_on_names
 
 Expr = Any
 ARITHMETIC = frozenset({"relax.add", "relax.subtract", "relax.multiply"})
@@ -145,6 +146,13 @@ class Plan:
         while variable in self.absorbed:
             variable = self.absorbed[variable]
         return variable
+
+    def names(self, variable: Expr) -> list[str]:
+        """What the layer of a contraction may be called: the model's names of its tensors, from the product to the end of its pattern."""
+        known, found = passed_on_names(self.graph), [variable]
+        while found[-1] in self.absorbed:
+            found.append(self.absorbed[found[-1]])
+        return [name for v in found if (name := known.get(v))] or [str(found[-1].name)]
 
     @cached_property
     def demanded(self) -> set[Expr]:

@@ -63,13 +63,16 @@ def quantize(source: SourceModel, samples: Iterable[Sample], options: QuantizeOp
     calibrate(source, module, seen.collectors(), checked, tick)
     check_values(seen.histograms, warn)
     state = quantization(plan, seen, options)
+    notes: dict[str, str] = {}
     if options.keep_float or options.min_sqnr > -math.inf:
         sqnr = measure(source, module, state, checked, tick)
         kept = layers_to_keep(sqnr, options)
-        for variable in kept:
-            say(f"kept float: '{plan.end(variable).name}', {sqnr[variable]:.1f} dB on integers")
+        for variable, why in kept.items():
+            loss = f"{sqnr[variable]:.1f} dB on integers, {why}"
+            notes |= dict.fromkeys(plan.names(variable), f"kept float: {loss}")
+            say(f"kept float: '{plan.names(variable)[-1]}', {loss}")
         state = quantization(Plan(module, kept), seen, options)
-    return dataclasses.replace(source, module=insert_qdq(module, state))
+    return dataclasses.replace(source, module=insert_qdq(module, state), notes=notes)
 
 
 class Seen:

@@ -78,8 +78,9 @@ def measure(source: SourceModel, module: tvm.IRModule, state: InsertQdq, samples
     return {layer: 10 * math.log10(signal / noise) if signal and noise else math.inf for layer, (signal, noise) in zip(layers, energy, strict=True)}
 
 
-def layers_to_keep(sqnr: dict[Expr, float], options: QuantizeOptions) -> list[Expr]:
-    """The contractions that stay float: the `keep_float` with the lowest SQNR, and all below `min_sqnr`."""
-    worst = sorted(sqnr, key=lambda layer: sqnr[layer])
-    below = sum(value < options.min_sqnr for value in sqnr.values())
-    return worst[:max(options.keep_float, below)]
+def layers_to_keep(sqnr: dict[Expr, float], options: QuantizeOptions) -> dict[Expr, str]:
+    """The contractions that stay float, and why: the `keep_float` with the lowest SQNR, and all below `min_sqnr`."""
+    kept = {layer: f"below the floor of {options.min_sqnr:g}" for layer, value in sqnr.items() if value < options.min_sqnr}
+    for rank, layer in enumerate(sorted(sqnr, key=lambda layer: sqnr[layer])[: options.keep_float]):
+        kept.setdefault(layer, f"number {rank + 1} of those that lose most")
+    return kept

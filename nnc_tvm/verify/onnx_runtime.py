@@ -51,9 +51,11 @@ def open_source(path: pathlib.Path, manifest: Manifest) -> OnnxRuntime:
     from nnc_tvm.frontend.onnx_checks import check_onnx
     from nnc_tvm.frontend.onnx_external import load_external_data
     from nnc_tvm.frontend.onnx_file import parse_onnx
+    from nnc_tvm.frontend.onnx_sparse import densify
 
     model = parse_onnx(read_model_file(path))
     load_external_data(model, path)
+    densify(model)
     check_onnx(model)
     try:
         return OnnxRuntime(model, manifest)

@@ -30,8 +30,9 @@ def test_a_float_model_becomes_integers(model: pathlib.Path, capsys: pytest.Capt
     np.savez(model.parent / "samples.npz", x=samples)
     assert compiled(model, "--quantize", "int8", "--calibration", str(model.parent / "samples.npz"), "--keep-float", "1", "--json") == 0
     output = capsys.readouterr()
-    convolutions = [layer["inputs"][0]["dtype"] for layer in json.loads(output.out)["layers"] if "conv2d" in layer["op"]]
+    convolutions = {layer["inputs"][0]["dtype"]: layer["why"] for layer in json.loads(output.out)["layers"] if "conv2d" in layer["op"]}
     assert sorted(convolutions) == ["float32", "int8"] and "kept float: '" in output.err
+    assert convolutions["float32"].startswith("kept float: ") and "dB on integers" in convolutions["float32"]
 
 
 @pytest.mark.parametrize(("options", "message"), [

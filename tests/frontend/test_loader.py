@@ -86,3 +86,16 @@ def test_names_of_the_source_stay(tmp_path: pathlib.Path) -> None:
     model = model_of([helper.make_node("Relu", ["x"], [inner]), helper.make_node("Neg", [inner], ["y"])], {"x": [1, 4]}, ["y"])
     names = [b.var.name for block in load(save(tmp_path, model)).module["main"].body.blocks for b in block.bindings]
     assert names[0] == "/block_0/act/Relu_output_0"
+
+
+@pytest.mark.parametrize("outputs", [["y"], ["h", "y"], ["h"], ["y", "y2"]])
+def test_results_keep_their_names(outputs: list[str], tmp_path: pathlib.Path) -> None:
+    """Layers are called after the model's tensors, those that are results too, and those that an importer computes in another shape."""
+    from nnc_tvm.relay_passes.pipeline import to_program
+
+    w = np.ones((4, 3, 3), np.float32)
+    nodes = [helper.make_node("Conv", ["x", "w"], ["h"]), helper.make_node("Softmax", ["h"], ["y"]), helper.make_node("Exp", ["h"], ["y2"])]
+    program = to_program(load(save(tmp_path, model_of(nodes, {"x": (1, 3, 8)}, outputs, {"w": w}))).module, "float")
+    assert next(layer.name for layer in program.layers if layer.operator.macs) == "h"
+    assert {name.rstrip("_") for name in program.outputs} == set(outputs)
+    assert set(outputs) <= {layer.name for layer in program.layers}

@@ -15,7 +15,7 @@ from tests.quantize.networks import NETWORKS, load_network
 
 SEED = 1
 POINTS = {
-    "residual": ["x", "relu1", "conv2", "relu4", "averagepool5", "gemm7", "gv"],
+    "residual": ["x", "relu1", "conv2", "relu4", "averagepool5", "gemm7", "softmax8"],
     "activations": ["x", "conv0", "mul2", "clip4", "conv5", "leakyrelu6", "conv7", "tanh8"],
     "squeeze_excite": ["x", "relu1", "globalaveragepool2", "hardsigmoid4", "mul5"],
     "branches": ["x", "relu1", "conv2", "concat4", "resize5"],
