@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.run.runner import Runner, build_runner
@@ -20,16 +21,16 @@ int32_t __wrap_{symbol}({parameters})
 """
 
 
-def wrapped_runner(folder: pathlib.Path, work: pathlib.Path, manifest: Manifest, prologue: str) -> Runner:
+def wrapped_runner(folder: pathlib.Path, work: pathlib.Path, manifest: Manifest, prologue: str, options: Sequence[str] = ()) -> Runner:
     """The runner of the package in `folder`, built in `work`.
 
     prologue: C that defines `static void before_kernel(void)` and `static void after_kernel(const void *output)`, which are called
-    around each kernel.
+    around each kernel. options: more arguments for the compiler.
     """
     symbols = {kernel.symbol: kernel.arguments for layer in manifest.layers for kernel in layer.kernels}
     (work / "wrappers.c").write_text(prologue + "".join(_wrapper(symbol, count) for symbol, count in symbols.items()))
     # the graph and the kernels are in different object files, which is what --wrap needs
-    return build_runner(folder, work, ["wrappers.c", *(f"-Wl,--wrap={symbol}" for symbol in symbols)])
+    return build_runner(folder, work, ["wrappers.c", *options, *(f"-Wl,--wrap={symbol}" for symbol in symbols)])
 
 
 def _wrapper(symbol: str, count: int) -> str:

@@ -30,7 +30,8 @@ class Difference:
 
 @dataclass(frozen=True)
 class LayerDifference(Difference):
-    """name: the layer's. source: the source's tensor. index: the layer's number in the manifest, from 0."""
+    """name: the layer's. source: the source's tensor. index: the layer's number, from 0: the manifest's, with an NPU's layers
+    in place of its networks."""
 
     index: int
     name: str

@@ -16,6 +16,7 @@ from nnc_tvm.frontend.shapes import one_line
 from nnc_tvm.frontend.torch_file import ExportedProgram, digest
 from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.run.execute import run_package
+from nnc_tvm.run.npu_record import spread_layers
 from nnc_tvm.run.record import layer_values
 from nnc_tvm.run.runner import open_package
 from nnc_tvm.run.samples import check_inputs
@@ -36,6 +37,7 @@ def verify_package(folder: pathlib.Path, model: pathlib.Path | ExportedProgram, 
     where its CPU is foreign. Raises InvalidInput, InvalidModel, Unsupported, MissingTool or ToolFailed.
     """
     manifest = open_package(folder)
+    manifest = dataclasses.replace(manifest, layers=spread_layers(manifest))
     count = check_inputs(manifest, inputs)
     name, kind, sha256 = identify(model)
     progress(f"opening {name}")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from nnc_tvm.api import compile as compile_verb
+from nnc_tvm.api import verify
 from nnc_tvm.compiler import compile_model
 from nnc_tvm.errors import InvalidInput, ToolFailed, Unsupported
 from nnc_tvm.run.benchmark import bench_package
@@ -62,3 +63,16 @@ def test_the_api_takes_options_as_a_mapping(tmp_path: pathlib.Path) -> None:
     assert package.manifest.npu.macs_per_cycle == 256 and package.manifest.npu.sram_bytes <= 64 << 10
     with pytest.raises(InvalidInput, match="--npu macs=7"):
         compile_verb(model, "npu", tmp_path / "never", npu={"macs": 7})
+
+
+@pytest.mark.parametrize(("file", "host", "fused"), [("pretrainedResnet_quant.tflite", "x86_cpu", 3), ("kws_ref_model.tflite", "x86_cpu", 0)])
+def test_layers_on_the_npu_are_verified_one_by_one(file: str, host: str, fused: int, tmp_path: pathlib.Path) -> None:
+    if not (MODELS / file).exists():
+        pytest.skip(f"needs {file}")
+    package = compile_verb(MODELS / file, "npu", tmp_path / "npu", npu={"host": host})
+    info, kind = package.manifest.npu, package.manifest.inputs[0]
+    assert info is not None
+    found = verify(package, MODELS / file, {kind.name: np.random.default_rng(1).integers(-128, 128, (3, *kind.shape[1:])).astype(np.int8)})
+    assert found.exact and all(layer.exact for layer in found.layers), found
+    assert len(found.layers) + len(found.not_compared) == len(info.layers)
+    assert len(found.layers) >= len(info.layers) - 2 and sum(bool(layer.epilogue_of) for layer in info.layers) == fused
