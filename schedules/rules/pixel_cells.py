@@ -54,7 +54,7 @@ class CellPlan:
         wide = isa.lanes * ITEM_BYTES[isa.acc_dtype] >= 32
         entry = vectors * (multiply + load_w * (MISALIGNED if wide else 1.0)) + load_x + TURN_COST + INDEX_COST
         tiles = planes.tiles * (int(self.cells.sum()) * entry + self.c.out[3] * (vectors * EPILOGUE_COST[16] + TILE_COST))
-        return tiles + turning_cost(self.c, isa.depth, planes)
+        return tiles + turning_cost(self.c, planes)
 
     @property
     def weight_bytes(self) -> int:
@@ -66,7 +66,7 @@ class CellPlan:
         planes, lists, depth = self.planes, self.lists, self.isa.depth
         o, i, j, g = np.nonzero(self.cells)
         first = np.concatenate([[0], np.cumsum(np.bincount(o, minlength=self.cells.shape[0]))]).astype(np.int32)
-        places = g * planes.pitch + i * self.c.dilation[0] * planes.width + j * self.c.dilation[1]
+        places = planes.places(self.c)[i, j, g]
         weights = self.c.weight.reshape(*self.cells.shape, depth)[o, i, j, g].astype(lists.weight_dtype).reshape(-1)
         if not len(o):
             return np.zeros(depth, lists.weight_dtype), np.zeros(1, lists.place_dtype), first, self.c.bias
@@ -86,8 +86,8 @@ def plans(c: Contraction, target: Any) -> Iterator[CellPlan]:
             continue
         weight_dtype = "int8" if isa.acc_dtype == "int32" and c.weight.min() >= -128 and c.weight.max() < 128 else isa.x_dtype
         for vectors in isa.tiles:
-            planes = planes_of(c, isa.lanes, vectors, isa.depth * ITEM_BYTES[isa.x_dtype])
-            lists = Lists(max(1, int(cells.sum())), weight_dtype, "uint16" if cells.shape[3] * planes.pitch <= 1 << 16 else "int32")
+            planes = planes_of(c, isa.lanes, vectors, isa.depth, isa.depth * ITEM_BYTES[isa.x_dtype])
+            lists = Lists(max(1, int(cells.sum())), weight_dtype, planes.place_dtype)
             yield CellPlan(c, isa, planes, np.asarray(cells), lists)
 
 

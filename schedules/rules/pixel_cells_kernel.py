@@ -54,7 +54,7 @@ def pixel_cells_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: L
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
-            x = T.arg("x", T.buffer((c.image[3] * planes.pitch,), isa.w_dtype))
+            x = T.arg("x", T.buffer((planes.tiles * planes.tile_cells * depth,), isa.w_dtype))
             weights = T.arg("weights", T.buffer((lists.entries * depth,), lists.weight_dtype))
             places = T.arg("places", T.buffer((lists.entries,), lists.place_dtype))
             first = T.arg("first", T.buffer((out + 1,), "int32"))
@@ -69,7 +69,7 @@ def pixel_cells_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: L
                     for v in range(vectors):
                         T.buffer_store(acc, T.broadcast(bias[o], isa.lanes), [0, v, T.ramp(0, 1, isa.lanes)])
                     with T.serial(first[o + 1] - first[o]) as k:
-                        place = (T.Cast("int32", places[first[o] + k]) + t * planes.tile_pixels) * depth
+                        place = (T.Cast("int32", places[first[o] + k]) + t * planes.tile_cells) * depth
                         isa.emit(planes.tile, View(weights, isa.x_dtype, (first[o] + k) * depth), View(x, isa.w_dtype, place, isa.lanes * depth), acc)
                     for v in range(vectors):
                         with T.vectorized(isa.lanes) as lane:

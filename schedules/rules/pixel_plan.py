@@ -1,7 +1,8 @@
 """Convolutions on planes of pixels: what the ways to walk their lists share.
 
 The image is turned into planes, cell by cell: plane g holds the g-th `depth` channels of every pixel of the padded image, so that a vector
-holds pixels. Rows follow each other in the planes; what is computed between them is left out when the result is turned back.
+holds pixels. Rows follow each other in the planes; what is computed between them is left out when the result is turned back. Every tile
+of pixels has planes of its own with all that its taps read: they are close together, in the first cache.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from nnc_tvm.schedules.isa import Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, Contraction
 
-TURN_BACK_COST = 1.0  # estimated instructions per element that is turned into planes or back
+TURN_COST = 1.0  # estimated instructions per element that is turned into planes or back
 VECTOR = 32  # bytes that planes begin at multiples of
 LINE = 64  # bytes of the cache's lines: planes an even number of them apart would meet in half of its sets
 
@@ -26,7 +27,7 @@ LINE = 64  # bytes of the cache's lines: planes an even number of them apart wou
 class Planes:
     """tile: of one output channel by vectors of pixels. rows, width: of the padded image. tiles of tile_pixels cover all outputs.
 
-    pitch: pixels from one plane to the next; whole tiles at every tap stay inside.
+    cells: planes of a tile. pitch: pixels from one plane to the next; the tile at every tap stays inside.
     """
 
     tile: Tile
@@ -34,12 +35,27 @@ class Planes:
     width: int
     tiles: int
     tile_pixels: int
+    cells: int
     pitch: int
 
     @property
     def line(self) -> int:
         """Pixels of the result's planes."""
         return self.tiles * self.tile_pixels
+
+    @property
+    def tile_cells(self) -> int:
+        """Cells of all planes of a tile."""
+        return self.cells * self.pitch
+
+    def places(self, c: Contraction) -> np.ndarray:
+        """int64 (KH, KW, cells): where each weight's first pixel lies among a tile's planes."""
+        i, j, g = np.indices((*c.weight.shape[1:3], self.cells))
+        return np.asarray(g * self.pitch + i * (c.dilation[0] * self.width) + j * c.dilation[1])
+
+    @property
+    def place_dtype(self) -> str:
+        return "uint16" if self.tile_cells <= 1 << 16 else "int32"
 
 
 class PixelPlan(Protocol):
@@ -73,17 +89,19 @@ class PixelPlan(Protocol):
         ...
 
 
-def planes_of(c: Contraction, lanes: int, vectors: int, cell_bytes: int) -> Planes:
-    """The planes for tiles of `vectors` vectors of `lanes` pixels."""
+def planes_of(c: Contraction, lanes: int, vectors: int, depth: int, cell_bytes: int) -> Planes:
+    """The planes of cells of `depth` channels, for tiles of `vectors` vectors of `lanes` pixels."""
     (n, oh, ow, _), (kh, kw), (dh, dw) = c.out, c.weight.shape[1:3], c.dilation
     rows, width, pixels = oh + (kh - 1) * dh, ow + (kw - 1) * dw, vectors * lanes
     tiles = math.ceil(((n - 1) * rows * width + (oh - 1) * width + ow) / pixels)
-    pitch = round_up((tiles * pixels + (rows - oh) * width + (width - ow)) * cell_bytes, VECTOR)
+    pitch = round_up((pixels + (rows - oh) * width + (width - ow)) * cell_bytes, VECTOR)
     pitch += VECTOR * (pitch % (2 * LINE) == 0)
-    return Planes(Tile(1, vectors, 1, 0), rows, width, tiles, pixels, pitch // cell_bytes)
+    used = np.flatnonzero(c.weight.any((0, 1, 2)))  # of a strided kernel's phases the last ones may not be
+    return Planes(Tile(1, vectors, 1, 0), rows, width, tiles, pixels, int(used.max(initial=0)) // depth + 1, pitch // cell_bytes)
 
 
-def turning_cost(c: Contraction, depth: int, planes: Planes) -> float:
+def turning_cost(c: Contraction, planes: Planes) -> float:
     """Estimated instructions of turning the image into planes and the result back."""
     pixels = c.out[0] * planes.rows * planes.width
-    return pixels * (c.image[3] * (COPY_COST + TURN_BACK_COST / depth) + c.out[3] * TURN_BACK_COST)
+    turned = planes.tiles * planes.tile_cells + pixels * c.out[3]
+    return pixels * c.image[3] * COPY_COST + turned * TURN_COST

@@ -2,14 +2,16 @@
 
 The instruction adds two products of unsigned and signed bytes in int16, where those of two weights of one sign may saturate. A list
 therefore is two streams, of the positive and of the negative weights, that are taken in pairs: 255 * 128 fits. Each stream goes through
-the weights channel by channel; what is stored of a place is the step to it, a byte.
+the weights channel by channel. What is stored of a place is the place itself, or the step to it, a byte: smaller and slower.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,23 +24,31 @@ from nnc_tvm.schedules.rules.pixel_quads_kernel import pixel_quads_kernel
 SPARSE = 0.5  # of the weights at most: longer lists never win
 GROUP = 32  # pixels of a vector of bytes
 STEP = 127  # the farthest that an entry is from the one before
-QUAD_COST = {1: 29.0, 2: 53.0}  # estimated instructions per four weights, by vectors of bytes
+QUAD_COST = {1: 30.0, 2: 70.0}  # estimated instructions per four weights, by vectors of bytes
+STEPPING_COST = 10.0  # and of four steps
+LIST_COST = 60.0  # of a list's end, which the CPU does not foresee
 
 
 @dataclass(frozen=True, eq=False)
 class QuadPlan:
-    """A PixelPlan. lists: (steps, values) of every output channel, as `pairs_of` makes them."""
+    """A PixelPlan. lists: (steps, values) of every output channel, as `pairs_of` makes them. stepping: whether steps are stored, or places."""
 
     c: Contraction
     planes: Planes
     lists: tuple[tuple[np.ndarray, np.ndarray], ...]
+    stepping: bool
     depth: int = 1
     x_dtype: str = "int8"
     unsigned: bool = True
 
     @property
     def name(self) -> str:
-        return f"unstructured pmaddubsw {self.planes.tile_pixels} pixels"
+        return f"unstructured pmaddubsw {self.planes.tile_pixels} pixels{' by steps' if self.stepping else ''}"
+
+    @property
+    def weights(self) -> int:
+        """Of an output channel, those that are zero included."""
+        return math.prod(self.c.weight.shape[1:3]) * self.planes.cells
 
     @cached_property
     def entries(self) -> int:
@@ -48,43 +58,53 @@ class QuadPlan:
     @property
     def cost(self) -> float:
         planes, vectors = self.planes, self.planes.tile.vectors
-        tiles = planes.tiles * (self.entries * QUAD_COST[planes.tile_pixels // GROUP] + self.c.out[3] * (vectors * (EPILOGUE_COST[16] + 1) + TILE_COST))
-        return tiles + turning_cost(self.c, 1, planes)
+        quad = QUAD_COST[planes.tile_pixels // GROUP] + STEPPING_COST * self.stepping
+        tiles = planes.tiles * (self.entries * quad + self.c.out[3] * (vectors * (EPILOGUE_COST[16] + 1) + TILE_COST + LIST_COST))
+        return tiles + turning_cost(self.c, planes)
 
     @property
     def weight_bytes(self) -> int:
-        return 8 * self.entries + ITEM_BYTES["int32"] * (len(self.lists) + 1 + self.c.weight[0].size)
+        place = ITEM_BYTES[self.planes.place_dtype]
+        paths = 4 * self.entries + place * self.weights if self.stepping else 4 * self.entries * place
+        return 4 * self.entries + paths + ITEM_BYTES["int32"] * (len(self.lists) + 1)
 
     def constants(self) -> tuple[np.ndarray, ...]:
-        """(weights, steps, the places of all weights of an output channel, first entries of the output channels, bias)."""
-        c, planes = self.c, self.planes
-        channel, i, j = np.indices((c.image[3], *c.weight.shape[1:3]))
-        places = (channel * planes.pitch + i * c.dilation[0] * planes.width + j * c.dilation[1]).astype(np.int32).reshape(-1)
+        """(weights, places of the weights or steps to them, [the places of all weights of an output channel,] first entries, bias)."""
+        c, dtype = self.c, self.planes.place_dtype
+        everywhere = self.planes.places(c).transpose(2, 0, 1).astype(dtype).reshape(-1)
         first = np.concatenate([[0], np.cumsum([len(values) // 2 for _, values in self.lists])]).astype(np.int32)
         bias = (c.bias.astype(np.int64) - 128 * c.weight.astype(np.int64).sum(axis=(1, 2, 3))).astype(np.int32)
-        steps, values = [np.zeros(4 * self.entries, np.int8) for _ in range(2)]
-        steps[: 4 * first[-1]], values[: 4 * first[-1]] = [np.concatenate(parts).reshape(-1) for parts in zip(*self.lists, strict=True)]
-        return values, steps, places, first, bias
+        weights, paths = np.zeros(4 * self.entries, np.int8), np.zeros(4 * self.entries, np.int8 if self.stepping else dtype)
+        weights[: 4 * first[-1]] = np.concatenate([values for _, values in self.lists]).reshape(-1)
+        starts = [len(everywhere) - 1 if is_backwards(o) else 0 for o in range(len(self.lists))]
+        made = [steps if self.stepping else everywhere[start + np.cumsum(steps, axis=0)] for start, (steps, _) in zip(starts, self.lists, strict=True)]
+        paths[: 4 * first[-1]] = np.concatenate(made).reshape(-1)
+        return (weights, paths, everywhere, first, bias) if self.stepping else (weights, paths, first, bias)
 
     def kernel(self, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-        return pixel_quads_kernel(self.c, self.planes, self.entries, epilogue_values, out_dtype)
+        return pixel_quads_kernel(self.c, self.planes, self.entries, self.stepping, epilogue_values, out_dtype)
 
 
 def plans(c: Contraction, target: Any) -> Iterator[QuadPlan]:
     """Every size of tile, where enough weights are zero."""
     if "avx2" not in target.features or c.x_dtype != "int8" or c.weight.min() < -128 or c.weight.max() > 127 or np.mean(c.weight != 0) > SPARSE:
         return
-    rows = c.weight.transpose(0, 3, 1, 2).reshape(c.out[3], -1)
-    lists = tuple(pairs_of(row, bool(o % 2)) for o, row in enumerate(rows))
-    for groups in QUAD_COST:
-        yield QuadPlan(c, planes_of(c, 8, 4 * groups, 1), lists)
+    planes = [planes_of(c, 8, 4 * groups, 1, 1) for groups in QUAD_COST]
+    rows = c.weight[..., : planes[0].cells].transpose(0, 3, 1, 2).reshape(c.out[3], -1)
+    lists = tuple(pairs_of(row, is_backwards(o)) for o, row in enumerate(rows))
+    for shape, stepping in product(planes, (False, True)):
+        yield QuadPlan(c, shape, lists, stepping)
+
+
+def is_backwards(o: int) -> bool:
+    """Every other channel goes backwards through the planes, and finds those that the one before read last in the cache."""
+    return o % 2 == 1
 
 
 def pairs_of(row: np.ndarray, backwards: bool) -> tuple[np.ndarray, np.ndarray]:
     """The weights of an output channel that are not zero, positive and negative side by side: (steps (P, 2), values (P, 2)), P even.
 
-    A step is what is added to a stream's index into `row`, 0 at first and the last one `backwards`: every other channel goes backwards
-    and finds the planes that the one before read last in the cache. Far steps are made in several, of zeros.
+    A step is what is added to a stream's index into `row`, 0 at first and the last one `backwards`. Far steps are made in several, of zeros.
     """
     streams = [np.flatnonzero(row > 0), np.flatnonzero(row < 0)]
     start = len(row) - 1 if backwards else 0

@@ -1,13 +1,15 @@
 """The kernel of a convolution over lists of four weights, on planes of bytes, for AVX2.
 
-y[o, q] = epilogue(bias[o] + sum over k in [first[o], first[o + 1]), d < 4 of x[places[at[d % 2]] + q] * weights[k, d]), x unsigned,
-where at[d % 2] grows by steps[k, d] before each, from 0 or for odd o from the last place.
+y[o, q] = epilogue(bias[o] + sum over k in [first[o], first[o + 1]), d < 4 of x[places[k, d] + q] * weights[k, d]), x unsigned, of the planes of q's tile
+
+Stepping, the place is places[at[d % 2]] instead, where at[d % 2] grows by steps[k, d] before each, from 0 or for odd o from the last place.
 
 Bytes of two planes are interleaved, and pairs of two such pairs: every four bytes are a pixel's. pmaddubsw and pmaddwd sum them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,15 +26,15 @@ from nnc_tvm.schedules.rules.pixel_plan import Planes
 LANES = 8
 
 
-def pixel_quads_kernel(c: Contraction, planes: Planes, entries: int, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, weights, steps, places, first, bias (O,), *epilogue_values (O,), y (O * line,))."""
-    out, vectors, line = c.out[3], planes.tile.vectors, planes.line
+def pixel_quads_kernel(c: Contraction, planes: Planes, entries: int, stepping: bool, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
+    """PrimFunc (x, weights, [steps,] places, first, bias (O,), *epilogue_values (O,), y (O * line,))."""
+    out, vectors, line, candidates = c.out[3], planes.tile.vectors, planes.line, math.prod(c.weight.shape[1:3]) * planes.cells
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
-            x = T.arg("x", T.buffer((c.image[3] * planes.pitch,), "int8"))
-            weights, steps = [T.arg(name, T.buffer((4 * entries,), "int8")) for name in ("weights", "steps")]
-            places = T.arg("places", T.buffer((c.weight[0].size,), "int32"))
+            x = T.arg("x", T.buffer((planes.tiles * planes.tile_cells,), "int8"))
+            weights, *steps = [T.arg(name, T.buffer((4 * entries,), "int8")) for name in ("weights", "steps")[: 1 + stepping]]
+            places = T.arg("places", T.buffer((candidates if stepping else 4 * entries,), planes.place_dtype))
             first = T.arg("first", T.buffer((out + 1,), "int32"))
             bias = T.arg("bias", T.buffer((out,), "int32"))
             values = [T.arg(f"epilogue_{i}", T.buffer((out,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
@@ -45,15 +47,17 @@ def pixel_quads_kernel(c: Contraction, planes: Planes, entries: int, epilogue_va
                     for v in range(vectors):
                         T.buffer_store(acc, T.broadcast(bias[o], LANES), [v, T.ramp(0, 1, LANES)])
                     at = T.sblock_alloc_buffer((2,), "int64", scope="local")
-                    for d in range(2):
-                        T.buffer_store(at, T.Cast("int64", o % 2 * (c.weight[0].size - 1)), [d])
+                    for d in range(2 * stepping):
+                        T.buffer_store(at, T.Cast("int64", o % 2 * (candidates - 1)), [d])
                     with T.serial(first[o + 1] - first[o]) as k:
                         entry = (first[o] + k) * 4
                         four = T.reinterpret(T.broadcast(T.reinterpret(weights.vload([entry], "int8x4"), dtype="int32"), LANES), dtype="int8x32")
                         starts = T.sblock_alloc_buffer((4,), "int64", scope="local")
                         for d in range(4):
-                            T.buffer_store(at, at[d % 2] + T.Cast("int64", steps[entry + d]), [d % 2])
-                            T.buffer_store(starts, T.Cast("int64", places[at[d % 2]] + t * planes.tile_pixels), [d])
+                            if stepping:
+                                T.buffer_store(at, at[d % 2] + T.Cast("int64", steps[0][entry + d]), [d % 2])
+                            place = places[at[d % 2]] if stepping else places[entry + d]
+                            T.buffer_store(starts, T.Cast("int64", place) + T.Cast("int64", t * planes.tile_cells), [d])
                         for g in range(vectors // 4):
                             add_group(acc, [x.vload([starts[d] + 32 * g], "int8x32") for d in range(4)], four, g)
                     held = T.sblock_alloc_buffer((vectors, LANES), "int32", scope="local")

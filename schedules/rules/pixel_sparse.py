@@ -8,7 +8,7 @@ import numpy as np
 
 from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
-from nnc_tvm.schedules.intrin.transpose import tiled_transpose
+from nnc_tvm.schedules.intrin.transpose import overlapping_planes, tiled_transpose
 from nnc_tvm.schedules.operators import Conv2d, Operator, TensorType
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -43,16 +43,16 @@ def make_stages(operator: Operator, direct: Contraction, c: Contraction, plan: P
     """The padded image, its planes, the kernel on planes, and the way back."""
     planes = plan.planes
     (n, oh, ow, out), channels = c.out, c.image[3]
-    rows, width, pitch, dtype = planes.rows, planes.width, planes.pitch, operator.output.dtype
+    rows, width, dtype = planes.rows, planes.width, operator.output.dtype
     made = list(prepare_image(direct, c, rows, width * channels, plan.x_dtype))
 
     def add(function: Any, constants: tuple[np.ndarray, ...], result: TensorType, kernel: str) -> None:
         made.append(Stage(function, (-len(made),), constants, result, kernel))
 
-    cells, pixels = channels // plan.depth, n * rows * width
     word = WORD[plan.depth * ITEM_BYTES[plan.x_dtype]]
-    turn = tiled_transpose((), (), (), pixels, cells, cells, pitch, pixels * cells, word, 16 if word == "int8" else 8, cells * pitch, flip=plan.unsigned)
-    add(turn, (), TensorType((cells * pitch * plan.depth,), plan.x_dtype), "planes")
+    turn = overlapping_planes((n * rows * width, channels // plan.depth), planes.cells, planes.tiles, planes.tile_pixels, planes.pitch, word,
+                              16 if word == "int8" else 8, plan.unsigned)
+    add(turn, (), TensorType((planes.tiles * planes.tile_cells * plan.depth,), plan.x_dtype), "planes")
     parameters = tuple(v for _, v in epilogue_constants(c.epilogue, out))
     add(plan.kernel(parameters, dtype), (*plan.constants(), *parameters), TensorType((out * planes.line,), dtype), plan.name)
     tile = 16 if dtype == "int8" and ow >= 16 else 8
