@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,6 +46,25 @@ def ceil(a: int, b: int) -> int:
     return -(-a // b)
 
 
+@functools.lru_cache(1 << 14)
+def input_rows(window: Window, source_height: int, output_height: int, rows: int) -> tuple[int, ...]:
+    """How many input rows each tile of `rows` output rows touches. Remembered: a search over tilings asks for the same again and again."""
+    source = Image.dense(0, source_height, 1, 1)
+    return tuple(touched_rows(window, source, *span) for span in tiles(output_height, rows))
+
+
+@functools.lru_cache(1 << 10)
+def _group_steps(blocks: tuple[int, ...], least: int) -> int:
+    return sum(max(n, least) for n in blocks)
+
+
+def _tile_pixels(output: Image, rows: int) -> Iterator[tuple[int, int]]:
+    """(how many tiles, output pixels of each): whole ones and the rest."""
+    whole, rest = divmod(output.height, rows)
+    yield whole, rows * output.width
+    yield 1, rest * output.width
+
+
 def job_cost(job: Job, config: Config) -> Cost:
     match job:
         case Conv():
@@ -64,31 +84,28 @@ def _streamed(moved: int, array: int, config: Config) -> Cost:
 
 
 def _conv(job: Conv, config: Config) -> Cost:
-    spans = list(tiles(job.output.height, job.tile_rows))
-    rows = [touched_rows(job.window, job.source, *span) for span in spans]
+    rows = input_rows(job.window, job.source.height, job.output.height, job.tile_rows)
     chunks = ceil(job.output.channels, job.chunk)
     least = ceil(config.pixels * CHANNELS * (1 if job.residual is None else 4), config.requantize_lanes)
-    array = sum(ceil((end - first) * job.output.width, config.pixels) for first, end in spans) * sum(max(n, least) for n in job.blocks)
+    array = sum(count * ceil(n, config.pixels) for count, n in _tile_pixels(job.output, job.tile_rows)) * _group_steps(job.blocks, least)
     line = job.source.width * job.source.channels
-    again = chunks if job.chunks_outer and len(spans) > 1 and not job.depthwise else 1
+    again = chunks if job.chunks_outer and len(rows) > 1 and not job.depthwise else 1
     weights = job.weight_bytes + PARAMETER_BYTES * job.output.channels
-    reloads = len(spans) if not job.chunks_outer and chunks > 1 else 1
+    reloads = len(rows) if not job.chunks_outer and chunks > 1 else 1
     moved = sum(rows) * line * again + weights * reloads + job.output.elements * (1 if job.residual is None else 2)
     chunk = min(job.chunk, job.output.channels)
     first_input = rows[0] * (job.source.width * chunk if job.depthwise else line)
     first_weights = job.mask_bytes + job.block_bytes * sum(job.blocks[:ceil(chunk, CHANNELS)]) + PARAMETER_BYTES * chunk
-    return _tiled(array, moved, first_input + first_weights, len(spans) * chunks, config)
+    return _tiled(array, moved, first_input + first_weights, len(rows) * chunks, config)
 
 
 def _pool(job: Pool, config: Config) -> Cost:
-    spans = list(tiles(job.output.height, job.tile_rows))
-    rows = [touched_rows(job.window, job.source, *span) for span in spans]
+    rows = input_rows(job.window, job.source.height, job.output.height, job.tile_rows)
     taps = job.window.kernel[0] * job.window.kernel[1]
-    pixels = [(end - first) * job.output.width for first, end in spans]
-    array = sum(max(ceil(n * taps, config.pixels), n) for n in pixels) * ceil(job.output.channels, CHANNELS)
+    array = sum(count * max(ceil(n * taps, config.pixels), n) for count, n in _tile_pixels(job.output, job.tile_rows)) * ceil(job.output.channels, CHANNELS)
     moved = sum(rows) * job.source.width * job.source.channels + job.output.elements
     chunk = min(job.chunk, job.output.channels)
-    return _tiled(array, moved, rows[0] * job.source.width * chunk, len(spans) * ceil(job.output.channels, job.chunk), config)
+    return _tiled(array, moved, rows[0] * job.source.width * chunk, len(rows) * ceil(job.output.channels, job.chunk), config)
 
 
 def _tiled(array: int, moved: int, first: int, fills: int, config: Config) -> Cost:

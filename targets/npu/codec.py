@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,26 +63,32 @@ def parameters(bias: np.ndarray, requantize: FixedRequantize) -> bytes:
     return table.tobytes()
 
 
+@functools.lru_cache(1 << 12)
 def rice(data: bytes) -> bytes:
-    """`data` in the flash code: the best parameter for each 64 bytes."""
-    signed = np.frombuffer(data, np.int8).astype(np.int64)
-    folded = np.where(signed < 0, -2 * signed - 1, 2 * signed)
-    bits = [_best_group(signed[at:at + GROUP] & 255, folded[at:at + GROUP]) for at in range(0, len(signed), GROUP)]
-    return np.packbits(np.concatenate(bits), bitorder="little").tobytes() if bits else b""
+    """`data` in the flash code: the best parameter for each 64 bytes. Remembered: a search over plans codes the same weights again and again."""
+    if not data:
+        return b""
+    groups = -(-len(data) // GROUP)
+    raw = np.zeros(groups * GROUP, np.int16)
+    raw[:len(data)] = np.frombuffer(data, np.int8)
+    raw = raw.reshape(groups, GROUP)
+    present = np.arange(groups * GROUP).reshape(groups, GROUP) < len(data)
+    folded = np.where(raw < 0, -2 * raw - 1, 2 * raw)
+    costs = np.stack([np.where(folded >> k < ESCAPE, (folded >> k) + 1 + k, ESCAPE + 8) for k in range(RAW)])
+    costs = (costs * present).sum(axis=2)
+    parameter = costs.argmin(axis=0)
+    parameter[costs.min(axis=0) >= 8 * present.sum(axis=1)] = RAW
+    codes, lengths = _symbols(raw & 255, folded, parameter[:, None])
+    codes = np.concatenate([parameter[:, None], codes], axis=1)
+    lengths = np.concatenate([np.full((groups, 1), 3), lengths * present], axis=1)
+    bits = codes[..., None] >> np.arange(ESCAPE + 8) & 1
+    return np.packbits(bits[np.arange(ESCAPE + 8) < lengths[..., None]].astype(np.uint8), bitorder="little").tobytes()
 
 
-def _best_group(raw: np.ndarray, folded: np.ndarray) -> np.ndarray:
-    """The bits of one group, low bit first."""
-    costs = [int(np.where(folded >> k < ESCAPE, (folded >> k) + 1 + k, ESCAPE + 8).sum()) for k in range(RAW)]
-    k = int(np.argmin(costs))
-    if costs[k] >= 8 * len(raw):
-        return np.concatenate([_bits(RAW, 3), ((raw[:, None] >> np.arange(8)) & 1).ravel().astype(np.uint8)])
-    pieces = [_bits(k, 3)]
-    for value, byte in zip(folded.tolist(), raw.tolist(), strict=True):
-        ones = value >> k
-        pieces += [np.ones(ESCAPE, np.uint8), _bits(byte, 8)] if ones >= ESCAPE else [np.ones(ones, np.uint8), _bits(0, 1), _bits(value & ((1 << k) - 1), k)]
-    return np.concatenate(pieces)
-
-
-def _bits(value: int, count: int) -> np.ndarray:
-    return ((value >> np.arange(count)) & 1).astype(np.uint8)
+def _symbols(raw: np.ndarray, folded: np.ndarray, k: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The bits of every symbol with its group's parameter, the first one lowest, and how many they are."""
+    ones = folded >> k
+    escaped = ones >= ESCAPE
+    code = np.where(escaped, (1 << ESCAPE) - 1 | raw << ESCAPE, (1 << np.minimum(ones, ESCAPE)) - 1 | (folded & (1 << k) - 1) << np.minimum(ones, ESCAPE) + 1)
+    length = np.where(escaped, ESCAPE + 8, ones + 1 + k)
+    return np.where(k == RAW, raw, code), np.where(k == RAW, 8, length)

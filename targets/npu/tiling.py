@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from nnc_tvm.targets.npu.clock import ceil, job_cost, tiles, touched_rows
+from nnc_tvm.targets.npu.clock import ceil, input_rows, job_cost
 from nnc_tvm.targets.npu.commands import Conv, Pool, Window
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
 
@@ -60,7 +60,7 @@ def _steps(extent: int, unit: int) -> list[int]:
 
 def _input_bytes(job: Conv | Pool) -> int:
     """Of the largest tile."""
-    rows = max(touched_rows(job.window, job.source, *span) for span in tiles(job.output.height, job.tile_rows))
+    rows = max(input_rows(job.window, job.source.height, job.output.height, job.tile_rows))
     channels = job.source.channels
     if isinstance(job, Pool) or job.depthwise:
         return rows * job.source.width * min(job.chunk, channels)
