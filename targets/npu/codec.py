@@ -69,9 +69,7 @@ def rice(data: bytes) -> bytes:
     if not data:
         return b""
     groups = -(-len(data) // GROUP)
-    raw = np.zeros(groups * GROUP, np.int16)
-    raw[:len(data)] = np.frombuffer(data, np.int8)
-    raw = raw.reshape(groups, GROUP)
+    raw = np.frombuffer(data + bytes(groups * GROUP - len(data)), np.int8).reshape(groups, GROUP).astype(np.int16)
     present = np.arange(groups * GROUP).reshape(groups, GROUP) < len(data)
     folded = np.where(raw < 0, -2 * raw - 1, 2 * raw)
     costs = np.stack([np.where(folded >> k < ESCAPE, (folded >> k) + 1 + k, ESCAPE + 8) for k in range(RAW)])
