@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nnc_tvm.schedules.rule import Choose, Stage
 
-GROWTH = 2.0  # "balanced" takes nothing whose weights are so many times those of the dense form
+GROWTH = 2.0  # "balanced" takes nothing whose weights are so many times the model's
 NEAR = 1.05  # "balanced" pays so many times the least cost for fewer bytes: estimates are no better
 WORTH = 0.8  # of the dense cost: less gain is not worth weights that grow by more than GROWTH
 
@@ -16,13 +16,14 @@ WORTH = 0.8  # of the dense cost: less gain is not worth weights that grow by mo
 class Candidate:
     """One form of a layer. form: its name in schedules/forms.py. cost: estimated instructions; weight_bytes: of the packed weights with their indices.
 
-    build: the stages, with decisions by the given `choose`.
+    build: the stages, with decisions by the given `choose`. model_bytes: of the weights as the model holds them, where those are not the dense form's.
     """
 
     form: str
     cost: float
     weight_bytes: int
     build: Callable[[Choose], tuple[Stage, ...]]
+    model_bytes: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +50,9 @@ def preferred(candidates: Sequence[Candidate], optimize: str) -> Candidate:
     if optimize == "size":
         return min(candidates, key=lambda c: (c.weight_bytes, c.cost))
     dense = candidates[0]
+    usual = min([dense.weight_bytes, *(c.model_bytes for c in candidates if c.model_bytes is not None)])
     growing = WORTH * dense.cost if optimize == "speed" else 0.0
-    allowed = [c for c in candidates if c.weight_bytes <= GROWTH * dense.weight_bytes or c.cost < growing]
+    allowed = [c for c in candidates if c.weight_bytes <= GROWTH * usual or c.cost < growing or (c is dense and optimize == "speed")]
     least = min(c.cost for c in allowed)
     if optimize == "speed":
         return min(allowed, key=lambda c: c.cost)

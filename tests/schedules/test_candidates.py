@@ -13,8 +13,8 @@ def built(choose: Any) -> tuple[Stage, ...]:
     return ()
 
 
-def form(name: str, cost: float, weight_bytes: int) -> Candidate:
-    return Candidate(name, cost, weight_bytes, built)
+def form(name: str, cost: float, weight_bytes: int, model_bytes: int | None = None) -> Candidate:
+    return Candidate(name, cost, weight_bytes, built, model_bytes)
 
 
 DENSE = form("dense", 100.0, 100)
@@ -25,6 +25,10 @@ DENSE = form("dense", 100.0, 100)
     ("speed", [form("winograd", 81.0, 800)], "dense"),  # too little gain for weights that large
     ("balanced", [form("winograd", 10.0, 201)], "dense"),
     ("balanced", [form("block", 90.0, 150), form("unstructured", 95.0, 20)], "block"),
+    ("balanced", [form("int4", 104.0, 50)], "int4"),  # estimates are no better than that
+    ("balanced", [form("int4", 106.0, 50)], "dense"),
+    ("balanced", [form("int4", 200.0, 15, 15)], "int4"),  # dense would be more than twice the model's
+    ("speed", [form("int4", 200.0, 15, 15)], "dense"),
     ("speed", [form("winograd", 50.0, 800), form("block", 49.0, 20)], "block"),
     ("size", [form("winograd", 1.0, 800), form("unstructured", 900.0, 20)], "unstructured"),
 ])

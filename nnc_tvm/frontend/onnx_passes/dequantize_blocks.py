@@ -1,4 +1,6 @@
-"""Weights with a scale per block of elements along an axis become float constants: integer kernels have one scale per channel.
+"""Weights with a scale per block of elements along an axis become float constants, as which they reach every operator.
+
+Kernels find 4-bit integers and scales in them again (schedules/integer_blocks.py) and store those.
 
 DequantizeLinear with `block_size` (ONNX, opset 21) and com.microsoft.MatMulNBits (ONNX Runtime, docs/ContribOperators.md).
 """
