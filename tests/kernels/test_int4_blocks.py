@@ -30,8 +30,8 @@ def dense(rng: np.random.Generator, m: int, k: int, o: int, size: int) -> tuple[
 def conv2d(rng: np.random.Generator, channels: int, out: int, size: int, dilation: int) -> tuple[Operator, list[np.ndarray]]:
     weight = blocked(rng, out, 9 * channels, size).reshape(out, 3, 3, channels)
     side = 9 - 2 * dilation + 2
-    operator = Conv2d((TensorType((2, 9, 9, channels), "float32"),), TensorType((2, side, side, out), "float32"), weight, np.zeros(out, np.float32), FloatClamp(),
-                      0, (1, 1), (1, 1, 1, 1), (dilation, dilation))
+    x, y = [TensorType(shape, "float32") for shape in ((2, 9, 9, channels), (2, side, side, out))]
+    operator = Conv2d((x,), y, weight, np.zeros(out, np.float32), FloatClamp(), 0, (1, 1), (1, 1, 1, 1), (dilation, dilation))
     return operator, [rng.standard_normal((2, 9, 9, channels)).astype(np.float32)]
 
 
