@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nnc_tvm.schedules.rule import Choose, Stage
 
@@ -23,7 +23,7 @@ class Candidate:
     cost: float
     weight_bytes: int
     build: Callable[[Choose], tuple[Stage, ...]]
-    model_bytes: int | None = None
+    model_bytes: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,7 @@ def built(choose: Any) -> tuple[Stage, ...]:
 
 
 def form(name: str, cost: float, weight_bytes: int, model_bytes: int | None = None) -> Candidate:
-    return Candidate(name, cost, weight_bytes, built, model_bytes)
+    return Candidate(name, cost, weight_bytes, built, model_bytes=model_bytes)
 
 
 DENSE = form("dense", 100.0, 100)
