@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nnc_tvm.targets.npu.commands import HEADER_WORDS, PARAMETER_BYTES, TABLE_BYTES, Add, Command, Conv, Dma, Image, Job, Lut, Pool, Softmax, Window
-from nnc_tvm.targets.npu.config import CHANNELS, Config
+from nnc_tvm.targets.npu.config import Config
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def input_rows(window: Window, source_height: int, output_height: int, rows: int
 
 
 @functools.lru_cache(1 << 10)
-def _group_steps(blocks: tuple[int, ...], least: int) -> int:
+def _sum_of_groups(blocks: tuple[int, ...], least: int) -> int:
     return sum(max(n, least) for n in blocks)
 
 
@@ -72,7 +72,7 @@ def job_cost(job: Job, config: Config) -> Cost:
         case Pool():
             return _pool(job, config)
         case Add():
-            return _streamed(3 * job.output.elements, ceil(3 * job.output.elements, config.requantize_lanes), config)
+            return _streamed(3 * job.output.elements, ceil(config.sum_scalings * job.output.elements, config.requantize_lanes), config)
         case Lut():
             return _streamed(2 * job.output.elements + TABLE_BYTES, ceil(job.output.elements, config.requantize_lanes), config)
         case Softmax():
@@ -86,8 +86,7 @@ def _streamed(moved: int, array: int, config: Config) -> Cost:
 def _conv(job: Conv, config: Config) -> Cost:
     rows = input_rows(job.window, job.source.height, job.output.height, job.tile_rows)
     chunks = ceil(job.output.channels, job.chunk)
-    least = ceil(config.pixels * CHANNELS * (1 if job.residual is None else 4), config.requantize_lanes)
-    array = sum(count * ceil(n, config.pixels) for count, n in _tile_pixels(job.output, job.tile_rows)) * _group_steps(job.blocks, least)
+    array = sum(count * ceil(n, config.pixels) for count, n in _tile_pixels(job.output, job.tile_rows)) * _array_steps(job, config)
     line = job.source.width * job.source.channels
     again = chunks if job.chunks_outer and len(rows) > 1 and not job.depthwise else 1
     weights = job.weight_bytes + PARAMETER_BYTES * job.output.channels
@@ -95,14 +94,47 @@ def _conv(job: Conv, config: Config) -> Cost:
     moved = sum(rows) * line * again + weights * reloads + job.output.elements * (1 if job.residual is None else 2)
     chunk = min(job.chunk, job.output.channels)
     first_input = rows[0] * (job.source.width * chunk if job.depthwise else line)
-    first_weights = job.mask_bytes + job.block_bytes * sum(job.blocks[:ceil(chunk, CHANNELS)]) + PARAMETER_BYTES * chunk
+    first_weights = job.mask_bytes + job.block_bytes * sum(job.blocks[:ceil(chunk, job.group)]) + PARAMETER_BYTES * chunk
     return _tiled(array, moved, first_input + first_weights, len(rows) * chunks, config)
+
+
+def group_steps(job: Conv, config: Config) -> list[int]:
+    """Cycles of the array on each of its groups of channels, for one block of pixels."""
+    least = _least_steps(job, config)
+    return [max(n, least) for n in (job.blocks if config.skips_zeros else [_dense_steps(job, config)] * _array_groups(job, config))]
+
+
+def _array_steps(job: Conv, config: Config) -> int:
+    """Their sum."""
+    least = _least_steps(job, config)
+    return _sum_of_groups(job.blocks, least) if config.skips_zeros else _array_groups(job, config) * max(_dense_steps(job, config), least)
+
+
+def _least_steps(job: Conv, config: Config) -> int:
+    """Steps that a group's requantization takes."""
+    scalings = 1 if job.residual is None else 1 + config.sum_scalings
+    return ceil(config.pixels * config.array_channels * (2 if job.int4 else 1) * scalings, config.requantize_lanes)
+
+
+def _dense_steps(job: Conv, config: Config) -> int:
+    """Of a group, nothing skipped."""
+    (kh, kw), channels = job.window.kernel, job.source.channels
+    if job.depthwise:
+        return ceil(kh * kw, config.depthwise_taps) * config.depthwise_taps
+    return kh * (ceil(kw * channels, config.array_depth) if config.packs_rows else kw * ceil(channels, config.array_depth))
+
+
+def _array_groups(job: Conv | Pool, config: Config) -> int:
+    """Groups of the array's channels in all chunks."""
+    return sum(ceil(min(job.chunk, job.output.channels - at), config.array_channels) for at in range(0, job.output.channels, job.chunk))
 
 
 def _pool(job: Pool, config: Config) -> Cost:
     rows = input_rows(job.window, job.source.height, job.output.height, job.tile_rows)
     taps = job.window.kernel[0] * job.window.kernel[1]
-    array = sum(count * max(ceil(n * taps, config.pixels), n) for count, n in _tile_pixels(job.output, job.tile_rows)) * ceil(job.output.channels, CHANNELS)
+    steps = ((count, max(ceil(n * taps, config.pixels), ceil(n * config.array_channels, config.requantize_lanes)))
+             for count, n in _tile_pixels(job.output, job.tile_rows))
+    array = sum(count * cycles for count, cycles in steps) * _array_groups(job, config)
     moved = sum(rows) * job.source.width * job.source.channels + job.output.elements
     chunk = min(job.chunk, job.output.channels)
     return _tiled(array, moved, rows[0] * job.source.width * chunk, len(rows) * ceil(job.output.channels, job.chunk), config)
@@ -115,7 +147,8 @@ def _tiled(array: int, moved: int, first: int, fills: int, config: Config) -> Co
 
 
 def dma_cycles(dma: Dma, config: Config) -> int:
-    return max(ceil(dma.coded, config.flash_bytes_per_cycle), ceil(dma.bytes, config.codec_symbols_per_cycle) if dma.rice else 0)
+    read = ceil(dma.coded * (config.coded_percent if dma.rice else 100), 100 * config.flash_bytes_per_cycle)
+    return max(read, ceil(dma.bytes, config.codec_symbols_per_cycle) if dma.rice else 0)
 
 
 def timeline(commands: Sequence[Command], config: Config) -> tuple[list[Span], int]:

@@ -18,33 +18,41 @@ MASK_ALIGNMENT = 16
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """data: bytes in SRAM. blocks: not masked, of each group of 4 channels. mask_bytes: at the front of data, 0 where nothing is masked."""
+    """data: bytes in SRAM. blocks: not masked, of each group of channels. mask_bytes: at the front of data, 0 where nothing is masked."""
 
     data: bytes
     blocks: tuple[int, ...]
     mask_bytes: int = 0
 
 
-def _groups(weight: np.ndarray) -> np.ndarray:
-    """(O, ...) as (groups, 4, ...), zeros in the last."""
-    padded = np.zeros((-(-weight.shape[0] // CHANNELS) * CHANNELS, *weight.shape[1:]), np.int8)
+def _groups(weight: np.ndarray, channels: int = CHANNELS) -> np.ndarray:
+    """(O, ...) as (groups, channels, ...), zeros in the last."""
+    padded = np.zeros((-(-weight.shape[0] // channels) * channels, *weight.shape[1:]), np.int8)
     padded[:weight.shape[0]] = weight
-    return padded.reshape(-1, CHANNELS, *weight.shape[1:])
+    return padded.reshape(-1, channels, *weight.shape[1:])
 
 
-def convolution_weights(weight: np.ndarray) -> Weights:
-    """(O, KH, KW, C) within int8, in blocks of 4 channels x 4 elements; with a mask where that is smaller."""
+def fits_int4(weight: np.ndarray) -> bool:
+    """Whether all weights are within 4 bits."""
+    return bool(weight.min() >= -8 and weight.max() <= 7)
+
+
+def convolution_weights(weight: np.ndarray, int4: bool = False, masks: bool = True) -> Weights:
+    """(O, KH, KW, C) within int8, in blocks of 4 channels x 4 elements, or with int4 of 8 x 4, two in a byte; with a mask where that is smaller."""
     o, kh, kw, c = weight.shape
     steps = -(-kw * c // DEPTH)
     rows = np.zeros((o, kh, steps * DEPTH), np.int8)
     rows[:, :, :kw * c] = weight.reshape(o, kh, kw * c)
-    blocks = _groups(rows).reshape(-1, CHANNELS, kh * steps, DEPTH).swapaxes(1, 2)  # group, step, channel, element
+    channels = 2 * CHANNELS if int4 else CHANNELS
+    blocks = _groups(rows, channels).reshape(-1, channels, kh * steps, DEPTH).swapaxes(1, 2)  # group, step, channel, element
     kept = blocks.any(axis=(2, 3))
+    if int4:
+        blocks = blocks[..., ::2] & 15 | blocks[..., 1::2] << 4
     mask = np.packbits(kept, axis=1, bitorder="little").tobytes()
     mask += bytes(-len(mask) % MASK_ALIGNMENT)
     dense = blocks.tobytes()
     sparse = mask + blocks[kept].tobytes()
-    if len(sparse) < len(dense):
+    if masks and len(sparse) < len(dense):
         return Weights(sparse, tuple(int(n) for n in kept.sum(axis=1)), len(mask))
     return Weights(dense, (kh * steps,) * len(blocks))
 

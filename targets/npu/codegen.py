@@ -89,7 +89,7 @@ def generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str
     refused: list[Unsupported] = []
     for share in PIECE_SHARES:
         try:
-            found.append(_generate(fuse_sums(nodes, outputs), inputs, outputs, config, place, config.sram_bytes // share))
+            found.append(_generate(fuse_sums(nodes, outputs) if config.fuses_sums else nodes, inputs, outputs, config, place, config.sram_bytes // share))
         except Unsupported as error:
             refused.append(error)
     if not found:

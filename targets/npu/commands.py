@@ -18,7 +18,7 @@ PARAMETER_BYTES = 10
 TABLE_BYTES = 256
 
 RICE = 1
-CHUNKS_OUTER, SPARSE, SINGLE_ROUNDING, RESIDUAL = 1, 2, 4, 8
+CHUNKS_OUTER, SPARSE, SINGLE_ROUNDING, RESIDUAL, INT4 = 1, 2, 4, 8, 16
 
 
 def _word(layout: str, *fields: int) -> int:
@@ -112,9 +112,9 @@ class Dma:
 
 @dataclass(frozen=True)
 class Conv:
-    """CONV or DWCONV. wait: DMAs that must have finished. blocks: of each group of 4 channels, those that are not masked.
+    """CONV or DWCONV. wait: DMAs that must have finished. blocks: of each group of channels, those that are not masked.
 
-    weight_bytes: as in SRAM; mask_bytes: of the mask with its padding. residual: (image, sum block).
+    weight_bytes: as in SRAM; mask_bytes: of the mask with its padding. residual: (image, sum block). int4: weights of 4 bits.
     """
 
     source: Image
@@ -135,6 +135,12 @@ class Conv:
     mask_bytes: int = 0
     residual: tuple[Image, Sum] | None = None
     wait: int = 0
+    int4: bool = False
+
+    @property
+    def group(self) -> int:
+        """Output channels that share a block."""
+        return 2 * CHANNELS if self.int4 else CHANNELS
 
     @property
     def steps(self) -> int:
@@ -148,7 +154,7 @@ class Conv:
 
     def words(self) -> tuple[int, ...]:
         flags = (CHUNKS_OUTER * self.chunks_outer | SPARSE * bool(self.mask_bytes) | SINGLE_ROUNDING * self.single_rounding
-                 | RESIDUAL * (self.residual is not None))
+                 | RESIDUAL * (self.residual is not None) | INT4 * self.int4)
         w = self.window
         residual = () if self.residual is None else (*self.residual[0].words(), *self.residual[1].words())
         return _command(3 if self.depthwise else 2, flags, (

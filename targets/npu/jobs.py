@@ -25,7 +25,7 @@ from nnc_tvm.schedules.operators import (
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.codec import Weights, convolution_weights, depthwise_weights, parameters
+from nnc_tvm.targets.npu.codec import Weights, convolution_weights, depthwise_weights, fits_int4, parameters
 from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Image, Job, Lut, Pool, Softmax, Sum, Window
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.tiling import best_tiling
@@ -105,9 +105,12 @@ def _convolution(operator: WeightedSum, config: Config, most: int, fused: Fused 
     """Pieces by output channels; depthwise convolutions are one."""
     channels = operator.output.shape[-1]
     each = channels
+    int4 = _int4(operator, config)
     if not isinstance(operator, DepthwiseConv2d):
-        room = max(1, min(PIECE_BYTES, most) // (operator.weight[0].size + PARAMETER_BYTES) // CHANNELS) * CHANNELS
-        each = -(-channels // -(-channels // room) // CHANNELS) * CHANNELS
+        unit = 2 * CHANNELS if int4 else CHANNELS
+        bytes_each = operator.weight[0].size // (2 if int4 else 1) + PARAMETER_BYTES
+        room = max(1, min(PIECE_BYTES, most) // bytes_each // unit) * unit
+        each = -(-channels // -(-channels // room) // unit) * unit
     return [_piece(operator, config, fused, first, min(first + each, channels)) for first in range(0, channels, each)]
 
 
@@ -117,18 +120,23 @@ def _window(operator: WeightedSum) -> Window:
     return Window()
 
 
-def _weights(operator: WeightedSum, first: int, last: int) -> Weights:
+def _int4(operator: WeightedSum, config: Config) -> bool:
+    """Whether the array takes the weights two at a time: never more blocks than one at a time, each half as many bytes a weight."""
+    return config.int4_weights and not isinstance(operator, DepthwiseConv2d) and fits_int4(operator.weight)
+
+
+def _weights(operator: WeightedSum, config: Config, first: int, last: int) -> Weights:
     if isinstance(operator, DepthwiseConv2d):
         return depthwise_weights(operator.weight)
     weight = operator.weight[first:last]
-    return convolution_weights(weight if weight.ndim == 4 else weight[:, None, None, :])
+    return convolution_weights(weight if weight.ndim == 4 else weight[:, None, None, :], _int4(operator, config), config.skips_zeros)
 
 
 def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: int, last: int) -> Piece:
     """Output channels first ... last - 1."""
     epilogue = operator.epilogue
     assert isinstance(epilogue, FixedRequantize)
-    weights, window = _weights(operator, first, last), _window(operator)
+    weights, window, int4 = _weights(operator, config, first, last), _window(operator), _int4(operator, config)
     count = operator.bias.size
     whole = replace(epilogue, multiplier=np.broadcast_to(epilogue.multiplier, count)[first:last], shift=np.broadcast_to(epilogue.shift, count)[first:last])
     data = weights.data + parameters(operator.bias[first:last], whole)
@@ -139,8 +147,9 @@ def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: in
         residual = None
         if fused is not None:
             residual = (replace(output, base=images[1] + first), Sum.of(fused.sum, fused.swap))
-        return Conv(source, output, window, at, len(weights.data), at + len(weights.data), weights.blocks, epilogue.low, epilogue.high, epilogue.zero_point, 1,
-                    CHANNELS, isinstance(operator, DepthwiseConv2d), False, epilogue.single_rounding, weights.mask_bytes, residual)
+        return Conv(source, output, window, at, len(weights.data), at + len(weights.data), weights.blocks, epilogue.low, epilogue.high, epilogue.zero_point,
+                    1, 2 * CHANNELS if int4 else CHANNELS, isinstance(operator, DepthwiseConv2d), False, epilogue.single_rounding, weights.mask_bytes, residual,
+                    int4=int4)
 
     tiled = best_tiling(build([0, 0, 0][:2 + (fused is not None)], 0), config)
     if tiled is None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnc_tvm.targets.npu.clock import ceil, dma_cycles, job_cost, timeline
 from nnc_tvm.targets.npu.codegen import Network
 from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Conv, Dma, Job
-from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.config import DEPTH, Config
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,21 @@ def skipped_macs(job: Job) -> int:
     """Multiplications by blocks of weights that are masked."""
     if not isinstance(job, Conv) or job.depthwise:
         return 0
-    return sum(job.steps - kept for kept in job.blocks) * job.block_bytes * job.output.height * job.output.width
+    return sum(job.steps - kept for kept in job.blocks) * job.group * DEPTH * job.output.height * job.output.width
+
+
+def _least_array(job: Conv, config: Config) -> float:
+    """Cycles of the multiplications that are not skipped, all multipliers busy."""
+    macs = job.output.elements * job.window.kernel[0] * job.window.kernel[1] * (1 if job.depthwise else job.source.channels)
+    return max(0, macs - skipped_macs(job)) / (config.macs_per_cycle * (2 if job.int4 else 1))
 
 
 def bounds(network: Network, config: Config) -> Bounds:
     """See Bounds."""
-    jobs = [command for command in network.commands if not isinstance(command, Dma)]
-    macs = sum(node.operator.macs for node in network.nodes) - sum(map(skipped_macs, jobs))
+    array = sum(_least_array(command, config) for command in network.commands if isinstance(command, Conv))
     moved = sum(sum(t.bytes for t in node.operator.inputs) + node.operator.output.bytes
                 for number, node in enumerate(network.nodes) if number in {origin.node for origin in network.origins})
-    return Bounds(max(0, ceil(macs, config.macs_per_cycle)), _flash_cycles(network.commands, config), ceil(moved, config.compute_bytes_per_cycle))
+    return Bounds(math.ceil(array), _flash_cycles(network.commands, config), ceil(moved, config.compute_bytes_per_cycle))
 
 
 def _flash_cycles(commands: Sequence[Command], config: Config) -> int:

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from nnc_tvm.targets.npu.clock import ceil, tiles, touched_rows
+from nnc_tvm.targets.npu.clock import ceil, group_steps, tiles, touched_rows
 from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Conv, Pool
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 
@@ -55,7 +55,8 @@ def _passes(job: Conv | Pool, config: Config) -> Iterator[Pass]:
     by_chunk = not isinstance(job, Conv) or job.depthwise  # its input is the chunk's channels
     for n, (t, c) in enumerate(order):
         channels = min(job.chunk, job.output.channels - starts[c])
-        groups = slice(starts[c] // CHANNELS, starts[c] // CHANNELS + ceil(channels, CHANNELS))
+        group = job.group if isinstance(job, Conv) else CHANNELS
+        groups = slice(starts[c] // group, starts[c] // group + ceil(channels, group))
         line = job.source.width * (channels if by_chunk else job.source.channels)
         data = touched_rows(job.window, job.source, *spans[t]) * line
         weights, others = _weight_bytes(job, groups, channels, n)
@@ -64,7 +65,7 @@ def _passes(job: Conv | Pool, config: Config) -> Iterator[Pass]:
         pixels = (spans[t][1] - spans[t][0]) * job.output.width
         yield Pass((0 if same[0][0] else data, 0 if same[0][1] else weights, 0 if same[0][1] else others), (not same[1][0], not same[1][1]),
                    pixels, _steps(job, groups, min(pixels, config.pixels), config),
-                   tuple(min(CHANNELS, channels - at) for at in range(0, channels, CHANNELS)))
+                   tuple(min(group, channels - at) for at in range(0, channels, group)))
 
 
 def _weight_bytes(job: Conv | Pool, groups: slice, channels: int, number: int) -> tuple[int, int]:
@@ -78,8 +79,7 @@ def _steps(job: Conv | Pool, groups: slice, pixels: int, config: Config) -> tupl
     """Cycles of the array on each group of the chunk for one block of `pixels`; a pool's taps spread over all its lanes."""
     if isinstance(job, Pool):
         return (max(ceil(pixels * job.window.kernel[0] * job.window.kernel[1], config.pixels), pixels),) * (groups.stop - groups.start)
-    least = ceil(config.pixels * CHANNELS * (1 if job.residual is None else 4), config.requantize_lanes)
-    return tuple(max(n, least) for n in job.blocks[groups])
+    return tuple(group_steps(job, config)[groups])
 
 
 @dataclass

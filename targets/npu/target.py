@@ -9,7 +9,7 @@ from collections.abc import Callable
 from nnc_tvm.errors import InvalidInput
 from nnc_tvm.targets.arm_cpu import arm_cpu
 from nnc_tvm.targets.base import Companion, Target
-from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.config import ARRAYS, Config
 from nnc_tvm.targets.x86_cpu import DEFAULT_CPU, x86_cpu
 
 HOSTS: dict[str, Callable[[], Target]] = {"x86_cpu": x86_cpu, "arm_cpu": arm_cpu}
@@ -24,15 +24,21 @@ def npu(mcpu: str = DEFAULT_CPU) -> Target:
 
 
 def configure(options: str) -> Target:
-    """--npu's comma-separated sram=BYTES (64K, 1M), macs=N and host=KIND. Raises InvalidInput naming the option that does not do."""
+    """--npu's comma-separated sram=BYTES (64K, 1M), macs=N, host=KIND and array=NAME (of config.ARRAYS).
+
+    Raises InvalidInput naming the option that does not do.
+    """
     given = dict(part.partition("=")[::2] for part in options.split(",") if part)
-    unknown = [key for key in given if key not in ("sram", "macs", "host")]
+    unknown = [key for key in given if key not in ("sram", "macs", "host", "array")]
     if unknown:
-        raise InvalidInput(f"--npu {options}: {unknown[0]!r} is not an option; use sram=BYTES, macs=N or host=KIND")
+        raise InvalidInput(f"--npu {options}: {unknown[0]!r} is not an option; use sram=BYTES, macs=N, host=KIND, array=NAME")
     host = given.get("host", "x86_cpu")
     if host not in HOSTS:
         raise InvalidInput(f"--npu host={host}: not one of {', '.join(HOSTS)}")
-    config = Config()
+    array = given.get("array", "nnc1")
+    if array not in ARRAYS:
+        raise InvalidInput(f"--npu array={array}: not one of {', '.join(ARRAYS)}")
+    config = ARRAYS[array]
     if "macs" in given:
         if given["macs"] not in map(str, MACS):
             raise InvalidInput(f"--npu macs={given['macs']}: not one of {', '.join(map(str, MACS))}")
@@ -52,6 +58,5 @@ def _bytes(text: str) -> int:
 def _beside(host: Target, config: Config, economical: bool) -> Target:
     from nnc_tvm.targets.npu.network import stages
 
-    flags = (f"-DNPU_MACS_PER_CYCLE={config.macs_per_cycle}",)
-    companion = Companion(config, economical, tuple(sorted(RUNTIME.glob("*.c"))), flags, frozenset({"nnc_npu_run"}))
+    companion = Companion(config, economical, tuple(sorted(RUNTIME.glob("*.c"))), config.defines, frozenset({"nnc_npu_run"}))
     return dataclasses.replace(host, kind="npu", rules=(stages, *host.rules), companion=companion)

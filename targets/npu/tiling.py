@@ -20,7 +20,7 @@ def best_tiling(job: Tiled, config: Config, in_place: bool = False) -> Tiled | N
 
     in_place: only those whose output may lie exactly on the input, see `overwrites`.
     """
-    fitting = [candidate for candidate in _candidates(job) if fits(candidate, config) and (not in_place or overwrites(candidate))]
+    fitting = [candidate for candidate in _candidates(job, config) if fits(candidate, config) and (not in_place or overwrites(candidate))]
     return min(fitting, key=lambda candidate: job_cost(candidate, config).cycles, default=None)
 
 
@@ -36,10 +36,11 @@ def fits(job: Conv | Pool, config: Config) -> bool:
     return _input_bytes(job) <= config.input_buffer_bytes and (isinstance(job, Pool) or _weight_bytes(job) <= config.weight_buffer_bytes)
 
 
-def _candidates(job: Tiled) -> Iterator[Tiled]:
-    channels = ceil(job.output.channels, CHANNELS) * CHANNELS
+def _candidates(job: Tiled, config: Config) -> Iterator[Tiled]:
+    unit = max(config.array_channels, job.group if isinstance(job, Conv) else CHANNELS)
+    channels = ceil(job.output.channels, unit) * unit
     for rows in _steps(job.output.height, 1):
-        for chunk in _steps(channels, CHANNELS):
+        for chunk in _steps(channels, unit):
             if rows <= MOST_TILE_ROWS:
                 yield from _orders(replace(job, tile_rows=rows, chunk=chunk))
 
@@ -71,5 +72,5 @@ def _input_bytes(job: Conv | Pool) -> int:
 
 def _weight_bytes(job: Conv) -> int:
     """Of the largest chunk."""
-    groups = ceil(job.chunk, CHANNELS)
+    groups = ceil(job.chunk, job.group)
     return max(sum(job.blocks[at:at + groups]) for at in range(0, len(job.blocks), groups)) * job.block_bytes

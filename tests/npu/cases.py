@@ -16,6 +16,7 @@ from nnc_tvm.targets.npu.commands import Add, Command, Conv, Dma, Image, Job, Lu
 from nnc_tvm.targets.npu.config import Config
 from tests.kernels.cases import random_requantize
 
+NNC1 = Config()
 Shape = tuple[int, int, int]
 Pair = tuple[int, int]
 
@@ -125,13 +126,13 @@ def padding_of(image: Pair, kernel: Pair, strides: Pair, dilation: Pair, before:
     return before[0], before[1], after[0], after[1]
 
 
-def convolution(rng: np.random.Generator) -> Case:
-    """CONV or DWCONV with any of their flags."""
-    depthwise, single, residual = rng.random() < 0.35, bool(rng.random() < 0.3), rng.random() < 0.3
+def convolution(rng: np.random.Generator, config: Config = NNC1) -> Case:
+    """CONV or DWCONV with any of their flags that the device has."""
+    depthwise, single, residual, nibbles = rng.random() < 0.35, bool(rng.random() < 0.3), rng.random() < 0.3, rng.random() < 0.3
     extents, kernel, strides, dilation, before, out_extents = window(rng)
     c = int(rng.integers(1, 20))
     o = c if depthwise else int(rng.integers(1, 20))
-    memory, zero, largest = Memory(rng), int(rng.integers(-128, 128)), int(rng.integers(1, 128))
+    memory, zero, largest = Memory(rng), int(rng.integers(-128, 128)), int(rng.integers(1, 8 if nibbles else 128))
     source, x = memory.source((*extents, c), zero)
     output = memory.image((*out_extents, o))
     weight = rng.integers(-largest, largest + 1, (*kernel, o) if depthwise else (o, *kernel, c)).astype(np.int16)
@@ -145,7 +146,8 @@ def convolution(rng: np.random.Generator) -> Case:
     padding = padding_of(extents, kernel, strides, dilation, before, out_extents)
     operator = kind((tensor(source),), tensor(output), weight, bias, requantize, zero, strides, padding, dilation)
     expected = evaluate(operator, x[None])
-    packed = codec.depthwise_weights(weight) if depthwise else codec.convolution_weights(weight)
+    int4 = config.int4_weights and not depthwise and codec.fits_int4(weight)
+    packed = codec.depthwise_weights(weight) if depthwise else codec.convolution_weights(weight, int4, config.skips_zeros)
     second = None
     if residual:
         other = output if rng.random() < 0.5 else memory.image(shape_of(output), int(rng.integers(-128, 128)))
@@ -156,8 +158,8 @@ def convolution(rng: np.random.Generator) -> Case:
         second = (other, Sum.of(addition))
     job = Conv(source, output, Window(kernel, strides, before, dilation), memory.constant(packed.data), len(packed.data),
                memory.constant(codec.parameters(bias, requantize)), packed.blocks, requantize.low, requantize.high, requantize.zero_point,
-               int(rng.integers(1, out_extents[0] + 1)), 4 * int(rng.integers(1, 6)), depthwise, bool(rng.random() < 0.3), single, packed.mask_bytes, second,
-               len(memory.dmas))
+               int(rng.integers(1, out_extents[0] + 1)), (8 if int4 else 4) * int(rng.integers(1, 6)), depthwise, bool(rng.random() < 0.3), single,
+               packed.mask_bytes, second, len(memory.dmas), int4)
     return finish(memory, operator, job, expected)
 
 

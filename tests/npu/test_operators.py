@@ -9,9 +9,9 @@ import pytest
 
 from nnc_tvm.targets.npu.clock import timeline
 from nnc_tvm.targets.npu.commands import Conv, Pool, encode
-from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.config import U55_LIKE, Config
 from tests.kernels.cases import random_generator
-from tests.npu.cases import KINDS, read_image, write_image
+from tests.npu.cases import KINDS, convolution, read_image, write_image
 from tests.npu.device import run
 
 
@@ -63,3 +63,20 @@ def test_other_sizes_of_the_array() -> None:
         reason, counters = run(encode(case.commands, config, case.sram.size, len(case.flash)), case.flash, case.sram, "-DNPU_MACS_PER_CYCLE=256")
         assert (reason, counters["cycles"]) == ("OK", timeline(case.commands, config)[1])
         assert (read_image(case.sram, case.output) == case.expected).all()
+
+
+@pytest.mark.parametrize("kind", ["convolution", "pooling", "addition"])
+def test_the_control_array(kind: str) -> None:
+    """The U55-like device: the same integers, the compiler's time; masks and 4-bit weights are no commands of it."""
+    rng, options, refused = random_generator(), U55_LIKE.defines, 0
+    for number in range(60):
+        case = convolution(rng, U55_LIKE) if kind == "convolution" else KINDS[kind](rng)
+        reason, counters = run(encode(case.commands, U55_LIKE, case.sram.size, len(case.flash)), case.flash, case.sram, *options)
+        assert (reason, counters["cycles"]) == ("OK", timeline(case.commands, U55_LIKE)[1]), (number, case.commands)
+        assert (read_image(case.sram, case.output) == case.expected).all()
+        other = KINDS[kind](rng)
+        job = other.commands[-1]
+        if isinstance(job, Conv) and (job.int4 or job.mask_bytes):
+            assert run(encode(other.commands, U55_LIKE, other.sram.size, len(other.flash)), other.flash, other.sram, *options)[0] == "COMMAND"
+            refused += 1
+    assert refused or kind != "convolution"

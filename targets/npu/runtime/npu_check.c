@@ -51,7 +51,7 @@ static int32_t check_dma(const npu_command *c, uint32_t flash_bytes, uint32_t sr
 static int32_t check_tiles(const npu_command *c) {
   const npu_window *w = &c->window;
   if (!w->kh || !w->kw || !w->sh || !w->sw || !w->dh || !w->dw) return NNC_NPU_RANGE;
-  if (c->tile_rows < 1 || c->tile_rows > NPU_MAX_TILE_ROWS || c->chunk < NPU_CHANNELS || c->chunk % NPU_CHANNELS) return NNC_NPU_RANGE;
+  if (c->tile_rows < 1 || c->tile_rows > NPU_MAX_TILE_ROWS || c->chunk < 1 || c->chunk % npu_group_channels(c)) return NNC_NPU_RANGE;
   if (c->op != NPU_CONV && c->in.c != c->out.c) return NNC_NPU_IMAGE;
   if (c->op == NPU_CONV && npu_group_blocks(c) * NPU_DEPTH > NPU_INPUT_BUFFER_BYTES) return NNC_NPU_BUFFER;
   for (int32_t t = 0; t < npu_tiles(c); t++)

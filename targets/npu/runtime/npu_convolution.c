@@ -25,9 +25,9 @@ static channel channel_at(npu_array *array, const npu_command *c, int32_t index)
   return result;
 }
 
-/* Finishes the accumulators of up to 4 channels from `first` of one pixel. */
-static void finish(npu_array *array, const npu_command *c, const int32_t acc[NPU_CHANNELS], int32_t first, const int8_t *residual, int8_t *out) {
-  for (int32_t o = first; o < first + NPU_CHANNELS && o < c->out.c; o++) {
+/* Finishes the accumulators of the group of channels from `first` of one pixel. */
+static void finish(npu_array *array, const npu_command *c, const int32_t *acc, int32_t first, const int8_t *residual, int8_t *out) {
+  for (int32_t o = first; o < first + npu_group_channels(c) && o < c->out.c; o++) {
     channel ch = channel_at(array, c, o);
     int8_t value = npu_requantize(array, (int64_t)ch.bias + acc[o - first], &ch.scaling, c->flags & NPU_SINGLE_ROUNDING);
     out[o] = c->flags & NPU_RESIDUAL ? npu_add(array, value, residual[o], &c->sum) : value;
@@ -52,16 +52,26 @@ static void gather(npu_array *array, const npu_command *c, const int8_t *const *
   }
 }
 
-static void multiply_block(int32_t acc[NPU_CHANNELS], const int8_t *weights, const int16_t *x) {
+static int32_t nibble(int8_t pair, int high) { return ((((uint8_t)pair >> (high ? 4 : 0)) & 15) ^ 8) - 8; }
+
+/* 8 channels, two elements in a byte, the first of them in its low half */
+static void multiply_nibbles(int32_t *acc, const int8_t *weights, const int16_t *x) {
+  for (int o = 0; o < 2 * NPU_CHANNELS; o++)
+    for (int e = 0; e < NPU_DEPTH; e += 2, weights++) acc[o] += nibble(*weights, 0) * x[e] + nibble(*weights, 1) * x[e + 1];
+}
+
+static void multiply_block(int32_t *acc, const int8_t *weights, const int16_t *x) {
   for (int o = 0; o < NPU_CHANNELS; o++)
     for (int e = 0; e < NPU_DEPTH; e++) acc[o] += weights[o * NPU_DEPTH + e] * x[e];
 }
 
 /* The blocks of a group that `mask` (NULL: all) keeps; returns the next group's */
-static const int8_t *multiply_group(const npu_array *array, int64_t blocks, const uint8_t *mask, const int8_t *weights, int32_t acc[NPU_CHANNELS]) {
+static const int8_t *multiply_group(const npu_array *array, const npu_command *c, const uint8_t *mask, const int8_t *weights, int32_t *acc) {
+  int64_t blocks = npu_group_blocks(c);
   for (int64_t k = 0; k < blocks; k++) {
     if (mask && !(mask[k / 8] >> (k % 8) & 1)) continue;
-    multiply_block(acc, weights, array->window + k * NPU_DEPTH);
+    if (c->flags & NPU_INT4) multiply_nibbles(acc, weights, array->window + k * NPU_DEPTH);
+    else multiply_block(acc, weights, array->window + k * NPU_DEPTH);
     weights += NPU_BLOCK;
   }
   return weights;
@@ -73,7 +83,7 @@ static int masks_fit(const npu_command *c, const uint8_t *mask) {
   for (int32_t g = 0; g < npu_groups(c); g++) {
     int64_t here = npu_kept_blocks(c, mask, g);
     if (blocks % 8 && mask[(g + 1) * bytes - 1] >> (blocks % 8)) return 0;
-    chunk = g % (c->chunk / NPU_CHANNELS) ? chunk + here : here;
+    chunk = g % (c->chunk / npu_group_channels(c)) ? chunk + here : here;
     if (chunk * NPU_BLOCK > NPU_WEIGHT_BUFFER_BYTES) return 0;
     kept += here;
   }
@@ -81,14 +91,14 @@ static int masks_fit(const npu_command *c, const uint8_t *mask) {
 }
 
 static void convolve_row(npu_array *array, const npu_command *c, const int8_t *const *rows, const uint8_t *weights, int8_t *out, const int8_t *residual) {
-  int64_t blocks = npu_group_blocks(c), mask_bytes = npu_ceil_div(blocks, 8);
+  int64_t mask_bytes = npu_ceil_div(npu_group_blocks(c), 8);
   for (int32_t x = 0; x < c->out.w; x++) {
     const uint8_t *mask = c->flags & NPU_SPARSE ? weights : NULL;
     const int8_t *next = (const int8_t *)weights + npu_mask_bytes(c);
     gather(array, c, rows, x);
-    for (int32_t o = 0; o < c->out.c; o += NPU_CHANNELS) {
-      int32_t acc[NPU_CHANNELS] = {0};
-      next = multiply_group(array, blocks, mask, next, acc);
+    for (int32_t o = 0; o < c->out.c; o += npu_group_channels(c)) {
+      int32_t acc[NPU_MOST_CHANNELS] = {0};
+      next = multiply_group(array, c, mask, next, acc);
       if (mask) mask += mask_bytes;
       finish(array, c, acc, o, residual + (size_t)x * c->second.pixel_pitch, out + (size_t)x * c->out.pixel_pitch);
     }

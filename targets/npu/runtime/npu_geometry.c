@@ -13,9 +13,11 @@ int64_t npu_group_blocks(const npu_command *c) {
   return c->op == NPU_CONV ? c->window.kh * npu_row_steps(c) : (int64_t)c->window.kh * c->window.kw;
 }
 
-int32_t npu_groups(const npu_command *c) { return (int32_t)npu_ceil_div(c->out.c, NPU_CHANNELS); }
+int32_t npu_group_channels(const npu_command *c) { return c->op == NPU_CONV && c->flags & NPU_INT4 ? 2 * NPU_CHANNELS : NPU_CHANNELS; }
 
-int32_t npu_chunk_groups(const npu_command *c) { return minimum(c->chunk / NPU_CHANNELS, npu_groups(c)); }
+int32_t npu_groups(const npu_command *c) { return (int32_t)npu_ceil_div(c->out.c, npu_group_channels(c)); }
+
+int32_t npu_chunk_groups(const npu_command *c) { return minimum(c->chunk / npu_group_channels(c), npu_groups(c)); }
 
 int64_t npu_group_bytes(const npu_command *c) { return npu_group_blocks(c) * (c->op == NPU_CONV ? NPU_BLOCK : NPU_CHANNELS); }
 

@@ -18,11 +18,12 @@ static inline int npu_has_tiles(const npu_command *c) { return c->op == NPU_CONV
 /* Whether the fill packs each window's row: CONV whose channels do not fill the depth of a dot product. */
 int npu_packs(const npu_command *c);
 
-/* Steps of a kernel row, blocks of a group: 4 elements of 4 channels each (CONV); elements of a group's channel (DWCONV). */
+/* Steps of a kernel row, blocks of a group: 4 elements of each channel (CONV); elements of a group's channel (DWCONV). */
 int64_t npu_row_steps(const npu_command *c);
 int64_t npu_group_blocks(const npu_command *c);
 
-/* Groups of 4 output channels; of chunk 0. Bytes of a group's weights without a mask, and of the padded mask (0 without SPARSE). */
+/* Output channels of a group; groups; those of chunk 0. Bytes of a group's weights without a mask, and of the padded mask (0 without SPARSE). */
+int32_t npu_group_channels(const npu_command *c);
 int32_t npu_groups(const npu_command *c);
 int32_t npu_chunk_groups(const npu_command *c);
 int64_t npu_group_bytes(const npu_command *c);

@@ -71,7 +71,8 @@ static void decode_images(const uint8_t *stream, uint32_t at, npu_command *c) {
 
 int32_t npu_decode(const uint8_t *stream, uint32_t words, uint32_t at, npu_command *c) {
   static const struct { uint8_t words, flags; } forms[NPU_OPERATIONS] = {
-      {1, 0}, {6, NPU_RICE}, {21, NPU_CHUNKS_OUTER | NPU_SPARSE | NPU_SINGLE_ROUNDING | NPU_RESIDUAL},
+      {1, 0}, {6, NPU_RICE},
+      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | (NPU_SKIPS_ZEROS ? NPU_SPARSE : 0) | (NPU_INT4_WEIGHTS ? NPU_INT4 : 0)},
       {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL}, {20, 0}, {26, 0}, {15, 0}, {17, 0}};
   if (at >= words) return NNC_NPU_END;
   memset(c, 0, sizeof *c);
@@ -113,9 +114,12 @@ uint32_t npu_stream_crc(const uint8_t *stream, uint32_t bytes) {
 }
 
 uint32_t npu_config_hash(void) {
-  static const uint32_t words[] = {NPU_MACS_PER_CYCLE,          NPU_SRAM_BYTES_PER_CYCLE, NPU_COMPUTE_BYTES_PER_CYCLE, NPU_FLASH_BYTES_PER_CYCLE,
-                                   NPU_CODEC_SYMBOLS_PER_CYCLE, NPU_REQUANTIZE_LANES,     NPU_INPUT_BUFFER_BYTES,      NPU_WEIGHT_BUFFER_BYTES,
-                                   NPU_QUEUE_DEPTH,             NPU_FILL_CYCLES,          NPU_JOB_CYCLES};
+  static const uint32_t words[] = {
+      NPU_MACS_PER_CYCLE, NPU_ARRAY_CHANNELS, NPU_ARRAY_DEPTH, NPU_SKIPS_ZEROS,
+      NPU_INT4_WEIGHTS, NPU_PACKS_ROWS, NPU_DEPTHWISE_TAPS, NPU_SUM_SCALINGS,
+      NPU_SRAM_BYTES_PER_CYCLE, NPU_COMPUTE_BYTES_PER_CYCLE, NPU_FLASH_BYTES_PER_CYCLE, NPU_CODEC_SYMBOLS_PER_CYCLE,
+      NPU_CODED_PERCENT, NPU_REQUANTIZE_LANES, NPU_INPUT_BUFFER_BYTES, NPU_WEIGHT_BUFFER_BYTES,
+      NPU_QUEUE_DEPTH, NPU_FILL_CYCLES, NPU_JOB_CYCLES};
   uint32_t crc = 0xFFFFFFFFu;
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
     uint8_t bytes[4] = {(uint8_t)words[i], (uint8_t)(words[i] >> 8), (uint8_t)(words[i] >> 16), (uint8_t)(words[i] >> 24)};
