@@ -8,6 +8,7 @@ FORMS = {
     "structured": "channels that nothing needs are removed, with their filters and activations",
     "block": "blocks of input by output channels that are zero are left out",
     "int4": "weights that fit 4 bits are stored as two in a byte",
+    "N:M": "of every four weights the one or two that are not zero are stored, with their places",
     "unstructured": "for every output channel a list of the inputs whose weights are not zero",
     "low-rank": "factors of a layer are one kernel, which never holds all of what lies between them",
     "fused": "other layers of single pixels, one after the other, likewise where the arena becomes smaller by it",

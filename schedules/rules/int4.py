@@ -84,10 +84,15 @@ def packed_bytes(c: Contraction, plan: Int4Plan) -> int:
 
 def pack_weights(c: Contraction, plan: Int4Plan) -> np.ndarray:
     """uint8 (tiles of channels, panel / 2), as `int4_kernel` reads them."""
+    return pack(panels(c, plan), plan.lanes)
+
+
+def panels(c: Contraction, plan: Int4Plan) -> np.ndarray:
+    """The weights (tiles of channels, weights of a panel) in the order the kernel reads them."""
     isa, tile = plan.isa, plan.tile
     rows, runs, depths = plan.turns
     outer, lanes, inner = isa.weight_shape
     full = np.zeros((blocks(c, plan) * plan.block, rows, runs, depths * tile.steps * isa.depth), c.weight.dtype)
     full[: c.out[3], ..., : c.runs[1]] = c.weight.reshape(c.out[3], rows, runs, -1)
     cut = full.reshape(-1, tile.vectors, lanes, rows, runs, depths, tile.steps, outer, inner).transpose(0, 3, 4, 5, 6, 1, 7, 2, 8)
-    return pack(cut.reshape(cut.shape[0], -1), plan.lanes)
+    return np.ascontiguousarray(cut).reshape(cut.shape[0], -1)

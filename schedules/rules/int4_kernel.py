@@ -68,6 +68,15 @@ class Int4Plan:
         return -(-rows // row_piece) if whole else rows * runs * -(-depths // depth_piece)
 
     @property
+    def packed(self) -> int:
+        """Bytes that a panel is stored in."""
+        return self.panel // 2
+
+    def emit_unpack(self, packed: Any, o: Any, panel: Any) -> None:
+        """Row o of uint8 `packed` (tiles of channels, self.packed) as weights."""
+        emit_unpack(packed, o, panel, self.lanes)
+
+    @property
     def name(self) -> str:
         return f"int4 {self.isa.name} {self.tile.pixels}x{self.block}"
 
@@ -98,9 +107,9 @@ class Operand:
 
 
 def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, [residual,] packed uint8 (tiles of channels, panel / 2), bias (O,), *epilogue_values (O,), panel, y), O rounded up to whole tiles.
+    """PrimFunc (x, [residual,] packed uint8 (tiles of channels, plan.packed), bias (O,), *epilogue_values (O,), panel, y), O rounded up to whole tiles.
 
-    x: as `x_layout` says. packed: as `nibbles` says.
+    x: as `x_layout` says. packed: as the plan unpacks it.
     """
     isa, tile = plan.isa, plan.tile
     n, oh, ow, out = c.out
@@ -111,7 +120,7 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
             T.func_attr({"tirx.noalias": True})
             x = T.arg("x", T.buffer((elements,), isa.x_dtype))
             residual = T.arg("residual", T.buffer(c.out, "int8")) if c.residual else None
-            packed = T.arg("packed", T.buffer((blocks, plan.panel // 2), "uint8"))
+            packed = T.arg("packed", T.buffer((blocks, plan.packed), "uint8"))
             bias = T.arg("bias", T.buffer((blocks * plan.block,), isa.acc_dtype))
             values = [T.arg(f"epilogue_{i}", T.buffer((blocks * plan.block,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
             panel = T.arg("panel", T.buffer((plan.panel,), isa.w_dtype))
@@ -120,7 +129,7 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
                 T.reads()
                 T.writes()
                 with T.serial(blocks) as o:
-                    emit_unpack(packed, o, panel, plan.lanes)
+                    plan.emit_unpack(packed, o, panel)
                     with T.serial(n) as b, T.serial(oh) as i, T.serial(-(-ow // tile.pixels)) as j:
                         acc = T.sblock_alloc_buffer((tile.pixels // isa.rows, tile.vectors, isa.rows * isa.lanes), isa.acc_dtype, scope="local")
                         start = (b * rows + i * c.strides[0]) * row + j * (tile.pixels * tile.stride)

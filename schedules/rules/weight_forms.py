@@ -8,9 +8,11 @@ from nnc_tvm.schedules.candidates import Candidate, Selection, preferred, select
 from nnc_tvm.schedules.forms import DENSE
 from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Choose
-from nnc_tvm.schedules.rules import block_sparse, contraction, int4, int4_blocks, pixel_sparse, winograd
+from nnc_tvm.schedules.rules import block_sparse, contraction, int4, int4_blocks, n_of_m, pixel_sparse, winograd
 
-CANDIDATES = (contraction.candidate, winograd.candidate, block_sparse.candidate, pixel_sparse.candidate, int4.candidate, int4_blocks.candidate)
+CANDIDATES = (
+    contraction.candidate, winograd.candidate, block_sparse.candidate, pixel_sparse.candidate, int4.candidate, int4_blocks.candidate, n_of_m.candidate,
+)
 """candidate(operator, target) -> Candidate | None. The dense form is the first."""
 
 
