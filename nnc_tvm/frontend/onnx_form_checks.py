@@ -31,14 +31,8 @@ def space_to_depth(node: onnx.NodeProto, model: onnx.ModelProto) -> None:
         raise Unsupported("mode CRD; export the model with mode DCR")
 
 
-def conv_transpose(node: onnx.NodeProto, model: onnx.ModelProto) -> None:
-    """Pads decide the size."""
-    if "output_shape" in attributes(node):
-        raise Unsupported("output_shape decides the padding; export the model with pads and output_padding")
-
-
 FORMS: dict[str, Callable[[onnx.NodeProto, onnx.ModelProto], None]] = {
-    "BitShift": bit_shift, "ConvTranspose": conv_transpose, "RoiAlign": roi_align, "SpaceToDepth": space_to_depth,
+    "BitShift": bit_shift, "RoiAlign": roi_align, "SpaceToDepth": space_to_depth,
 }
 
 

@@ -137,6 +137,7 @@ CASES = [
     Case("sum of three", "Sum", constants=(randn(4, 1, 1), randn(7))),
     Case("mean of two", "Mean", constants=(randn(4, 1, 1),)),
     Case("power", "Pow", constants=(F(2),)),
+    Case("power of an integer", "Pow", constants=(np.array(3),)),
     Case("prelu of one slope", "PRelu", constants=(randn(1),)),
     Case("abs", "Abs"),
     Case("layer normalization", "LayerNormalization", (2, 5, 16), (randn(16), randn(16))),
@@ -168,3 +169,13 @@ def test_operator(case: Case, tmp_path: pathlib.Path) -> None:
     for f, e, declared in zip(found, expected, source.outputs, strict=True):
         assert f.shape == e.shape == declared.shape and str(f.dtype) == declared.dtype
         np.testing.assert_allclose(f, e, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("axis", [-1, 0, 1])
+def test_one_hot(axis: int, tmp_path: pathlib.Path) -> None:
+    """Negative indices count from the end, others beyond the depth give nothing."""
+    model = model_of([helper.make_node("OneHot", ["x", "depth", "values"], ["y"], axis=axis)], {"x": (2, 3)}, ["y"],
+                     {"depth": np.array([5]), "values": np.array([-1, 7], np.float32)}, dtype="int64", output_dtype="float32")
+    x = np.array([[0, 4, 9], [-1, 2, -7]])
+    path = save(tmp_path, model)
+    np.testing.assert_array_equal(execute(load(path).module, [x])[0], run_reference(path, {"x": x})[0])

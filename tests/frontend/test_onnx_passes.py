@@ -115,3 +115,14 @@ def test_other_dynamic_extents_are_refused() -> None:
 
 def test_passes_have_docstrings() -> None:
     assert all(p.__module__.split(".")[-1] == p.__name__ for p in PASSES)
+
+
+@pytest.mark.parametrize("given", [{"output_shape": [11, 9]}, {"output_shape": [9, 8], "auto_pad": "SAME_UPPER"}, {"auto_pad": "SAME_LOWER"},
+                                   {"auto_pad": "SAME_UPPER", "dilations": [2, 1]}, {"auto_pad": "VALID"}, {"output_padding": [1, 1]}], ids=str)
+def test_shapes_of_transposed_convolutions(given: dict[str, object]) -> None:
+    model = model_of([node("ConvTranspose", ["x", "w"], ["y"], "up", strides=[2, 2], **given)], {"x": [1, 3, 5, 4]}, ["y"], {"w": randn(3, 2, 3, 3)})
+    x = randn(1, 3, 5, 4)
+    expected = run(model, x)
+    resolve_auto_pad(model)
+    assert not {"auto_pad", "output_shape"} & attributes(model.graph.node[0]).keys()
+    np.testing.assert_allclose(run(model, x), expected, atol=1e-6)

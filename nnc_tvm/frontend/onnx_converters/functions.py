@@ -12,7 +12,7 @@ import onnx
 import tvm
 from tvm import relax
 
-from nnc_tvm.errors import Unsupported
+from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, shape_of
 
 
@@ -76,8 +76,43 @@ def softplus(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping
 
 
 def mish(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
-    """x * tanh(softplus(x))"""
-    return relax.op.multiply(inputs[0], bb.normalize(relax.op.tanh(bb.normalize(relax.op.nn.softplus(inputs[0])))))
+    """x * tanh(log(1 + e)) with e = exp(x), which is x * n / (n + 2) with n = e * (e + 2); from x = 20 on that is x."""
+    x = inputs[0]
+    e = bb.normalize(relax.op.exp(bb.normalize(relax.op.minimum(x, relax.const(np.float32(20))))))
+    two = relax.const(np.float32(2))
+    n = bb.normalize(relax.op.multiply(e, bb.normalize(relax.op.add(e, two))))
+    return relax.op.multiply(x, bb.normalize(relax.op.divide(n, bb.normalize(relax.op.add(n, two)))))
+
+
+def power(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """x ** y in x's dtype; integers through float32, where they are exact below 2^24."""
+    x, y = inputs[0], inputs[1]
+    dtype = str(x.ty.dtype)
+    base, exponent = (v if str(v.ty.dtype) == "float32" else cast(bb, v, "float32") for v in (x, y))
+    result = relax.op.power(base, exponent)
+    return result if dtype == "float32" else relax.op.astype(bb.normalize(relax.op.round(bb.normalize(result))), dtype)
+
+
+def cast(bb: relax.BlockBuilder, x: Expr, dtype: str) -> Expr:
+    """x in another dtype; constants stay constants."""
+    if isinstance(x, tvm.ir.GenericConst):
+        return relax.const(x.value.numpy().astype(dtype))
+    return bb.normalize(relax.op.astype(x, dtype))
+
+
+def one_hot(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """The second of `values` where the new axis's number is the index, else the first; negative indices count from the end."""
+    indices, values = inputs[0], array_of(inputs[2], "the values of a one-hot").reshape(-1)
+    depth = int(array_of(inputs[1], "the depth of a one-hot").reshape(-1)[0])
+    if depth <= 0 or values.size != 2:
+        raise InvalidModel(f"a one-hot of depth {depth} with {values.size} values; it has a positive depth and two values")
+    rank, dtype = len(shape_of(indices)) + 1, str(indices.ty.dtype)
+    axis = attributes.get("axis", -1) % rank
+    negative = bb.normalize(relax.op.less(indices, relax.const(0, dtype)))
+    counted = bb.normalize(relax.op.where(negative, bb.normalize(relax.op.add(indices, relax.const(depth, dtype))), indices))
+    numbers = np.arange(depth).astype(dtype).reshape([-1 if i == axis else 1 for i in range(rank)])
+    hot = bb.normalize(relax.op.equal(bb.normalize(relax.op.expand_dims(counted, axis)), relax.const(numbers)))
+    return relax.op.where(hot, relax.const(values[1], str(values.dtype)), relax.const(values[0], str(values.dtype)))
 
 
 def variadic(function: Callable[[Expr, Expr], Expr]) -> Converter:
@@ -125,5 +160,5 @@ def shrink(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[s
 CONVERTERS: dict[str, Converter] = {
     "Max": variadic(relax.op.maximum), "Mean": mean, "Min": variadic(relax.op.minimum), "Sum": variadic(relax.op.add),
     "BatchNormalization": batch_normalization, "Clip": clip, "Dropout": dropout, "Gemm": gemm, "IsInf": is_inf,
-    "Mish": mish, "PRelu": prelu, "Shrink": shrink, "Softplus": softplus,
+    "Mish": mish, "OneHot": one_hot, "Pow": power, "PRelu": prelu, "Shrink": shrink, "Softplus": softplus,
 }

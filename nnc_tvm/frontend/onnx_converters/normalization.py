@@ -56,6 +56,16 @@ def group_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attribut
     return relax.op.reshape(y, shape)
 
 
+def rms_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
+    """x / sqrt(mean of x^2 + epsilon) * scale, the mean over the axes from `axis` on."""
+    x, scale = inputs[0], inputs[1]
+    rank = len(shape_of(x))
+    axes = list(range(attributes.get("axis", -1) % rank, rank))
+    squares = bb.normalize(relax.op.mean(bb.normalize(relax.op.multiply(x, x)), axes, keepdims=True))
+    root = bb.normalize(relax.op.sqrt(bb.normalize(relax.op.add(squares, relax.const(np.float32(attributes.get("epsilon", 1e-5)))))))
+    return relax.op.multiply(bb.normalize(relax.op.divide(x, root)), scale)
+
+
 def lp_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
     """x divided by its L1 or L2 norm along `axis`; 0 where that is 0."""
     x, axis = inputs[0], attributes.get("axis", -1)
@@ -69,4 +79,7 @@ def lp_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes:
     return relax.op.divide(x, bb.normalize(relax.op.maximum(norm, tiny)))
 
 
-CONVERTERS: dict[str, Converter] = {"GroupNormalization": group_normalization, "LayerNormalization": layer_normalization, "LpNormalization": lp_normalization}
+CONVERTERS: dict[str, Converter] = {
+    "GroupNormalization": group_normalization, "LayerNormalization": layer_normalization, "LpNormalization": lp_normalization,
+    "RMSNormalization": rms_normalization,
+}

@@ -20,6 +20,7 @@ from nnc_tvm.frontend.onnx_passes.remove_dead import remove_dead
 from nnc_tvm.frontend.onnx_passes.remove_identity import remove_identity
 from nnc_tvm.frontend.onnx_passes.resize_by_axes import resize_by_axes
 from nnc_tvm.frontend.onnx_passes.resolve_auto_pad import resolve_auto_pad
+from nnc_tvm.frontend.onnx_passes.unroll_recurrent import unroll_recurrent
 from nnc_tvm.frontend.onnx_passes.upgrade_opset import upgrade_opset
 from nnc_tvm.frontend.onnx_passes.widen_narrow_integers import widen_narrow_integers
 
@@ -29,5 +30,5 @@ DIALECTS: tuple[Callable[[onnx.ModelProto], None], ...] = (
 )
 PASSES: tuple[Callable[[onnx.ModelProto], None], ...] = (
     upgrade_opset, *DIALECTS, fix_batch, expand_functions, remove_identity, fold_constants, remove_identity, fold_batch_norm, resize_by_axes,
-    resolve_auto_pad, remove_dead,
+    unroll_recurrent, resolve_auto_pad, remove_dead,
 )

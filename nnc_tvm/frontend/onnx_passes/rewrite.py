@@ -52,10 +52,10 @@ class Replacement:
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=self.node.name or self.node.output[0], **attributes))
         return name
 
-    def constant(self, value: np.ndarray, stem: str) -> str:
+    def constant(self, value: np.ndarray | np.generic, stem: str) -> str:
         """Adds an initializer; returns its name."""
         name = f"{self.node.output[0]}::{stem}"
-        set_initializer(self.graph, name, value)
+        set_initializer(self.graph, name, np.asarray(value))
         return name
 
     def real(self, index: int, **attributes: Any) -> str:
