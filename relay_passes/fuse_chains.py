@@ -61,8 +61,9 @@ def runs(scheduled: ScheduledProgram) -> Iterator[range]:
     readers = [name for layer in layers for name in layer.inputs] + list(program.outputs)
     start = 0
     for k, layer in enumerate(layers):
-        follows = k > start and layer.inputs == (layers[k - 1].output,) and readers.count(layers[k - 1].output) == 1
-        if not (follows and is_link(layer) and layer.operator.inputs == (layers[k - 1].operator.output,)):
+        before = layers[k - 1]
+        follows = k > start and layer.inputs[:1] == (before.output,) and readers.count(before.output) == 1 and len(before.inputs) == 1
+        if not (follows and is_link(layer) and layer.operator.inputs[0] == before.operator.output):
             if k - start > 1:
                 yield range(start, k)
             start = k if is_link(layer) else k + 1
@@ -71,8 +72,8 @@ def runs(scheduled: ScheduledProgram) -> Iterator[range]:
 
 
 def is_link(layer: Layer) -> bool:
-    """Whether a kernel of several may have the layer in it: it reads one tensor, and nothing is added to what it computes."""
-    return isinstance(layer.operator, Conv2d | Dense) and len(layer.inputs) == 1
+    """Whether a kernel of several may have the layer in it; one that adds another tensor may be the last."""
+    return isinstance(layer.operator, Conv2d | Dense)
 
 
 def parts_of(scheduled: ScheduledProgram, run: range, live: LiveBytes, target: Target) -> Iterator[Part]:
@@ -100,7 +101,8 @@ def fused_part(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, ta
         return None
     source, end = layers[0].layer.inputs[0], start + len(layers)
     result = live.of_value(layers[-1].layer.output)
-    over = made.overwrites and live.dies(source, start) and result == live.of_value(live.owner(source))
+    over = made.overwrites and live.dies(source, end - 1) and result == live.of_value(live.owner(source))
+    over |= any(live.dies(name, end - 1) for name in layers[-1].layer.inputs[1:] if name != source)
     return Part(start, end, live.before(start) + made.scratch_bytes + (0 if over else result), made.cost, narrow, len(layers) - 1 - narrow, made)
 
 
@@ -161,5 +163,5 @@ def fused_layer(layers: Sequence[ScheduledLayer], target: Target, choose: Choose
     names = " and ".join(f"'{layer.layer.name}'" for layer in layers[:-1])
     notes = [f"with {names} before it, whose results are never whole in memory", *(layer.layer.note for layer in layers if layer.layer.note)]
     forms = " ".join(dict.fromkeys(layer.layer.form for layer in layers if layer.layer.form != "dense")) or "dense"
-    layer = Layer(last.name, operator, first.inputs, last.output, "; ".join(notes), forms)
+    layer = Layer(last.name, operator, (first.inputs[0], *last.inputs[1:]), last.output, "; ".join(notes), forms)
     return ScheduledLayer(layer, selection.stages, selection)

@@ -53,7 +53,7 @@ class LiveBytes:
             gone = {self.owner(name) for i, name in enumerate(names) if i not in read and self.dies(name, layer)}
             gone -= {self.owner(names[i]) for i in read}
             result = self.of_value(self.layers[layer].layer.output) if k == len(stages) - 1 else stage.output.bytes
-            over = (i for i in stage.may_overwrite if i >= 0 and i not in later and self.dies(names[i], layer))
+            over = (i for p in stage.may_overwrite if (i := stage.inputs[p]) >= 0 and i not in later and self.dies(names[i], layer))
             if any(self.of_value(self.owner(names[i])) == result for i in over):
                 result = 0
             most = max(most, around - sum(self.of_value(name) for name in gone) + own + sum(t.bytes for t in stage.scratch) + result)

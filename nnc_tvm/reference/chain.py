@@ -9,7 +9,7 @@ from nnc_tvm.schedules.operators import Chain
 
 
 @evaluate.register
-def chain(operator: Chain, x: np.ndarray) -> np.ndarray:
-    for link in operator.links:
+def chain(operator: Chain, x: np.ndarray, *residual: np.ndarray) -> np.ndarray:
+    for link in operator.links[:-1]:
         x = evaluate(link, x)
-    return x
+    return evaluate(operator.links[-1], x, *residual)

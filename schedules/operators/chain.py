@@ -11,7 +11,8 @@ from nnc_tvm.schedules.operators.operator import Operator, WeightedSum
 class Chain(Operator):
     """y = links[-1](... links[1](links[0](x)))
 
-    inputs: (x,), the first link's; output: the last link's. Every link reads what the one before it computes.
+    inputs: (x,), the first link's, and what the last one adds where it has a residual; output: the last link's.
+    Every link reads what the one before it computes.
     """
 
     links: tuple[WeightedSum, ...]
@@ -20,9 +21,9 @@ class Chain(Operator):
     def of(*links: WeightedSum) -> Chain:
         """The chain of `links`. Raises ValueError where one does not read what the one before it computes."""
         for first, second in zip(links, links[1:], strict=False):
-            if second.inputs != (first.output,):
+            if len(first.inputs) > 1 or second.inputs[0] != first.output:
                 raise ValueError(f"{second.inputs} is not {first.output}")
-        return Chain(links[0].inputs, links[-1].output, links)
+        return Chain((links[0].inputs[0], *links[-1].inputs[1:]), links[-1].output, links)
 
     @property
     def macs(self) -> int:

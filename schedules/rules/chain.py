@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,14 +15,14 @@ from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules import weight_forms
 from nnc_tvm.schedules.rules.chain_kernel import chain_kernel
 from nnc_tvm.schedules.rules.chain_plan import Bands, Link, Tiling, cut, images_of
-from nnc_tvm.schedules.rules.contraction import bias_of, instructions, pack_weights, per_group
+from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions_for, pack_weights, per_group
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, cheapest, make_plan, weight_bytes, x_layout
 
 LOW_RANK, FUSED = "low-rank (fused)", "fused"
 """Their first words are those of schedules/forms.py."""
 STREAM_COST = 0.02  # estimated instructions per byte of weights, which every step but the first reads again
-TALLEST = 96  # rows of a band, but for all of them
+TALLEST = 96  # rows of a band that is no whole part of the image
 SMALL = 1.02  # of the least cost: so much dearer a smaller band may be, whose scratch is smaller
 
 
@@ -48,11 +47,12 @@ def candidate(operator: Operator, target: Any) -> ChainCandidate | None:
     """The chain in the smallest bands that cost next to nothing; None for other operators, and where no band fits."""
     if not isinstance(operator, Chain):
         return None
-    isas = [instructions(target.features, link.inputs[0].dtype) for link in operator.links]
-    parts = [{isa: len(isa.split(link.weight)) for isa in able} for link, able in zip(operator.links, isas, strict=True)]
+    whole = [contraction_of(link) for link in operator.links]
+    isas = [instructions_for(c, target.features) for c in whole if c is not None]
     made = {rows: bands for rows in sizes(images_of(operator)[-1][1]) if (bands := cut(operator, rows)) is not None}
-    if not made or not all(isas):
+    if not made or not all(isas) or len(isas) < len(operator.links):
         return None
+    parts = [{isa: len(isa.split(link.weight)) for isa in able} for link, able in zip(operator.links, isas, strict=True)]
     kernels = {rows: [kernel_of(link, able, known, target) for link, able, known in zip(bands.links, isas, parts, strict=True)] for rows, bands in made.items()}
     costs = {rows: cost(bands, kernels[rows]) for rows, bands in made.items()}
     best = min((rows for rows, c in costs.items() if c <= SMALL * min(costs.values())), key=lambda rows: (scratch_bytes(made[rows], kernels[rows]), rows))
@@ -67,7 +67,7 @@ def candidate(operator: Operator, target: Any) -> ChainCandidate | None:
 
 def sizes(rows: int) -> list[int]:
     """The heights of bands that are compared: few rows, whole register tiles of single pixels, equal parts, and all."""
-    return [r for r in range(1, min(rows, TALLEST) + 1) if r <= 8 or r % 6 == 0 or r % 8 == 0 or rows % r == 0] + [rows] * (rows > TALLEST)
+    return [r for r in range(1, rows + 1) if rows % r == 0 or r <= 8 or (r <= TALLEST and (r % 6 == 0 or r % 8 == 0))]
 
 
 def separate(operator: Operator, target: Any) -> Candidate | None:
@@ -115,7 +115,7 @@ def cost(bands: Bands, kernels: Sequence[Kernel]) -> float:
     total = moved * COPY_COST
     for link, kernel in zip(bands.links, kernels, strict=True):
         copied = 0 if link.reads_source(kernel.tiling) else link.carry * link.pitch + link.step * link.row
-        total += math.ceil(link.out_rows / link.out_step) * kernel.cost + bands.steps * copied * COPY_COST
+        total += link.active * kernel.cost + bands.steps * copied * COPY_COST
     return total * bands.images + (bands.images * bands.steps - 1) * sum(kernel.weight_bytes for kernel in kernels) * STREAM_COST
 
 
@@ -133,7 +133,7 @@ def stage(operator: Chain, bands: Bands, target: Any, choose: Choose) -> Stage:
     plans, kernels, constants = [], [], []
     for k, link in enumerate(bands.links):
         c = link.band
-        plan = make_plan(c, instructions(target.features, c.x_dtype), of_link(choose, k), target.optimize == "size")
+        plan = make_plan(c, instructions_for(c, target.features), of_link(choose, k), target.optimize == "size")
         assert plan is not None
         values = [per_group(v, c.groups, plan.channels) for v in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
         kernels.append(contraction_kernel(c, plan, values[1:], of_link(choose, k)))
@@ -143,4 +143,8 @@ def stage(operator: Chain, bands: Bands, target: Any, choose: Choose) -> Stage:
     function = chain_kernel(bands, tilings, kernels, operator.inputs[0], operator.output)
     name = f"{' | '.join(plan.name for plan in plans)} by {bands.rows} row{'s' * (bands.rows > 1)}"
     over = (0,) if bands.overwrites else ()
-    return Stage(function, (0,), tuple(constants), operator.output, name, over, tuple(bands.scratch(tilings)))
+    if len(operator.inputs) == 1:
+        return Stage(function, (0,), tuple(constants), operator.output, name, over, tuple(bands.scratch(tilings)))
+    # each element of what is added is read just before the output's is written; it may be the input, too
+    return Stage(function.without_attr("tirx.noalias"), (0, 1), tuple(constants), operator.output, f"{name} + residual", (*over, 1),
+                 tuple(bands.scratch(tilings)))

@@ -20,16 +20,19 @@ from nnc_tvm.schedules.rules.winograd_kernel import condition
 
 
 def chain_kernel(bands: Bands, tilings: Sequence[Tiling], kernels: Sequence[Any], input_: TensorType, output: TensorType) -> Any:
-    """PrimFunc (x, constants of every kernel..., `bands.scratch(tilings)`..., y).
+    """PrimFunc (x, [residual,] constants of every kernel..., `bands.scratch(tilings)`..., y).
 
-    kernels: for each link the PrimFunc (x, constants..., y) of its band, as `contraction_kernel` makes it.
+    kernels: for each link the PrimFunc (x, [residual,] constants..., y) of its band, as `contraction_kernel` makes it.
     """
     calls: list[tuple[Any, list[Any]]] = []
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
             x = T.arg("x", T.buffer((input_.elements,), input_.dtype))
-            constants = [[T.arg(f"{p.name}_{k}", T.buffer(tuple(p.shape), str(p.dtype))) for p in kernel.params[1:-1]] for k, kernel in enumerate(kernels)]
+            adds = [link.band.residual is not None for link in bands.links]
+            residual = T.arg("residual", T.buffer((output.elements,), output.dtype)) if adds[-1] else None
+            constants = [[T.arg(f"{p.name}_{k}", T.buffer(tuple(p.shape), str(p.dtype))) for p in kernel.params[1 + add:-1]]
+                         for k, (kernel, add) in enumerate(zip(kernels, adds, strict=True))]
             scratch = iter([T.arg(f"scratch_{k}", T.buffer(t.shape, t.dtype)) for k, t in enumerate(bands.scratch(tilings))])
             windows, results = [], []
             for link, tiling in zip(bands.links, tilings, strict=True):
@@ -40,24 +43,28 @@ def chain_kernel(bands: Bands, tilings: Sequence[Tiling], kernels: Sequence[Any]
                 T.reads()
                 T.writes()
                 with T.serial(bands.images) as image:
-                    for link, window in zip(bands.links, windows, strict=True):
+                    for k, (link, window) in enumerate(zip(bands.links, windows, strict=True)):
                         if window is not None and link.bordered:
-                            fill(window, 0, int(window.shape[0]), link)
+                            fill(window, 0, int(window.shape[0]), link.band.border + offset_of(tilings[k]))
+                        if window is not None and link.delay < 0:
+                            read_ahead(link, window, x, image, offset_of(tilings[k]))
                     with T.serial(bands.steps) as step:
                         source = x
                         for k, link in enumerate(bands.links):
                             start = step * link.out_step - link.out_delay
                             result, place = results[k], (image * link.out_rows + start) * link.out_row
                             to = y if result is None else result
-                            first = (image * link.rows + step * link.step) * link.row if k == 0 else 0
+                            first = (image * link.rows + step * link.step - link.delay) * link.row if k == 0 else 0
                             window = windows[k]
                             if window is not None:
-                                append(link, window, source, first, step, bands.steps)
+                                append(link, window, source, first, step, bands.steps, offset_of(tilings[k]))
                             always = link.out_delay == 0 and bands.steps * link.out_step <= link.out_rows
                             with condition(tirx.all(start > -link.out_step, start < link.out_rows), not always):
+                                parameters = kernels[k].params
                                 calls.append((kernels[k], [
-                                    view(kernels[k].params[0], *((source, first) if window is None else (window, 0))), *constants[k],
-                                    view(kernels[k].params[-1], to, place if result is None else 0)]))
+                                    view(parameters[0], *((source, first) if window is None else (window, 0))),
+                                    *([view(parameters[1], residual, place)] if adds[k] else []), *constants[k],
+                                    view(parameters[-1], to, place if result is None else 0)]))
                                 T.evaluate(T.call_extern("int32", str(len(calls) - 1)))
                             source = to
                         if bands.stores_parts:
@@ -70,8 +77,15 @@ def view(parameter: Any, buffer: Any, offset: Any) -> Any:
     return T.decl_buffer(tuple(parameter.shape), str(parameter.dtype), data=buffer.data, elem_offset=offset)
 
 
-def append(link: Link, window: Any, source: Any, first: Any, step: Any, steps: int) -> None:
-    """Moves what stays in the window to its beginning; behind it come the rows of `source` from element `first` on, or borders."""
+def read_ahead(link: Link, window: Any, x: Any, image: Any, offset: int) -> None:
+    """Puts the first rows of an image, which come before the first step's, at the end of the window, from where that step moves them."""
+    above = link.step + link.carry + link.delay
+    with T.serial(min(-link.delay, link.rows)) as r:
+        move(window, (above + r) * link.pitch + link.left, x, (image * link.rows + r) * link.row, min(link.row, link.pitch - link.left), offset)
+
+
+def append(link: Link, window: Any, source: Any, first: Any, step: Any, steps: int, offset: int) -> None:
+    """Moves what stays in the window to its beginning; behind it come the rows of `source` from element `first` on, or borders, plus `offset`."""
     if link.carry:
         with T.serial(link.carry * link.pitch) as e:
             T.buffer_store(window, window[e + link.step * link.pitch], [e])
@@ -81,13 +95,13 @@ def append(link: Link, window: Any, source: Any, first: Any, step: Any, steps: i
         row = step * link.step - link.delay + r
         begin = (link.carry + r) * link.pitch
         if inside:
-            move(window, begin + link.left, source, first + r * link.row, copied)
+            move(window, begin + link.left, source, first + r * link.row, copied, offset)
         else:
             with T.If(tirx.all(row >= 0, row < link.rows)):
                 with T.Then():
-                    move(window, begin + link.left, source, first + r * link.row, copied)
+                    move(window, begin + link.left, source, first + r * link.row, copied, offset)
                 with T.Else():
-                    fill(window, begin + link.left, copied, link)
+                    fill(window, begin + link.left, copied, link.band.border + offset)
 
 
 def store(link: Link, y: Any, place: Any, band: Any, start: Any) -> None:
@@ -96,16 +110,24 @@ def store(link: Link, y: Any, place: Any, band: Any, start: Any) -> None:
         move(y, place + r * link.out_row, band, r * link.out_row, link.out_row)
 
 
-def move(window: Any, place: Any, source: Any, first: Any, count: int) -> None:
-    """`count` elements of `source`, in the window's type."""
+def move(window: Any, place: Any, source: Any, first: Any, count: int, offset: int = 0) -> None:
+    """`count` elements of `source` plus `offset`, in the window's type."""
+    dtype = str(window.dtype)
     with T.serial(count) as e:
-        T.buffer_store(window, T.Cast(str(window.dtype), source[first + e]), [place + e])
+        value = T.Cast(dtype, source[first + e])
+        T.buffer_store(window, value + T.Cast(dtype, offset) if offset else value, [place + e])
 
 
-def fill(window: Any, place: Any, count: int, link: Link) -> None:
-    """`count` elements of the link's border."""
+def fill(window: Any, place: Any, count: int, value: float) -> None:
+    """`count` times the value."""
     with T.serial(count) as e:
-        T.buffer_store(window, T.Cast(str(window.dtype), link.band.border), [place + e])
+        T.buffer_store(window, T.Cast(str(window.dtype), value), [place + e])
+
+
+def offset_of(tiling: Tiling) -> int:
+    """What a window holds more than the image: instructions on uint8 read it so."""
+    isa, _ = tiling
+    return isa.x_offset if isa.x_dtype == "uint8" else 0
 
 
 def insert(function: Any, calls: Sequence[tuple[Any, list[Any]]]) -> Any:

@@ -1,8 +1,8 @@
 """How a chain of convolutions and dense layers is cut into bands of rows.
 
 Every step computes a band of every link, the last one's from the bands before it. A link reads a window: the rows that its band needs, of
-which some stay from the step before and the others are new. Where a kernel looks ahead of the row it writes, its output comes later by a
-delay; rows outside an image are its border. What a pointwise link reads needs no window, unless an instruction wants another type.
+which some stay from the step before and the others are new. Where a kernel looks ahead of the row it writes, the input is read so far ahead, or
+if another link computes it, the output comes later by a delay; rows outside an image are its border. What a pointwise link reads needs no window, unless an instruction wants another type.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ class Link:
     """One layer of a chain.
 
     band: what a step computes of it, on an image without padding. types: dtypes of input and output.
-    rows, step, delay, row: of the input: its rows, the new ones of a step, how late they are, and a row's elements; out_*: of the output.
+    rows, step, delay, row: of the input: its rows, the new ones of a step, how late they are (early where it is negative), and a row's elements;
+    out_*: of the output.
     carry: rows of the window that stay from the step before. pitch, left: of the window: a row's elements, and its border's before the image.
     padded: whether the image has a border on any side.
     """
@@ -61,6 +62,11 @@ class Link:
         """The window, with what tiles read beyond it."""
         elements = max((self.carry + self.step) * self.pitch, x_layout(self.band, *tiling)[2])
         return TensorType((elements,), tiling[0].x_dtype)
+
+    @property
+    def active(self) -> int:
+        """Steps in which some of the output exists."""
+        return math.ceil((self.out_rows + self.out_delay % self.out_step) / self.out_step)
 
     @property
     def result(self) -> TensorType:
@@ -116,7 +122,10 @@ def images_of(chain: Chain) -> list[tuple[int, ...]]:
 
 
 def cut(chain: Chain, rows: int) -> Bands | None:
-    """The chain in bands of `rows` rows of its output; None where a link is no contraction."""
+    """The chain in bands of `rows` rows of its output; None where a link is no contraction.
+
+    A residual is read as the output is stored, in whole bands: None where these are not whole.
+    """
     images = images_of(chain)
     contractions = [contraction_of(layer) for layer in chain.links]
     steps = [rows]
@@ -126,17 +135,21 @@ def cut(chain: Chain, rows: int) -> Bands | None:
     for k, (layer, whole) in enumerate(zip(chain.links, contractions, strict=True)):
         if whole is None:
             return None
-        links.append(link_of(layer, whole, (images[k], images[k + 1]), (steps[k], steps[k + 1]), links[-1].out_delay if links else 0))
+        links.append(link_of(layer, whole, (images[k], images[k + 1]), (steps[k], steps[k + 1]), links[-1].out_delay if links else None))
     last = links[-1]
-    return Bands(tuple(links), images[0][0], math.ceil((last.out_rows + last.out_delay) / rows))
+    bands = Bands(tuple(links), images[0][0], math.ceil((last.out_rows + last.out_delay) / rows))
+    return None if bands.stores_parts and last.band.residual is not None else bands
 
 
-def link_of(layer: WeightedSum, whole: Contraction, images: tuple[tuple[int, ...], tuple[int, ...]], steps: tuple[int, int], delay: int) -> Link:
-    """images, steps: of the input and the output. delay: of the input."""
+def link_of(layer: WeightedSum, whole: Contraction, images: tuple[tuple[int, ...], tuple[int, ...]], steps: tuple[int, int],
+            delay: int | None) -> Link:
+    """images, steps: of the input and the output. delay: of the input; None where it is there from the beginning."""
     (_, h, w, c), (_, oh, ow, o) = images
     (kh, kw), (sh, sw), (dh, dw), (top, left, *_) = whole.weight.shape[1:3], whole.strides, whole.dilation, whole.padding
     step, out_step = steps
-    out_delay = math.ceil(max(0, delay + max((kh - 1) * dh + 1 - sh, 0) - top) / sh)
+    ahead = max((kh - 1) * dh + 1 - sh, 0) - top
+    delay = -max(0, ahead) if delay is None else delay
+    out_delay = math.ceil(max(0, delay + ahead) / sh)
     if is_pointwise(layer):  # pixels are alike: one long row
         image, out = (1, 1, step * w, c), (1, 1, out_step * ow, o)
     else:

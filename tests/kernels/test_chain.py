@@ -11,6 +11,7 @@ from nnc_tvm.schedules.operators import Chain, Conv2d, Dense, TensorType
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.rules import chain
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, rule_of, target_of
+from tests.kernels.test_conv2d import with_residual
 
 stages = rule_of(chain.candidate)
 Case = tuple[Chain, list[np.ndarray]]
@@ -67,6 +68,21 @@ def random_spatial(rng: np.random.Generator) -> Case:
         links.append(next_conv2d(rng, image, random_channels(rng), kernel, strides, padding, dilation))  # type: ignore[arg-type]
         image = links[-1].output.shape
     return case(rng, links)
+
+
+def random_residual(rng: np.random.Generator) -> Case:
+    """What the last link adds is another tensor."""
+    image = (int(rng.choice([1, 3])), int(rng.integers(3, 9)), int(rng.integers(3, 9)), random_channels(rng))
+    first = next_conv2d(rng, image, random_channels(rng), (3, 3), padding=(1, 1, 1, 1)) if rng.random() < 0.5 else next_conv2d(rng, image, 8)
+    last = next_conv2d(rng, first.output.shape, 32)
+    added, arrays = with_residual(rng, (last, [rng.integers(-128, 128, image).astype(np.int8)]))
+    return Chain.of(first, added), arrays
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_residuals(cpu: tuple[str, str | None]) -> None:
+    rng = random_generator()
+    check([random_residual(rng) for _ in range(8)], stages, target_of(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
