@@ -1,8 +1,9 @@
 """How a chain of convolutions and dense layers is cut into bands of rows.
 
 Every step computes a band of every link, the last one's from the bands before it. A link reads a window: the rows that its band needs, of
-which some stay from the step before and the others are new. Where a kernel looks ahead of the row it writes, the input is read so far ahead, or
-if another link computes it, the output comes later by a delay; rows outside an image are its border. What a pointwise link reads needs no window, unless an instruction wants another type.
+which some stay from the step before and the others are new. Where a kernel looks ahead of the row it writes, the input is read so far ahead,
+or if another link computes it, the output comes later by a delay; rows outside an image are its border. What a pointwise link reads needs no
+window, unless an instruction wants another type.
 """
 
 from __future__ import annotations
