@@ -52,7 +52,7 @@ def _host(manifest: Manifest) -> list[str]:
 
 
 WIDTH, LEFT, LANE, TOP, TICKS = 1200, 60, 34, 60, 8
-COLOURS = {"Dma": "#c0862b", "Conv": "#3b6ea5", "Pool": "#3a7d44", "Add": "#7a5195", "Lut": "#5f9ea0", "Softmax": "#a05f5f"}
+COLOURS = {"Dma": "#c0862b", "Conv": "#3b6ea5", "Pool": "#3a7d44", "Add": "#7a5195", "Mul": "#b05f8f", "Lut": "#5f9ea0", "Softmax": "#a05f5f"}
 OTHER = "#666666"
 STYLE = "text{font:11px sans-serif;fill:#222}.t{font-size:14px;font-weight:bold}.g{stroke:#ddd}rect{stroke:#fff;stroke-width:.3}"
 

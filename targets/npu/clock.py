@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from nnc_tvm.targets.npu.commands import HEADER_WORDS, PARAMETER_BYTES, TABLE_BYTES, Add, Command, Conv, Dma, Image, Job, Lut, Pool, Softmax, Window
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, PARAMETER_BYTES, TABLE_BYTES, Add, Command, Conv, Dma, Image, Job, Lut, Mul, Pool, Softmax, Window
 from nnc_tvm.targets.npu.config import Config
 
 
@@ -73,6 +73,9 @@ def job_cost(job: Job, config: Config) -> Cost:
             return _pool(job, config)
         case Add():
             return _streamed(3 * job.output.elements, ceil(config.sum_scalings * job.output.elements, config.requantize_lanes), config)
+        case Mul():
+            n = job.output.elements
+            return _streamed(2 * n + job.b.elements, ceil(n, config.requantize_lanes), config)
         case Lut():
             return _streamed(2 * job.output.elements + TABLE_BYTES, ceil(job.output.elements, config.requantize_lanes), config)
         case Softmax():

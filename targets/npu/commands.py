@@ -199,6 +199,27 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Mul:
+    """The product of the images less their zero points, requantized. b: of a's shape, or one pixel for all."""
+
+    a: Image
+    b: Image
+    output: Image
+    multiplier: int
+    shift: int
+    low: int
+    high: int
+    zero_point: int
+    single_rounding: bool = False
+    wait: int = 0
+
+    def words(self) -> tuple[int, ...]:
+        return _command(8, SINGLE_ROUNDING * self.single_rounding, (
+            self.wait, *self.a.words(), *self.b.words(), *self.output.words(), _signed(self.multiplier), _word("bbbB", self.shift, self.low, self.high, 0),
+            _word("hH", self.zero_point, 0)))
+
+
+@dataclass(frozen=True)
 class Lut:
     source: Image
     output: Image
@@ -222,7 +243,7 @@ class Softmax:
         return _command(7, 0, (self.wait, *self.source.words(), *self.output.words(), *map(_signed, (self.multiplier, self.shift, self.diff_min))))
 
 
-Job = Conv | Pool | Add | Lut | Softmax
+Job = Conv | Pool | Add | Mul | Lut | Softmax
 Command = Dma | Job
 
 

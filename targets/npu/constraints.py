@@ -15,6 +15,7 @@ from nnc_tvm.schedules.operators import (
     LinearCombination,
     MaxPool2d,
     Mean,
+    Multiply,
     Operator,
     Reshape,
     Table,
@@ -25,8 +26,8 @@ from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
 
 Constraint = Callable[[Operator, Config], bool]
 COMMANDS: dict[type[Operator], str] = {
-    Conv2d: "CONV", Dense: "CONV", DepthwiseConv2d: "DWCONV", MaxPool2d: "POOL", AveragePool2d: "POOL", Mean: "POOL", LinearCombination: "ADD", Table: "LUT",
-    FixedSoftmax: "SOFTMAX", Reshape: "",
+    Conv2d: "CONV", Dense: "CONV", DepthwiseConv2d: "DWCONV", MaxPool2d: "POOL", AveragePool2d: "POOL", Mean: "POOL", LinearCombination: "ADD", Multiply: "MUL",
+    Table: "LUT", FixedSoftmax: "SOFTMAX", Reshape: "",
 }
 """What computes each operator; a Reshape is another name for the same memory."""
 MOST = (1 << 16) - 1
@@ -98,6 +99,20 @@ def same_shapes(operator: Operator, config: Config) -> bool:
     return not isinstance(operator, LinearCombination) or all(t.shape == operator.output.shape for t in operator.inputs)
 
 
+def one_pixel(operator: Operator, config: Config) -> bool:
+    """one input must have the output's shape, the other that too or one pixel of the output's channels"""
+    if not isinstance(operator, Multiply):
+        return True
+    shapes, whole = [t.shape for t in operator.inputs], operator.output.shape
+    pixel = (*(1 for _ in whole[:-1]), *whole[-1:])
+    return whole in shapes and all(shape in (whole, pixel) for shape in shapes)
+
+
+def small_products(operator: Operator, config: Config) -> bool:
+    """requantization of products must not shift them out of int32, 14 bits to the left at most"""
+    return not isinstance(operator, Multiply) or (isinstance(operator.requantize, FixedRequantize) and int(operator.requantize.shift.max()) <= 14)
+
+
 def buffers(operator: Operator, config: Config) -> bool:
     """the weights of four output channels must fit the weight buffer"""
     if isinstance(operator, Conv2d | Dense):
@@ -109,7 +124,7 @@ def buffers(operator: Operator, config: Config) -> bool:
 def memory(operator: Operator, config: Config) -> bool:
     """inputs and output must fit the SRAM beside a quarter of it for weights"""
     room = config.sram_bytes - min(operator.weight_bytes, config.sram_bytes // 4)
-    written_over = isinstance(operator, LinearCombination | Table | FixedSoftmax | Reshape) or _in_place(operator, config)
+    written_over = isinstance(operator, LinearCombination | Multiply | Table | FixedSoftmax | Reshape) or _in_place(operator, config)
     return sum(t.bytes for t in operator.inputs) + (0 if written_over else operator.output.bytes) <= room
 
 
@@ -126,9 +141,10 @@ WEIGHTED = (Conv2d, Dense, DepthwiseConv2d)
 POOLS = (MaxPool2d, AveragePool2d)
 ALL = tuple(COMMANDS)
 CONSTRAINTS: dict[Constraint, tuple[type[Operator], ...]] = {
-    integers: ALL, one_image: tuple(kind for kind in ALL if kind is not Reshape), fixed: (*WEIGHTED, AveragePool2d, Mean, LinearCombination),
+    integers: ALL, one_image: tuple(kind for kind in ALL if kind is not Reshape), fixed: (*WEIGHTED, AveragePool2d, Mean, LinearCombination, Multiply),
     int8_weights: WEIGHTED, plain_convolution: (Conv2d, DepthwiseConv2d), windows: (Conv2d, DepthwiseConv2d, *POOLS), pooling: POOLS,
-    over_the_image: (Mean,), same_shapes: (LinearCombination,), buffers: (Conv2d, Dense), memory: ALL,
+    over_the_image: (Mean,), same_shapes: (LinearCombination,), one_pixel: (Multiply,),
+    small_products: (Multiply,), buffers: (Conv2d, Dense), memory: ALL,
 }
 """What must hold of which operators."""
 

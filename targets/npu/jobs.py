@@ -18,6 +18,7 @@ from nnc_tvm.schedules.operators import (
     LinearCombination,
     MaxPool2d,
     Mean,
+    Multiply,
     Operator,
     Table,
     TensorType,
@@ -26,7 +27,7 @@ from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codec import Weights, convolution_weights, depthwise_weights, fits_int4, parameters
-from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Image, Job, Lut, Pool, Softmax, Sum, Window
+from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Image, Job, Lut, Mul, Pool, Softmax, Sum, Window
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.tiling import best_tiling
 
@@ -220,6 +221,21 @@ def _pool(operator: Operator, config: Config, window: Window, mode: int, zero_po
 def _(operator: LinearCombination, config: Config, most: int) -> list[Piece]:
     numbers, kind = Sum.of(operator), operator.output
     return [Piece(b"", lambda images, at: Add(image(kind, images[0]), image(kind, images[1]), image(kind, images[2]), numbers), (0, 1))]
+
+
+@pieces.register
+def _(operator: Multiply, config: Config, most: int) -> list[Piece]:
+    """The input of the output's shape comes first; the other may be one pixel."""
+    requantize, kind = operator.requantize, operator.output
+    assert isinstance(requantize, FixedRequantize)
+    a, b = (0, 1) if operator.inputs[0].shape == kind.shape else (1, 0)
+
+    def job(images: Sequence[int], at: int) -> Mul:
+        first, second = (image(operator.inputs[i], images[i], operator.zero_points[i]) for i in (a, b))
+        return Mul(first, second, image(kind, images[2]), int(requantize.multiplier[0]), int(requantize.shift[0]), requantize.low, requantize.high,
+                   requantize.zero_point, requantize.single_rounding)
+
+    return [Piece(b"", job, tuple(i for i in (0, 1) if operator.inputs[i].shape == kind.shape))]
 
 
 @pieces.register

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from nnc_tvm.reference import evaluate
-from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, FixedSoftmax, LinearCombination, MaxPool2d, Mean, Table, TensorType
+from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, FixedSoftmax, LinearCombination, MaxPool2d, Mean, Multiply, Table, TensorType
 from nnc_tvm.schedules.operators.operator import Operator
 from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu import codec
-from nnc_tvm.targets.npu.commands import Add, Command, Conv, Dma, Image, Job, Lut, Pool, Softmax, Sum, Window, encode
+from nnc_tvm.targets.npu.commands import Add, Command, Conv, Dma, Image, Job, Lut, Mul, Pool, Softmax, Sum, Window, encode
 from nnc_tvm.targets.npu.config import Config
 from tests.kernels.cases import random_requantize
 
@@ -202,6 +202,20 @@ def addition(rng: np.random.Generator) -> Case:
     return finish(memory, operator, Add(a, b, output, Sum.of(operator)), evaluate(operator, x[None], y[None]))
 
 
+def multiplication(rng: np.random.Generator) -> Case:
+    """Of images of one shape, or by one pixel."""
+    memory, shape, zeros = Memory(rng), (*pair(rng, 1, 9), int(rng.integers(1, 9))), [int(v) for v in rng.integers(-128, 128, 3)]
+    (a, x), (b, y) = memory.source(shape, zeros[0]), memory.source(shape if rng.random() < 0.6 else (1, 1, shape[2]), zeros[1])
+    over = [replace(image, zero_point=0) for image in (a, b) if shape_of(image) == shape]
+    output = [*over, memory.image(shape)][rng.integers(len(over) + 1)]
+    scales = rng.uniform(0.01, 0.1, 3)
+    operator = Multiply.build("fixed", (tensor(a), tensor(b)), tensor(output), tuple(zip(scales.tolist(), zeros, strict=True)), int(rng.integers(-128, 0)), 127)
+    r = operator.requantize
+    assert isinstance(r, FixedRequantize)
+    job = Mul(a, b, output, int(r.multiplier[0]), int(r.shift[0]), r.low, r.high, r.zero_point, r.single_rounding)
+    return finish(memory, operator, job, evaluate(operator, x[None], y[None]))
+
+
 def table(rng: np.random.Generator) -> Case:
     memory, values = Memory(rng), rng.integers(-128, 128, 256).astype(np.int8)
     source, x = memory.source((*pair(rng, 1, 9), int(rng.integers(1, 9))))
@@ -220,5 +234,5 @@ def softmax(rng: np.random.Generator) -> Case:
 
 
 KINDS: dict[str, Callable[[np.random.Generator], Case]] = {
-    "convolution": convolution, "pooling": pooling, "addition": addition, "table": table, "softmax": softmax,
+    "convolution": convolution, "pooling": pooling, "addition": addition, "multiplication": multiplication, "table": table, "softmax": softmax,
 }

@@ -10,10 +10,14 @@ import pytest
 
 from nnc_tvm.frontend import load
 from nnc_tvm.package.arena import place
-from nnc_tvm.reference import run_program
+from nnc_tvm.reference import evaluate, run_program
 from nnc_tvm.relay_passes.pipeline import to_program
+from nnc_tvm.schedules.operators import Conv2d, Mean, Multiply, Table, TensorType
+from nnc_tvm.schedules.quantization import make_requantize
 from nnc_tvm.targets.npu.codegen import Network, Node, generate
 from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.constraints import refusal
+from tests.kernels.cases import random_generator
 from tests.npu.device import run
 
 MODELS = pathlib.Path(__file__).resolve().parents[3] / "shared" / "models" / "mlperf_tiny"
@@ -47,3 +51,27 @@ def test_mlperf_tiny(file: str, cycles: float, sram: int, limited: bool) -> None
     print(file, counters)
     assert counters["cycles"] == network.cycles <= cycles
     assert counters["sram_peak"] <= config.sram_bytes
+
+
+def test_channels_are_scaled_by_what_their_means_say() -> None:
+    """A squeeze-and-excitation block: mean, dense layers as convolutions, a table, and the product with the image."""
+    rng = random_generator()
+    image, pixel = TensorType((1, 9, 7, 12), "int8"), TensorType((1, 1, 1, 12), "int8")
+    weight, requantize = rng.integers(-90, 90, (12, 1, 1, 12)).astype(np.int16), make_requantize("fixed", 0.01, 5, -128, 127)
+    operators = [
+        Conv2d((image,), image, weight, np.zeros(12, np.int32), requantize, 3, (1, 1), (0, 0, 0, 0), (1, 1)),
+        Mean.build("fixed", image, pixel, (1, 2), ((0.05, 5), (0.02, -7))),
+        Conv2d((pixel,), pixel, weight, np.zeros(12, np.int32), requantize, -7, (1, 1), (0, 0, 0, 0), (1, 1)),
+        Table((pixel,), pixel, rng.integers(-128, 128, 256).astype(np.int8)),
+        Multiply.build("fixed", (pixel, image), image, ((0.004, -128), (0.05, 5), (0.04, 1))),
+    ]
+    names = [("x",), ("a",), ("b",), ("c",), ("d", "a")]
+    assert all(refusal(operator, Config()) is None for operator in operators)
+    nodes = [Node(name, operator, inputs, name) for name, operator, inputs in zip("abcde", operators, names, strict=True)]
+    network = generate(nodes, ["x"], ["e"], Config(), place)
+    values = {"x": rng.integers(-128, 128, image.shape).astype(np.int8)}
+    for node in nodes:
+        values[node.output] = evaluate(node.operator, *(values[name] for name in node.inputs))
+    (y,), counters = execute(network, [values["x"]], [image.shape])
+    assert np.array_equal(y, values["e"]) and counters["cycles"] == network.cycles
+    assert len(np.unique(y)) > 10

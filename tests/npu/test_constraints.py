@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.operators import Conv2d, Dense, LinearCombination, MaxPool2d, Operator, Pad, TensorType
+from nnc_tvm.schedules.operators import Conv2d, Dense, LinearCombination, MaxPool2d, Multiply, Operator, Pad, TensorType
 from nnc_tvm.schedules.quantization import make_requantize
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import COMMANDS, CONSTRAINTS, refusal, support
@@ -24,7 +24,14 @@ def addition(b: TensorType) -> LinearCombination:
     return LinearCombination.build("fixed", (IMAGE, b), IMAGE, ((0.1, 0), (0.1, 0), (0.1, 0)))
 
 
+def product(*shapes: tuple[int, ...], scale: float = 0.1) -> Multiply:
+    a, b = (TensorType(shape, "int8") for shape in shapes)
+    return Multiply.build("fixed", (a, b), IMAGE, ((scale, 0), (scale, 0), (0.1, 0)))
+
+
 @pytest.mark.parametrize(("operator", "constraint"), [
+    (product(IMAGE.shape, IMAGE.shape), None), (product((1, 1, 1, 8), IMAGE.shape), None), (product(IMAGE.shape, (1, 1, 6, 8)), "one_pixel"),
+    (product(IMAGE.shape, IMAGE.shape, scale=100.0), "small_products"),
     (DENSE, None), (CONV, None), (POOL, None), (addition(IMAGE), None),
     (Pad((IMAGE,), IMAGE, (0,) * 4, (0,) * 4, 0), "known"),
     (replace(DENSE, inputs=(TensorType((1, 8), "int16"),)), "integers"),

@@ -14,7 +14,7 @@ import pytest
 
 from nnc_tvm.targets.npu import codec
 from nnc_tvm.targets.npu.clock import timeline
-from nnc_tvm.targets.npu.commands import HEADER_WORDS, Add, Command, Conv, Dma, Image, Job, Lut, Pool, Softmax, Sum, Window, encode
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Add, Command, Conv, Dma, Image, Job, Lut, Mul, Pool, Softmax, Sum, Window, encode
 from nnc_tvm.targets.npu.config import Config
 from tests.npu.device import REASONS, library, run
 
@@ -25,6 +25,7 @@ DEPTHWISE = replace(CONV, weight_bytes=2 * 9 * 4, blocks=(9, 9), depthwise=True)
 POOL = Pool(SOURCE, Image.dense(1024, 4, 2, 8), Window((2, 2), (2, 2)), 1, -128, 127, 4, 8)
 SUM = Sum((1 << 30, 1 << 30), (0, 0), 20, 1 << 30, -18, (0, 0), 0, -128, 127)
 ADD = Add(SOURCE, OUTPUT, Image.dense(2048, 8, 4, 8), SUM)
+MUL = Mul(SOURCE, OUTPUT, Image.dense(2048, 8, 4, 8), 1 << 30, -3, -128, 127, 0)
 LUT = Lut(SOURCE, OUTPUT, 2048)
 SOFTMAX = Softmax(SOURCE, OUTPUT, 1 << 30, 10, -1000)
 DMA = Dma(0, 0, 2048, 256, 256)
@@ -44,7 +45,7 @@ def sealed(data: bytes, word: int, value: int) -> bytes:
     return changed[:24] + struct.pack("<I", zlib.crc32(changed[:24] + bytes(4) + changed[28:])) + changed[28:]
 
 
-@pytest.mark.parametrize("job", [CONV, DEPTHWISE, POOL, ADD, LUT, SOFTMAX], ids=lambda job: type(job).__name__)
+@pytest.mark.parametrize("job", [CONV, DEPTHWISE, POOL, ADD, MUL, LUT, SOFTMAX], ids=lambda job: type(job).__name__)
 def test_runs_what_is_valid(job: Job) -> None:
     reason, counters = outcome(stream(DMA, job))
     assert (reason, counters["jobs"], counters["dmas"]) == ("OK", 1, 1)
@@ -100,6 +101,8 @@ def changed(job: Any, **fields: Any) -> Any:
     (CONV, {"weight_bytes": 560}, "RANGE"),
     (CONV, {"window": Window((3, 3), (0, 1))}, "RANGE"), (CONV, {"low": 5, "high": 4}, "RANGE"), (POOL, {"mode": 3}, "RANGE"), (POOL, {"shift": 31}, "RANGE"),
     (POOL, {"multiplier": -1 & 0xFFFFFFFF}, "RANGE"),
+    (MUL, {"b__height": 1}, "IMAGE"), (MUL, {"b": Image.dense(1024, 1, 1, 7)}, "IMAGE"), (MUL, {"b__zero_point": 128}, "RANGE"), (MUL, {"shift": 31}, "RANGE"),
+    (MUL, {"b": Image(2048, 1, 1, 8, 8, 32)}, "OVERLAP"), (MUL, {"output__base": 1}, "OVERLAP"),
     (ADD, {"sum": replace(SUM, shifts=(1, 0))}, "RANGE"), (ADD, {"sum": replace(SUM, left_shift=21)}, "RANGE"),
     (ADD, {"sum": replace(SUM, factors=(-(1 << 31), 0))}, "RANGE"), (SOFTMAX, {"shift": 31}, "RANGE"), (SOFTMAX, {"diff_min": 1}, "RANGE"),
     (CONV, {"wait": 1}, "WAIT"), (DMA, {"after": 1}, "WAIT"),

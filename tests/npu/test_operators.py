@@ -15,7 +15,7 @@ from tests.npu.cases import KINDS, convolution, read_image, write_image
 from tests.npu.device import run
 
 
-@pytest.mark.parametrize(("kind", "count"), [("convolution", 300), ("pooling", 150), ("addition", 60), ("table", 20), ("softmax", 30)])
+@pytest.mark.parametrize(("kind", "count"), [("convolution", 300), ("pooling", 150), ("addition", 60), ("multiplication", 100), ("table", 20), ("softmax", 30)])
 def test_equals_the_oracle(kind: str, count: int) -> None:
     rng = random_generator()
     for number in range(count):

@@ -92,10 +92,10 @@ static int keeps_channels(const npu_command *c) {
 
 static int32_t check_overlap(const npu_command *c) {
   npu_range out = image_range(&c->out);
-  const npu_image *read[2] = {&c->in, c->op == NPU_ADD || c->flags & NPU_RESIDUAL ? &c->second : &c->in};
+  const npu_image *read[2] = {&c->in, npu_has_second(c) ? &c->second : &c->in};
   for (int i = 0; i < 2; i++) {
     int tiled = npu_has_tiles(c) && read[i] == &c->in;
-    if (npu_meet(image_range(read[i]), out) && !(tiled ? chases(c) || keeps_channels(c) : same_place(read[i], &c->out))) return NNC_NPU_OVERLAP;
+    if (npu_meet(image_range(read[i]), out) && !(tiled ? chases(c) || keeps_channels(c) : same_place(read[i], &c->out) && same_shape(read[i], &c->out))) return NNC_NPU_OVERLAP;
   }
   if (c->op == NPU_LUT) return npu_meet(span(c->table, NPU_TABLE_BYTES), out) ? NNC_NPU_OVERLAP : NNC_NPU_OK;
   if (c->op != NPU_CONV && c->op != NPU_DWCONV) return NNC_NPU_OK;
@@ -110,13 +110,13 @@ static int32_t check_numbers(const npu_command *c) {
 }
 
 static int32_t check_job(const npu_command *c, uint32_t sram_bytes) {
-  int pair = c->op == NPU_ADD || c->flags & NPU_RESIDUAL;
+  int pair = npu_has_second(c);
   int32_t fault = check_image(&c->in, sram_bytes);
   if (!fault && pair) fault = check_image(&c->second, sram_bytes);
   if (!fault) fault = check_image(&c->out, sram_bytes);
   if (!fault) fault = check_numbers(c);
   if (fault) return fault;
-  if (pair && !same_shape(&c->second, &c->out)) return NNC_NPU_IMAGE;
+  if (pair && !same_shape(&c->second, &c->out) && !(npu_second_spreads(c) && c->second.c == c->out.c)) return NNC_NPU_IMAGE;
   if (!npu_has_tiles(c) && !same_shape(&c->in, &c->out)) return NNC_NPU_IMAGE;
   if (c->op == NPU_LUT && span(c->table, NPU_TABLE_BYTES).to > sram_bytes) return NNC_NPU_BOUNDS;
   if (npu_has_tiles(c)) fault = check_tiles(c);
@@ -133,7 +133,7 @@ int npu_job_ranges(const npu_command *c, npu_range ranges[NPU_JOB_RANGES]) {
   int count = 0;
   ranges[count++] = image_range(&c->in);
   ranges[count++] = image_range(&c->out);
-  if (c->op == NPU_ADD || c->flags & NPU_RESIDUAL) ranges[count++] = image_range(&c->second);
+  if (npu_has_second(c)) ranges[count++] = image_range(&c->second);
   if (c->op == NPU_LUT) ranges[count++] = span(c->table, NPU_TABLE_BYTES);
   if (c->op == NPU_CONV || c->op == NPU_DWCONV) {
     ranges[count++] = span(c->weights, c->weight_bytes);

@@ -76,6 +76,7 @@ npu_cost npu_job_cost(const npu_command *c, const uint8_t *mask) {
   if (npu_has_tiles(c)) cost = tiled_cost(c, mask, &first), fills = (int64_t)npu_tiles(c) * npu_chunks(c);
   if (c->flags & NPU_RESIDUAL) cost.input += n;
   if (c->op == NPU_ADD) cost.array = npu_ceil_div(NPU_SUM_SCALINGS * n, NPU_REQUANTIZE_LANES), cost.input = 2 * n;
+  if (c->op == NPU_MUL) cost.array = npu_ceil_div(n, NPU_REQUANTIZE_LANES), cost.input = n + (int64_t)c->second.h * c->second.w * c->second.c;
   if (c->op == NPU_LUT) cost.array = npu_ceil_div(n, NPU_REQUANTIZE_LANES), cost.input = n + NPU_TABLE_BYTES;
   if (c->op == NPU_SOFTMAX) cost.array = (int64_t)c->out.h * c->out.w * (16 * (int64_t)c->out.c + 64), cost.input = 3 * n;
   cost.output = n;

@@ -50,7 +50,8 @@ static void count_job(npu_emulator *e, const npu_command *c, timeline *t) {
 static int32_t run_job(npu_emulator *e, const npu_command *c, timeline *t) {
   static void (*const jobs[NPU_OPERATIONS])(npu_array *, const npu_command *) = {
       [NPU_CONV] = npu_convolve,  [NPU_DWCONV] = npu_convolve_depthwise, [NPU_POOL] = npu_pool,
-      [NPU_ADD] = npu_pixelwise, [NPU_LUT] = npu_pixelwise,             [NPU_SOFTMAX] = npu_pixelwise};
+      [NPU_ADD] = npu_pixelwise, [NPU_LUT] = npu_pixelwise,             [NPU_SOFTMAX] = npu_pixelwise,
+      [NPU_MUL] = npu_pixelwise};
   if (c->wait > e->counters.dmas) return NNC_NPU_WAIT;
   jobs[c->op](&e->array, c);
   if (!e->array.fault) count_job(e, c, t);

@@ -15,6 +15,14 @@ static inline int64_t npu_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / 
 /* CONV, DWCONV and POOL: those with windows, tiles and chunks */
 static inline int npu_has_tiles(const npu_command *c) { return c->op == NPU_CONV || c->op == NPU_DWCONV || c->op == NPU_POOL; }
 
+/* ADD, MUL and RESIDUAL: those that read `second`. RESIDUAL is a flag of CONV and DWCONV alone. */
+static inline int npu_has_second(const npu_command *c) {
+  return c->op == NPU_ADD || c->op == NPU_MUL || ((c->op == NPU_CONV || c->op == NPU_DWCONV) && c->flags & NPU_RESIDUAL);
+}
+
+/* Whether `second` is one pixel, of MUL the same for all. */
+static inline int npu_second_spreads(const npu_command *c) { return c->op == NPU_MUL && c->second.h == 1 && c->second.w == 1; }
+
 /* Whether the fill packs each window's row: CONV whose channels do not fill the depth of a dot product. */
 int npu_packs(const npu_command *c);
 

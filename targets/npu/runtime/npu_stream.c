@@ -60,8 +60,16 @@ static void decode_pool(const uint8_t *stream, uint32_t at, npu_command *c) {
 
 static void decode_images(const uint8_t *stream, uint32_t at, npu_command *c) {
   c->in = image(stream, at + 2);
-  c->out = image(stream, at + (c->op == NPU_ADD ? 14 : 8));
-  if (c->op == NPU_ADD) c->second = image(stream, at + 8), c->sum = sum_block(stream, at + 20);
+  int pair = c->op == NPU_ADD || c->op == NPU_MUL;
+  c->out = image(stream, at + (pair ? 14 : 8));
+  if (pair) c->second = image(stream, at + 8);
+  if (c->op == NPU_ADD) c->sum = sum_block(stream, at + 20);
+  if (c->op == NPU_MUL) {
+    uint32_t clamp = npu_word(stream, at + 21), zero = npu_word(stream, at + 22);
+    npu_scaling scaling = {signed32(npu_word(stream, at + 20)), signed_byte(clamp, 0), signed_byte(clamp, 1), signed_byte(clamp, 2), signed_half(zero, 0)};
+    c->scaling = scaling;
+    c->reserved = clamp >> 24 | zero >> 16;
+  }
   if (c->op == NPU_LUT) c->table = npu_word(stream, at + 14);
   if (c->op == NPU_SOFTMAX) {
     c->scaling.multiplier = signed32(npu_word(stream, at + 14)), c->scaling.shift = signed32(npu_word(stream, at + 15));
@@ -73,7 +81,7 @@ int32_t npu_decode(const uint8_t *stream, uint32_t words, uint32_t at, npu_comma
   static const struct { uint8_t words, flags; } forms[NPU_OPERATIONS] = {
       {1, 0}, {6, NPU_RICE},
       {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | (NPU_SKIPS_ZEROS ? NPU_SPARSE : 0) | (NPU_INT4_WEIGHTS ? NPU_INT4 : 0)},
-      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL}, {20, 0}, {26, 0}, {15, 0}, {17, 0}};
+      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL}, {20, 0}, {26, 0}, {15, 0}, {17, 0}, {23, NPU_SINGLE_ROUNDING}};
   if (at >= words) return NNC_NPU_END;
   memset(c, 0, sizeof *c);
   uint32_t first = npu_word(stream, at);

@@ -6,7 +6,7 @@
 
 enum { NPU_MAGIC = 0x31434E4E, NPU_VERSION = 1, NPU_HEADER_WORDS = 8, NPU_PARAMETER_BYTES = 10, NPU_TABLE_BYTES = 256 };
 enum { NPU_H_MAGIC, NPU_H_VERSION, NPU_H_CONFIG, NPU_H_WORDS, NPU_H_SRAM, NPU_H_FLASH, NPU_H_CRC, NPU_H_RESERVED };
-enum { NPU_END, NPU_DMA, NPU_CONV, NPU_DWCONV, NPU_POOL, NPU_ADD, NPU_LUT, NPU_SOFTMAX, NPU_OPERATIONS };
+enum { NPU_END, NPU_DMA, NPU_CONV, NPU_DWCONV, NPU_POOL, NPU_ADD, NPU_LUT, NPU_SOFTMAX, NPU_MUL, NPU_OPERATIONS };
 enum { NPU_RICE = 1, NPU_CHUNKS_OUTER = 1, NPU_SPARSE = 2, NPU_SINGLE_ROUNDING = 4, NPU_RESIDUAL = 8, NPU_INT4 = 16 };
 enum { NPU_POOL_MAX, NPU_POOL_MEAN, NPU_POOL_SUM };
 
@@ -29,7 +29,7 @@ typedef struct {
   int32_t kh, kw, sh, sw, top, left, dh, dw;
 } npu_window;
 
-/* One command. Of the fields after `wait`, those that its operation has; the others are 0. `second` is b of ADD or the residual. */
+/* One command. Of the fields after `wait`, those that its operation has; the others are 0. `second` is b of ADD and MUL, or the residual. */
 typedef struct {
   uint32_t op, flags, words, wait, reserved; /* reserved: all reserved bits or-ed */
   npu_image in, second, out;
