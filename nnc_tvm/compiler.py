@@ -39,6 +39,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
     from nnc_tvm.relay_passes.fuse_residuals import fuse_residuals
     from nnc_tvm.relay_passes.pipeline import compress, to_program
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
+    from nnc_tvm.relay_passes.split_kernels import split_kernels
 
     program = with_notes(to_program(source.module, source.default_requantize if requantize == "auto" else requantize), source.notes)
     program = compress(program, target)
@@ -50,6 +51,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
         program = partition(program, target.companion, place)
     progress(f"scheduling {len(program.layers)} layers for {target.kind} {target.mcpu}")
     scheduled = fuse_chains(schedule_layers(fuse_residuals(program, target), target), target)
+    scheduled = split_kernels(scheduled, target.threads)
     return write_package(scheduled, source, target, name or package_name(source.name), output, progress)
 
 

@@ -45,7 +45,12 @@ class Part:
 
 
 def fuse_chains(scheduled: ScheduledProgram, target: Target, choose: Choose = choose_default) -> ScheduledProgram:
-    """The pass: the same outputs; layers that are left as they were keep their kernels. The very same object where nothing is fused."""
+    """The pass: the same outputs; layers that are left as they were keep their kernels. The very same object where nothing is fused.
+
+    Bands follow each other, so that several threads have nothing to share: they take the layers apart, unless size is what counts.
+    """
+    if target.threads > 1 and target.optimize != "size":
+        return scheduled
     live = LiveBytes(scheduled)
     parts = {run.start: list(parts_of(scheduled, run, live, target)) for run in runs(scheduled)}
     inside = {k for made in parts.values() for part in made for k in range(part.start, part.end)}

@@ -47,6 +47,7 @@ class Stage:
     kernel: name for people, such as "avx2_pmaddwd 6x16".
     scratch: buffers that the kernel writes and reads back; they hold nothing before and after.
     may_fail: the last scratch buffer is an int32 that is not 0 where the output could not be computed.
+    parts: into which the function is divided, see schedules/parallel.py; each has scratch of its own.
     """
 
     function: tvm.tirx.PrimFunc
@@ -57,6 +58,7 @@ class Stage:
     may_overwrite: tuple[int, ...] = ()
     scratch: tuple[TensorType, ...] = ()
     may_fail: bool = False
+    parts: int = 1
 
 
 Rule = Callable[[Operator, Any, Choose], "tuple[Stage, ...] | Selection | None"]

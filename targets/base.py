@@ -57,6 +57,7 @@ class Target:
     attributes: LLVM's features switched on ("+name") or off ("-name") beside those of the CPU.
     optimize: what a package is made for. "speed" may grow the weights, "balanced" keeps them within twice the model's, "size" takes
         the smallest form of each layer.
+    threads: that run a package together, one for one part of each kernel.
     emit: what kernels are written as: machine code ("obj"), or C source ("c", see portable.py).
     channel_multiple: kernels waste nothing on images of a multiple of so many channels.
     forms: what the weights of a layer may become beside dense, see schedules/forms.py.
@@ -81,6 +82,7 @@ class Target:
     channel_multiple: int = 8
     companion: Companion | None = None
     emit: Emit = "obj"
+    threads: int = 1
 
     def tvm_target(self) -> Any:
         """The tvm.target.Target that LLVM compiles for."""

@@ -14,7 +14,7 @@ from nnc_tvm.cli.common import json_option, package_argument, print_json, progre
 @click.option("--layers", is_flag=True, help="Measure every layer too.")
 @json_option
 def command(package: pathlib.Path, layers: bool, as_json: bool) -> None:
-    """Measure one inference of PACKAGE on one thread: milliseconds here, or guest instructions under qemu; and its bytes.
+    """Measure one inference of PACKAGE on its threads: milliseconds here, or guest instructions under qemu; and its bytes.
 
     \b
     nnc-tvm bench kws

@@ -15,6 +15,7 @@ from nnc_tvm.compiler import RequantizeOption, compile_model, quantizer
 from nnc_tvm.quantize.options import QuantizeOptions
 from nnc_tvm.schedules.forms import FORMS, parse_forms
 from nnc_tvm.targets.base import Emit, Optimize
+from nnc_tvm.targets.threaded import MOST
 
 
 @click.command()
@@ -30,13 +31,15 @@ from nnc_tvm.targets.base import Emit, Optimize
               help="speed: weights may grow severalfold. balanced: at most twice the model's. size: the smallest form of each layer.")
 @click.option("--emit", type=click.Choice(get_args(Emit)), default="obj", show_default=True,
               help="obj: a library of machine code. c: C99 source for any compiler; needs no toolchain here.")
+@click.option("--threads", type=click.IntRange(1, MOST), default=1, show_default=True, metavar="N",
+              help="Threads that run the package together on x86_cpu and arm_cpu (POSIX threads). Outputs stay the same.")
 @click.option("--forms", default="auto", show_default=True, metavar="auto|dense|LIST",
               help=f"What pruned weights may become. auto: what its estimated cost says. dense: nothing. LIST: of {', '.join(FORMS)}.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="What a dynamic batch becomes.  [default: 1]")
 @quantization_options
 @json_option
 def command(model: pathlib.Path, kind: str, mcpu: str | None, npu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
-            optimize: Optimize, emit: Emit, forms: str, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None,
+            optimize: Optimize, emit: Emit, threads: int, forms: str, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None,
             as_json: bool) -> None:
     """Compile MODEL (.tflite, .onnx or .pt2) into a C package. Float models stay float unless --quantize rounds them.
 
@@ -59,7 +62,7 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, npu: str | None, o
     check_output(output)
     from nnc_tvm.targets.registry import get_target
 
-    target = dataclasses.replace(get_target(kind, mcpu, npu, emit), optimize=optimize, forms=parse_forms(forms))
+    target = dataclasses.replace(get_target(kind, mcpu, npu, emit, threads), optimize=optimize, forms=parse_forms(forms))
     arguments = () if quantize is None or calibration is None else (quantizer(quantize, calibration, progress, warn, progress_bar),)
     manifest = compile_model(model, target, output, name, requantize, batch, progress, *arguments)
     if as_json:

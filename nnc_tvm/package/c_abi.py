@@ -10,10 +10,12 @@ import tvm_ffi
 from tvm import s_tir, tirx
 from tvm.tirx.buffer import buffer_data, buffer_data_pointer_type, is_buffer_var
 
+from nnc_tvm.package.parts import ONE_TURN_LOOPS, choose_turns, keep_parts, parts_of
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 
 # TVM's own order for CPU functions, without the passes that make packed functions. LowerTVMBuiltin is left out too: it would turn
 # buffers inside a kernel into calls of TVMBackendAllocWorkspace; here they live on the stack, so they must be small.
+PARTITION = s_tir.transform.LoopPartition()
 LOWERING = (
     s_tir.transform.CanonicalizeLoop(),
     s_tir.transform.LowerInitBlock(),
@@ -25,7 +27,7 @@ LOWERING = (
     s_tir.transform.LowerOpaqueBlock(),
     tirx.transform.FlattenBuffer(),
     tirx.transform.NarrowDataType(32),
-    s_tir.transform.LoopPartition(),
+    PARTITION,
     tirx.transform.VectorizeLoop(True),
     tirx.transform.StorageRewrite(),
     tirx.transform.UnrollLoop(),
@@ -65,11 +67,15 @@ def with_pointer_parameters(function: tirx.PrimFunc) -> tirx.PrimFunc:
 
 
 def lowered(functions: dict[str, tirx.PrimFunc], target: tvm.target.Target, passes: Sequence[Any]) -> tvm.IRModule:
-    """The functions after `passes`, each under its name and with pointers for parameters."""
-    module = tvm.IRModule({name: f.with_attr("global_symbol", name) for name, f in functions.items()})
+    """The functions after `passes`, each under its name and with pointers for parameters; those of several parts (parts.py) end with the part, an int32."""
+    module = keep_parts(tvm.IRModule({name: f.with_attr("global_symbol", name) for name, f in functions.items()}))
     module = tirx.transform.BindTarget(target)(module)
-    for step in passes:
-        module = step(module)
+    in_parts = any(parts_of(f) > 1 for f in module.functions.values())
+    with tvm.transform.PassContext(config=ONE_TURN_LOOPS if in_parts else {}):
+        for step in passes:
+            module = step(module)
+            if step is PARTITION:
+                module = choose_turns(module)
     return tvm.IRModule({g.name_hint: with_pointer_parameters(f) for g, f in module.functions.items()})
 
 

@@ -18,6 +18,7 @@ from nnc_tvm.package.c_abi import SCALAR_LOWERING, lowered
 from nnc_tvm.package.c_expressions import Expressions, dtype_of
 from nnc_tvm.package.c_helpers import HELPERS
 from nnc_tvm.package.emit_header import C_TYPES
+from nnc_tvm.package.parts import parts_of
 
 CONST = "<const unless {} is written>"
 """What stands in a declaration until the whole function is printed."""
@@ -49,7 +50,6 @@ class _Printer(Expressions):
 
     def function(self, function: tirx.PrimFunc) -> str:
         """int32_t name(const void *..., void *) as the graph declares it."""
-        constant = ["const "] * (len(function.params) - 1) + [""]
         restrict = "restrict " if function.attrs is not None and "tirx.noalias" in dict(function.attrs) else ""
         names = [self._new(p, p.name) for p in function.params]
         try:
@@ -57,7 +57,9 @@ class _Printer(Expressions):
             body = [re.sub(CONST.format(r"(\w+)"), lambda m: "" if m[1] in self._written else "const ", line) for line in _without_unused(printed)]
         except Unsupported as error:
             raise Unsupported(f"kernel '{self.name}' cannot be written as C: {error}; leave --emit c out") from None
-        parameters = ", ".join(f"{c}void *{restrict}{n}" for c, n in zip(constant, names, strict=True))
+        pointers, parts = (names[:-1], f", int32_t {names[-1]}") if parts_of(function) > 1 else (names, "")
+        *inputs, output = pointers
+        parameters = ", ".join([*(f"const void *{restrict}{n}" for n in inputs), f"void *{restrict}{output}"]) + parts
         words = set(re.findall(r"\w+", "\n".join(body)))
         unused = [f"(void){n};" for n in names if n not in words]
         prototype = f"int32_t {self.name}({parameters})"

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from nnc_tvm.package.constants import Constants
-from nnc_tvm.package.emit_graph import constant_prefix
+from nnc_tvm.package.emit_steps import constant_prefix
 from nnc_tvm.package.library import build_library, code_and_constants
 from nnc_tvm.package.manifest import Manifest
-from nnc_tvm.package.toolchain import resolve
+from nnc_tvm.package.toolchain import resolve, thread_flags
 from nnc_tvm.targets.base import Emit, Target
 
 if TYPE_CHECKING:
@@ -37,13 +37,15 @@ class Emission:
 def build_objects(functions: Functions, constants: Constants, manifest: Manifest, target: Target, folder: pathlib.Path) -> Manifest:
     """Machine code by LLVM and the target's tools. Raises MissingTool and ToolFailed."""
     info = manifest.target
-    tools = resolve(info.triple, info.toolchain_prefix, info.emulator, info.debian_packages, info.compiler_flags)
+    tools = resolve(info.triple, info.toolchain_prefix, info.emulator, info.debian_packages, (*info.compiler_flags, *thread_flags(manifest.threads)))
     archive, name = folder / manifest.libraries[0], manifest.name
     with tempfile.TemporaryDirectory() as temporary:
         work = pathlib.Path(temporary)
         libm = build_library(functions, constants, constant_prefix(name), target.tvm_target(), tools, work, archive, target.companion)
-        tools.compile(f"-I{folder / 'include'}", "-c", folder / manifest.sources[0], "-o", "graph.o", folder=work)
-        code, weights = code_and_constants([archive, work / "graph.o"], tools)
+        objects = [work / f"source{k}.o" for k in range(len(manifest.sources))]
+        for source, made in zip(manifest.sources, objects, strict=True):
+            tools.compile(f"-I{folder / 'include'}", "-c", folder / source, "-o", made, folder=work)
+        code, weights = code_and_constants([archive, *objects], tools)
     return dataclasses.replace(manifest, code_bytes=code, weights_bytes=weights, libm=libm)
 
 
@@ -53,7 +55,7 @@ def build_c(functions: Functions, constants: Constants, manifest: Manifest, targ
 
     title = f"{manifest.name}: {manifest.model.name}".replace("*/", "* /")
     kernels, libm = kernels_source(functions, target.tvm_target(), title)
-    _, kernel_file, weight_file = manifest.sources
+    _, kernel_file, weight_file, *_ = manifest.sources
     _write_lines(folder / kernel_file, [kernels])
     _write_lines(folder / weight_file, (f"{line}\n" for line in constants.c_source(constant_prefix(manifest.name), title)))
     image, _ = constants.image()

@@ -21,6 +21,9 @@ ERRORS = (
 DEVICE = ("ERROR_DEVICE", -4, "the device refused its commands or stopped; the outputs mean nothing")
 """Of packages with a kernel that may fail."""
 
+THREADS_BYTES, MEMBER_BYTES = 512, 32
+"""Of a package's threads, and of each of them: enough for any Linux, which src/threads.c checks."""
+
 
 def macro(name: str) -> str:
     """The prefix of a package's macros."""
@@ -61,9 +64,28 @@ def header(manifest: Manifest) -> str:
         f" * and then nothing is written{' (but for ERROR_DEVICE)' * may_fail}. Re-entrant: calls with different arenas and outputs may run at the",
         " * same time.", " */",
         f"int32_t {name}_run(const {name}_inputs *in, const {name}_outputs *out, void *arena, size_t arena_bytes);", "",
+        *(_threads(manifest) if manifest.threads > 1 else []),
         "#ifdef __cplusplus", "}", "#endif", "", f"#endif /* {prefix}_H */",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _threads(manifest: Manifest) -> list[str]:
+    """Declarations for callers that keep the package's threads."""
+    name, prefix = manifest.name, macro(manifest.name)
+    return [
+        f"/* {name}_run starts {prefix}_THREADS - 1 threads beside the caller's and joins them again. Who runs often keeps them in a {name}_threads:",
+        f" * start, run_threads as often as there is something to run, one at a time, stop. Outputs are the same whatever the number of threads. */",
+        f"#define {prefix}_THREADS {manifest.threads}",
+        f"typedef union {name}_threads {{", f"    unsigned char bytes[{THREADS_BYTES} + {MEMBER_BYTES} * ({prefix}_THREADS - 1)];", "    uint64_t aligned;",
+        f"}} {name}_threads;", "",
+        f"/* Starts threads until `count` run with the caller's, at most {prefix}_THREADS. Returns how many do: fewer where the system has no more. */",
+        f"int32_t {name}_threads_start({name}_threads *threads, int32_t count);", "",
+        f"/* As {name}_run, on threads that were started. */",
+        f"int32_t {name}_run_threads({name}_threads *threads, const {name}_inputs *in, const {name}_outputs *out, void *arena, size_t arena_bytes);", "",
+        f"/* Ends the threads and waits for them. Returns {prefix}_OK. */",
+        f"int32_t {name}_threads_stop({name}_threads *threads);", "",
+    ]
 
 
 def _tensor_macros(prefix: str, kind: str, tensor: Tensor) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from nnc_tvm.package.emit_header import C_TYPES, c_float, macro
 from nnc_tvm.package.identifiers import comment
 from nnc_tvm.package.manifest import Manifest, Tensor
+from nnc_tvm.package.toolchain import thread_flags
 
 TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -62,15 +63,16 @@ def makefile(manifest: Manifest) -> str:
     return fill("Makefile", {
         "NAME": manifest.name, "ARCH": target.triple.split("-")[0], "PREFIX": target.toolchain_prefix, "EMULATOR": " ".join(target.emulator),
         "SOURCES": " ".join(manifest.sources), "LIBRARIES": " ".join(manifest.libraries),
-        "STATIC": "-static" if target.emulator else "", "LIBS": "-lm" if manifest.libm else "", "FLAGS": " ".join(("-O2", *target.compiler_flags)),
+        "STATIC": "-static" if target.emulator else "", "LIBS": "-lm" if manifest.libm else "", "DIALECT": " ".join(thread_flags(manifest.threads)) or "-std=c99", "FLAGS": " ".join(("-O2", *target.compiler_flags)),
         "PACKAGES": " ".join(target.debian_packages),
     })
 
 
 def cmake(manifest: Manifest) -> str:
     """The text of CMakeLists.txt."""
-    model, target = comment(manifest.model.name), manifest.target
+    model, target, threaded = comment(manifest.model.name), manifest.target, manifest.threads > 1
     return fill("CMakeLists.txt", {
         "NAME": manifest.name, "SOURCES": " ".join(manifest.sources), "OPTIONS": "".join(f" {flag}" for flag in target.compiler_flags),
-        "LIBRARIES": "".join(f" ${{CMAKE_CURRENT_SOURCE_DIR}}/{file}" for file in manifest.libraries) + " m" * bool(manifest.libm),
+        "LIBRARIES": "".join(f" ${{CMAKE_CURRENT_SOURCE_DIR}}/{file}" for file in manifest.libraries) + " m" * bool(manifest.libm) + " Threads::Threads" * threaded,
+        "STANDARD": "11" if threaded else "99", "PACKAGES": "\nset(THREADS_PREFER_PTHREAD_FLAG ON)\nfind_package(Threads REQUIRED)" * threaded,
         "MODEL": model, "KIND": manifest.target.kind})

@@ -8,16 +8,23 @@ from typing import Literal
 from nnc_tvm.package import arena
 from nnc_tvm.package.constants import Constants
 from nnc_tvm.relay_passes.program import Program, ScheduledLayer, ScheduledProgram
+from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES, TensorType
 from nnc_tvm.schedules.rule import Stage
+
+CACHE_LINE = 64  # bytes
 
 
 @dataclass(frozen=True)
 class Place:
-    """base "input" or "output": the caller's buffer number `index`; "arena": byte `index`; "constant": constant number `index`."""
+    """base "input" or "output": the caller's buffer number `index`; "arena": byte `index`; "constant": constant number `index`.
+
+    pitch: bytes from a part's scratch to that of the next part; 0 for what all parts share.
+    """
 
     base: Literal["input", "output", "arena", "constant"]
     index: int
+    pitch: int = 0
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,16 @@ class _Tensor:
     last: int
     place: Place | None
     block: int = -1  # its number among the arena's buffers
+    parts: int = 1  # each has as much
+
+    @property
+    def pitch(self) -> int:
+        """Bytes from one part to the next: none writes to a cache line of another."""
+        return round_up(self.type.bytes, CACHE_LINE) if self.parts > 1 else 0
+
+    @property
+    def bytes(self) -> int:
+        return self.parts * self.pitch or self.type.bytes
 
 
 def lay_out(scheduled: ScheduledProgram, constants: Constants) -> Layout:
@@ -85,7 +102,7 @@ class _Planner:
         plan = arena.plan(blocks)
 
         def place(tensor: _Tensor) -> Place:
-            return tensor.place or Place("arena", plan.offsets[tensor.block])
+            return tensor.place or Place("arena", plan.offsets[tensor.block], tensor.pitch)
 
         steps = tuple(Step((*map(place, inputs), *packed, *map(place, scratch), place(output))) for _, inputs, packed, scratch, output in self.calls)
         return Layout(steps, in_place, tuple(self.copies()), plan)
@@ -102,7 +119,7 @@ class _Planner:
                 tensor.last = self.step
             output = _Tensor(stage.output, self.step, self.step, None)
             made.append(output)
-            scratch = [_Tensor(t, self.step, self.step, None) for t in stage.scratch]
+            scratch = [_Tensor(t, self.step, self.step, None, parts=stage.parts) for t in stage.scratch]
             self.calls.append((stage, inputs, [Place("constant", self.constants.add(c)) for c in stage.constants], scratch, output))
             self.step += 1
         if made:
@@ -121,7 +138,7 @@ class _Planner:
         for number, (stage, inputs, _, scratch, output) in enumerate(self.calls):
             for tensor in scratch:
                 tensor.block = len(blocks)
-                blocks.append(arena.Buffer(tensor.type.bytes, tensor.first, tensor.last))
+                blocks.append(arena.Buffer(tensor.bytes, tensor.first, tensor.last))
             if output.place is not None:
                 continue
             over = next((inputs[p] for p in stage.may_overwrite if _dies(inputs, p, stage, number, output)), None)

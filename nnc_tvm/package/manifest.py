@@ -56,12 +56,13 @@ class TargetInfo:
 @dataclass(frozen=True)
 class Kernel:
     """One call: the C function, what it is for people, how many pointers it takes, and whether it may fail: the last pointer but one is then to an
-    int32 that is not 0 where it did."""
+    int32 that is not 0 where it did. parts: how often it is called, with the number of the part behind the pointers; a kernel of one part has no number."""
 
     symbol: str
     description: str
     arguments: int
     may_fail: bool
+    parts: int
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class LayerInfo:
 class Manifest:
     """arena_lower_bound_bytes: live bytes of the fullest step, which no planner can go below. weights_bytes: read-only data.
     code_bytes: machine code of the kernels and the graph, None where the user's compiler makes it. sources, libraries: the package's C files
-    and archives. requantize: "fixed" or "float". libm: its functions that kernels call."""
+    and archives. requantize: "fixed" or "float". libm: its functions that kernels call. threads: that run the package together, at most."""
 
     format: str
     schema_version: int
@@ -126,6 +127,7 @@ class Manifest:
     sources: tuple[str, ...]
     libraries: tuple[str, ...]
     libm: tuple[str, ...]
+    threads: int
     layers: tuple[LayerInfo, ...]
     npu: NpuInfo | None
 

@@ -15,6 +15,11 @@ STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversio
 """What every C file of a package compiles under."""
 
 
+def thread_flags(threads: int) -> tuple[str, ...]:
+    """What the files of a package of several threads compile under instead: they need C11's memory model."""
+    return ("-std=c11", "-pthread") if threads > 1 else ()
+
+
 @dataclass(frozen=True)
 class Tools:
     """prefix: of the GNU tools. emulator: command in front of an executable, empty where it runs natively.

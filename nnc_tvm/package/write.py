@@ -12,6 +12,7 @@ from nnc_tvm.package.emissions import EMISSIONS
 from nnc_tvm.package.emit_graph import graph
 from nnc_tvm.package.emit_header import header
 from nnc_tvm.package.emit_project import cmake, example, makefile
+from nnc_tvm.package.emit_threads import thread_files, thread_sources
 from nnc_tvm.package.folder import check_output, replacing
 from nnc_tvm.package.identifiers import check_package_name, unique_identifiers
 from nnc_tvm.package.kernels import name_kernels
@@ -43,12 +44,13 @@ def write_package(scheduled: ScheduledProgram, source: Source, target: Target, n
     manifest = Manifest(
         FORMAT, SCHEMA_VERSION, name, model, info, program.requantize, _tensors(source.inputs, scheduled, program.inputs, "input"),
         _tensors(source.outputs, scheduled, program.outputs, "output"), max(layout.arena.bytes, arena.ALIGNMENT), arena.ALIGNMENT,
-        layout.arena.lower_bound, weights_bytes=0, code_bytes=0, sources=tuple(s.format(name=name) for s in emission.sources),
-        libraries=tuple(s.format(name=name) for s in emission.libraries), libm=(), layers=_layers(scheduled, layout, symbols),
+        layout.arena.lower_bound, weights_bytes=0, code_bytes=0,
+        sources=tuple(s.format(name=name) for s in (*emission.sources, *thread_sources(target.threads))),
+        libraries=tuple(s.format(name=name) for s in emission.libraries), libm=(), threads=target.threads, layers=_layers(scheduled, layout, symbols),
         npu=npu_info(scheduled, target.companion))
     progress(f"compiling {len(functions)} kernels for {target.mcpu}")
     with replacing(output) as folder:
-        _write(folder, {f"include/{name}.h": header(manifest), manifest.sources[0]: graph(manifest, layout, constants.types())})
+        _write(folder, {f"include/{name}.h": header(manifest), manifest.sources[0]: graph(manifest, layout, constants.types()), **thread_files(manifest)})
         manifest = emission.build(functions, constants, manifest, target, folder)
         _write(folder, {"example/main.c": example(manifest), "Makefile": makefile(manifest), "CMakeLists.txt": cmake(manifest), FILE: to_json(manifest)})
     return manifest
@@ -82,7 +84,7 @@ def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str])
         kernels = []
         for stage in layer.stages:
             symbol, step = next(calls)
-            kernels.append(Kernel(symbol, stage.kernel, len(step.arguments), stage.may_fail))
+            kernels.append(Kernel(symbol, stage.kernel, len(step.arguments), stage.may_fail, stage.parts))
         packed = sum(constant.nbytes for stage in layer.stages for constant in stage.constants)
         values = [scheduled.program.values[name] for name in (*layer.layer.inputs, layer.layer.output)]
         *inputs, output = (TensorInfo(t.shape, t.dtype, v.scale, v.zero_point) for t, v in zip((*operator.inputs, operator.output), values, strict=True))

@@ -18,7 +18,7 @@ def summary(manifest: Manifest) -> str:
     lines = [
         f"{manifest.name}: {manifest.model.format} model {manifest.model.name} for {target.kind} {target.mcpu}, requantization {manifest.requantize}",
         *(f"  input   {_tensor(t)}" for t in manifest.inputs), *(f"  output  {_tensor(t)}" for t in manifest.outputs),
-        f"  layers  {len(manifest.layers)}, {thousands(macs)} MACs",
+        f"  layers  {len(manifest.layers)}, {thousands(macs)} MACs" + f", on {manifest.threads} threads" * (manifest.threads > 1),
         f"  arena   {kib(manifest.arena_bytes)} (at least {kib(bound)} are live at once)",
         f"  weights {kib(manifest.weights_bytes)} (the model file: {kib(manifest.model.file_bytes)})", f"  code    {code_size(manifest.code_bytes)}",
     ]

@@ -22,10 +22,10 @@ MOST_RUNS = 100_000  # of either, for networks of a microsecond
 
 
 def bench_package(folder: pathlib.Path, layers: bool = False, progress: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
-    """One inference of the package in `folder` on random inputs, on one thread.
+    """One inference of the package in `folder` on random inputs, on the package's threads.
 
     median_ms, min_ms: milliseconds, after a warm-up, of at least 21 inferences and one second; None under an emulator.
-    guest_instructions: of one inference; None natively. arena_bytes, weights_bytes, code_bytes: from the manifest.
+    guest_instructions: of one inference, all threads together; None natively. arena_bytes, weights_bytes, code_bytes, threads: from the manifest.
     npu_...: what an emulated NPU counts (run/npu.py), and what the compiler expected.
     layers: one entry a layer (name, op, macs, bytes, kernel), when asked for with its median "ms" or its "instructions".
     Raises InvalidInput, MissingTool or ToolFailed.
@@ -53,7 +53,7 @@ def bench_package(folder: pathlib.Path, layers: bool = False, progress: Callable
         row[unit] = cost
     return {
         "median_ms": median_ms, "min_ms": min_ms, "guest_instructions": instructions, "arena_bytes": manifest.arena_bytes,
-        "weights_bytes": manifest.weights_bytes, "code_bytes": manifest.code_bytes, "layers": rows, **npu,
+        "weights_bytes": manifest.weights_bytes, "code_bytes": manifest.code_bytes, "threads": manifest.threads, "layers": rows, **npu,
     }
 
 

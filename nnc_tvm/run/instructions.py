@@ -15,7 +15,10 @@ EMPTY_RUNS = 2  # inferences before the counted one: the first ones touch memory
 
 
 def guest_instructions(runner: Runner, files: Sequence[pathlib.Path]) -> int:
-    """Instructions of one inference: what a run with one inference more takes. The same package always gives the same number."""
+    """Instructions of one inference: what a run with one inference more takes. The same package always gives the same number.
+
+    Of several threads it is the work of all: one thread does it, as threads that wait for each other turn as long as it takes.
+    """
     plugin = build_plugin(runner)
     counts = [int(_run(runner, plugin, inferences, files, "instructions")[0]) for inferences in (EMPTY_RUNS, EMPTY_RUNS + 1)]
     return counts[1] - counts[0]
@@ -38,7 +41,7 @@ def build_plugin(runner: Runner) -> pathlib.Path:
 
 def _run(runner: Runner, plugin: pathlib.Path, inferences: int, files: Sequence[pathlib.Path], word: str) -> list[str]:
     """The numbers that the plugin prints after `word`."""
-    done = runner.run("repeat", inferences, files, ("-plugin", str(plugin), "-d", "plugin"))
+    done = runner.run("count", inferences, files, ("-plugin", str(plugin), "-d", "plugin"))
     found = re.findall(rf"^{word} (\d+)$", done.stderr, re.MULTILINE)
     if not found:
         raise ToolFailed(f"{runner.tools.emulator[0]} did not report the plugin's count: {done.stderr.strip()[-120:] or 'no output'}")

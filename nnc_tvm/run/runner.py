@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nnc_tvm.errors import InvalidInput, MissingTool, ToolFailed
 from nnc_tvm.package.emit_header import C_TYPES, macro
 from nnc_tvm.package.manifest import Manifest, read_manifest
-from nnc_tvm.package.toolchain import Tools, resolve
+from nnc_tvm.package.toolchain import Tools, resolve, thread_flags
 
 SOURCE = pathlib.Path(__file__).parent / "runner.c"
 
@@ -56,7 +56,7 @@ def build_runner(folder: pathlib.Path, work: pathlib.Path, extra: Sequence[str |
     manifest = open_package(folder)
     folder = folder.resolve()
     target = manifest.target
-    tools = resolve(target.triple, target.toolchain_prefix, target.emulator, target.debian_packages, target.compiler_flags)
+    tools = resolve(target.triple, target.toolchain_prefix, target.emulator, target.debian_packages, (*target.compiler_flags, *thread_flags(manifest.threads)))
     (work / "runner.c").write_text(runner_source(manifest))
     sources: list[str | pathlib.Path] = ["runner.c", *(folder / file for file in manifest.sources), *extra]
     libraries: list[str | pathlib.Path] = [*(folder / file for file in manifest.libraries), *(["-lm"] if manifest.libm else []), *tools.link_flags]
@@ -74,7 +74,11 @@ def runner_source(manifest: Manifest) -> str:
         memory += [f"static {C_TYPES[t.dtype]} {name}[{m}_ELEMENTS];" for t, name, m in zip(tensors, names, macros, strict=True)]
         pointers[kind] = ", ".join(names)
         sizes[kind] = ", ".join(f"{m}_BYTES" for m in macros)
+    name = manifest.name
     words = {
+        **({"THREADS": f"static {name}_threads threads;\n", "RUN": f"{name}_run_threads(&threads, ", "STOP": f"    {name}_threads_stop(&threads);\n",
+            "START": f'    {name}_threads_start(&threads, strcmp(argv[1], "count") == 0 ? 1 : {prefix}_THREADS);\n'} if manifest.threads > 1 else
+           {"THREADS": "", "RUN": f"{name}_run(", "START": "", "STOP": ""}),
         "NAME": manifest.name, "MACRO": prefix, "INPUTS": str(len(manifest.inputs)), "OUTPUTS": str(len(manifest.outputs)), "MEMORY": "\n".join(memory),
         "IN": pointers["INPUT"], "OUT": pointers["OUTPUT"], "INPUT_BYTES": sizes["INPUT"], "OUTPUT_BYTES": sizes["OUTPUT"],
     }

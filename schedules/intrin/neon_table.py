@@ -33,9 +33,9 @@ def table_in_registers(total: int) -> Any:
             held = T.alloc_buffer((256,), "int8", scope="local")
             for v in T.unroll(16):
                 held[T.ramp(v * 16, 1, 16)] = table[T.ramp(v * 16, 1, 16)]
-            for i in range(vectors):
+            for i in T.parallel(vectors):
                 y[T.ramp(i * 16, 1, 16)] = look_up(held, x[T.ramp(i * 16, 1, 16)])
-            for i in range(total % 16):
+            for i in T.parallel(total % 16):
                 y[vectors * 16 + i] = table[T.Cast("int32", T.reinterpret("uint8", x[vectors * 16 + i]))]
 
     return table_kernel

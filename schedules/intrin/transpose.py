@@ -32,7 +32,7 @@ def tiled_transpose(batch: tuple[int, ...], in_strides: tuple[int, ...], out_str
         return result
 
     def emit(x: Any, y: Any) -> None:
-        with T.serial(math.prod(batch)) as b:
+        with T.parallel(math.prod(batch)) as b:
             emit_transpose(x, y, offset(b, in_strides), offset(b, out_strides), (rows, columns), row_stride, column_stride, tile)
 
     return transposing_function(total, written or total, dtype, emit)
@@ -51,7 +51,7 @@ def overlapping_planes(image: tuple[int, int], channels: int, tiles: int, step: 
         def turn(t: Any, rows: int) -> None:
             emit_transpose(x, y, t * (step * total), t * (channels * pitch), (rows, channels), total, pitch, tile, flip)
 
-        with T.serial(full) as t:
+        with T.parallel(full) as t:
             turn(t, pitch)
         for last in range(full, tiles):
             turn(T.int32(last), min(pitch, pixels - last * step))
@@ -88,17 +88,17 @@ def emit_transpose(x: Any, y: Any, x_at: Any, y_at: Any, shape: tuple[int, int],
         T.buffer_store(y, value ^ mask if flip else value, [y_at + c * column_stride + r])
 
     if full_rows and full_columns:
-        with T.serial(full_rows // tile) as r, T.serial(full_columns // tile) as c:
+        with T.serial(full_rows // tile) as r, T.parallel(full_columns // tile) as c:
             vectors = [x.vload([x_at + (r * tile + i) * row_stride + c * tile], f"{x.dtype}x{tile}") for i in range(tile)]
             for _ in range(rounds):
                 vectors = turned(vectors, str(x.dtype), tile)
             for i, vector in enumerate(vectors):
                 T.buffer_store(y, vector ^ T.broadcast(mask, tile) if flip else vector, [T.ramp(y_at + (c * tile + i) * column_stride + r * tile, 1, tile)])
     if full_rows and columns > full_columns:
-        with T.serial(columns - full_columns) as c, T.serial(full_rows) as r:
+        with T.serial(columns - full_columns) as c, T.parallel(full_rows) as r:
             copy(r, full_columns + c)
     if rows > full_rows:
-        with T.serial(columns) as c, T.serial(rows - full_rows) as r:
+        with T.parallel(columns) as c, T.serial(rows - full_rows) as r:
             copy(full_rows + r, c)
 
 

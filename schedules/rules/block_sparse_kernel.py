@@ -87,7 +87,7 @@ def block_sparse_kernel(c: Contraction, plan: BlockPlan, epilogue_values: Sequen
                 T.reads()
                 T.writes()
                 # a row of x and the weights of a block stay in the first cache while the row's pixels pass
-                with T.serial(n) as b, T.serial(oh) as i, T.serial(blocks) as o, T.serial(math.ceil(ow / tile.pixels)) as j:
+                with T.serial(n) as b, T.parallel(oh) as i, T.parallel(blocks) as o, T.parallel(math.ceil(ow / tile.pixels)) as j:
                     acc = T.sblock_alloc_buffer((tile.pixels, tile.vectors, isa.lanes), isa.acc_dtype, scope="local")
                     start = (b * rows + i * c.strides[0]) * row + j * (tile.pixels * tile.stride)
                     accumulate(plan, x, weights, places, first, bias, acc, start, o)

@@ -32,15 +32,15 @@ def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, 
             T.reads(x[0:n, 0:h, 0:r])
             T.writes(y[0:elements])
             for b in range(n):
-                for e in range(before):
+                for e in T.parallel(before):
                     y[b * (rows * row) + e] = T.Cast(y_dtype, value + offset)
-                for i in range(copied_rows):
-                    for e in range(copied):
+                for i in T.parallel(copied_rows):
+                    for e in T.parallel(copied):
                         y[b * (rows * row) + (top + i) * row + left + e] = T.Cast(y_dtype, x[b, i, e]) + T.Cast(y_dtype, offset)
                     if i < copied_rows - 1:
-                        for e in range(gap):
+                        for e in T.parallel(gap):
                             y[b * (rows * row) + (top + i) * row + left + copied + e] = T.Cast(y_dtype, value + offset)
-                for e in range(after):
+                for e in T.parallel(after):
                     y[b * (rows * row) + (rows * row - after) + e] = T.Cast(y_dtype, value + offset)
 
     return copy
@@ -60,7 +60,7 @@ def split_phases(shape: tuple[int, int, int, int], dtype: str) -> Any:
         with T.sblock("split"):
             T.reads(x[0:rows, 0:a, 0:columns, 0:e])
             T.writes(y[0:rows, 0:columns, 0:a, 0:e])
-            for i in range(rows):
+            for i in T.parallel(rows):
                 for j in range(columns):
                     for p in T.unroll(a):
                         for k in T.unroll(e):

@@ -128,9 +128,9 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
             with T.sblock("int4"):
                 T.reads()
                 T.writes()
-                with T.serial(blocks) as o:
+                with T.parallel(blocks) as o:
                     plan.emit_unpack(packed, o, panel)
-                    with T.serial(n) as b, T.serial(oh) as i, T.serial(-(-ow // tile.pixels)) as j:
+                    with T.serial(n) as b, T.parallel(oh) as i, T.parallel(-(-ow // tile.pixels)) as j:
                         acc = T.sblock_alloc_buffer((tile.pixels // isa.rows, tile.vectors, isa.rows * isa.lanes), isa.acc_dtype, scope="local")
                         start = (b * rows + i * c.strides[0]) * row + j * (tile.pixels * tile.stride)
                         accumulate(c, plan, row, Operand(x, start), panel, bias, acc, o)

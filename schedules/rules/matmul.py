@@ -69,9 +69,9 @@ def pack(operator: MatMul, plan: Plan) -> Any:
         with T.sblock("pack"):
             T.reads(c[0:b, 0:k, 0:o])
             T.writes(packed[0:b, 0:tiles, 0:steps, 0:vectors, 0:outer, 0:lanes, 0:inner])
-            for n in range(b):
+            for n in T.parallel(b):
                 # whole tiles are a loop of their own, without the conditions
-                for t in T.serial(tiles, annotations={"pragma_loop_partition_hint": 1}):
+                for t in T.parallel(tiles, annotations={"pragma_loop_partition_hint": 1}):
                     for s in T.serial(steps, annotations={"pragma_loop_partition_hint": 1}):
                         for v, q, lane, r in T.grid(vectors, outer, lanes, inner):
                             if s * depth + q * inner + r < k and (t * vectors + v) * lanes + lane < o:
@@ -92,10 +92,10 @@ def row_terms(shape: tuple[int, int, int], padded: int, zc: int) -> Any:
         with T.sblock("rows"):
             T.reads(a[0:b, 0:m, 0:k])
             T.writes(y[0:b, 0:padded])
-            for n, i in T.grid(b, padded):
-                y[n, i] = 0
-            for n, i in T.grid(b, m):
-                for e in range(k):
+            for n in T.parallel(b):
+                for i in range(padded):
+                    y[n, i] = 0
+                for i, e in T.grid(m, k):
                     y[n, i] = y[n, i] - T.Cast("int32", a[n, i, e]) * zc
 
     return function
@@ -111,10 +111,10 @@ def column_terms(shape: tuple[int, int, int], padded: int, za: int, zc: int) -> 
         with T.sblock("columns"):
             T.reads(c[0:b, 0:k, 0:o])
             T.writes(y[0:b, 0:padded])
-            for n, j in T.grid(b, padded):
-                y[n, j] = 0
-            for n, e in T.grid(b, k):
-                for j in range(o):
+            for n in T.parallel(b):
+                for j in range(padded):
+                    y[n, j] = 0
+                for e, j in T.grid(k, o):
                     y[n, j] = y[n, j] + (zc - T.Cast("int32", c[n, e, j])) * za
 
     return function

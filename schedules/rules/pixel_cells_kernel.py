@@ -64,7 +64,7 @@ def pixel_cells_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: L
             with T.sblock("pixel_cells"):
                 T.reads()
                 T.writes()
-                with T.serial(planes.tiles) as t, T.serial(out) as o:  # the pixels of a tile stay in the first cache
+                with T.parallel(planes.tiles) as t, T.parallel(out) as o:  # the pixels of a tile stay in the first cache
                     acc = T.sblock_alloc_buffer((1, vectors, isa.lanes), isa.acc_dtype, scope="local")
                     for v in range(vectors):
                         T.buffer_store(acc, T.broadcast(bias[o], isa.lanes), [0, v, T.ramp(0, 1, isa.lanes)])

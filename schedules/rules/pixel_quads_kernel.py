@@ -42,7 +42,7 @@ def pixel_quads_kernel(c: Contraction, planes: Planes, entries: int, stepping: b
             with T.sblock("pixel_quads"):
                 T.reads()
                 T.writes()
-                with T.serial(planes.tiles) as t, T.serial(out) as o:  # the pixels of a tile stay in the first cache
+                with T.parallel(planes.tiles) as t, T.parallel(out) as o:  # the pixels of a tile stay in the first cache
                     acc = T.sblock_alloc_buffer((vectors, LANES), "int32", scope="local")
                     for v in range(vectors):
                         T.buffer_store(acc, T.broadcast(bias[o], LANES), [v, T.ramp(0, 1, LANES)])

@@ -100,14 +100,14 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
             with T.sblock("winograd"):
                 T.reads()
                 T.writes()
-                with T.serial(math.ceil(tiles / plan.group)) as b:
+                with T.parallel(math.ceil(tiles / plan.group)) as b:
                     def place(t: Any) -> tuple[Any, Any, Any]:
                         number = b * plan.group + t
                         return number // (down * across), number // across % down, number % across
 
                     with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
                         transform_input(c, plan, x, v, t, place(t))
-                    with T.serial(plan.packed_shape(c.out[3])[0]) as o:
+                    with T.parallel(plan.packed_shape(c.out[3])[0]) as o:
                         multiply(plan, v, u, m, o)
                         with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
                             transform_output(c, plan, m, (bias, *values), residual, y, t, place(t), o)
