@@ -15,7 +15,7 @@ from tvm import s_tir, tirx
 
 PARTS = "nnc.parts"
 """The attribute of a function in several parts: how many."""
-BALANCED = 0.9  # turns over those that the parts have time for: of such loops the outermost is taken
+BALANCED = 0.91  # turns over those that the parts have time for: of such loops the outermost is taken
 
 
 def split(function: tirx.PrimFunc, parts: int) -> tirx.PrimFunc | None:
@@ -68,12 +68,14 @@ def best(loop: tirx.For, parts: int) -> list[tirx.For]:
 
 
 def with_parallel(function: tirx.PrimFunc, chosen: list[Any]) -> tirx.PrimFunc:
-    """`function` whose parallel loops are those over the `chosen` variables."""
+    """`function` whose parallel loops are those over the `chosen` variables. They are annotated, for TVM leaves out loops of one turn that are not."""
 
     def replace(loop: tirx.For) -> tirx.For:
-        if loop.kind != tirx.ForKind.PARALLEL or any(loop.loop_var.same_as(var) for var in chosen):
+        if loop.kind != tirx.ForKind.PARALLEL:
             return loop
-        return tirx.For(loop.loop_var, loop.min, loop.extent, tirx.ForKind.SERIAL, loop.body, annotations=loop.annotations)
+        kept = any(loop.loop_var.same_as(var) for var in chosen)
+        kind, annotations = (loop.kind, {**loop.annotations, PARTS: True}) if kept else (tirx.ForKind.SERIAL, loop.annotations)
+        return tirx.For(loop.loop_var, loop.min, loop.extent, kind, loop.body, annotations=annotations)
 
     return tirx.PrimFunc(function.params, tvm_ffi.structural_map(function.body, (tirx.For, replace)), function.ret_type, attrs=function.attrs)
 

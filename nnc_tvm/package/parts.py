@@ -41,7 +41,7 @@ def with_part(name: str, function: tirx.PrimFunc) -> tirx.PrimFunc:
         whole, more = divmod(int(loop.extent), parts)
         first = part * whole + tirx.Min(part, tirx.const(more, "int32"))
         turns = whole + tirx.Cast("int32", part < more) if more else tirx.const(whole, "int32")
-        return tirx.For(loop.loop_var, loop.min + first, turns, tirx.ForKind.SERIAL, loop.body, annotations=loop.annotations)
+        return tirx.For(loop.loop_var, loop.min + first, turns, tirx.ForKind.SERIAL, loop.body)
 
     views = views_of(function.body, output)
     shared = [loop.body for loop in outermost(function.body)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.candidates import Candidate, Selection
 from nnc_tvm.schedules.operators import Operator
+from nnc_tvm.schedules.parallel import split
 from nnc_tvm.schedules.quantization import FixedRequantize, FloatRequantize, Mode, make_requantize
 from nnc_tvm.schedules.rule import Choose, Rule, Stage, choose_default
 from nnc_tvm.targets.base import Target
@@ -56,15 +58,24 @@ def random_requantize(rng: np.random.Generator, mode: Mode, channels: int, produ
     return make_requantize(mode, real, zero_point, low, high)
 
 
+def in_parts(stages: tuple[Stage, ...], parts: int) -> tuple[Stage, ...]:
+    """The stages, divided where they can be."""
+    divided = [split(stage.function, parts) if parts > 1 else None for stage in stages]
+    return tuple(stage if f is None else dataclasses.replace(stage, function=f, parts=parts) for stage, f in zip(stages, divided, strict=True))
+
+
 def check(operators: list[tuple[Operator, list[np.ndarray]]], rule: Rule, target: Target, tolerance: float = 0.0,
-          choose: Choose = choose_default) -> None:
-    """Every operator's stages give what the oracle gives: the same integers, floats within `tolerance` of the largest."""
+          choose: Choose = choose_default, parts: int = 1) -> None:
+    """Every operator's stages give what the oracle gives: the same integers, floats within `tolerance` of the largest.
+
+    parts: that stages are divided into where that is possible.
+    """
     jobs = []
     for operator, inputs in operators:
         made = rule(operator, target, choose)
         assert made is not None, f"{rule.__module__} does not take {operator}"
         stages = made.stages if isinstance(made, Selection) else made
-        jobs.append(Job(operator, stages, inputs))
+        jobs.append(Job(operator, in_parts(stages, parts), inputs))
     for job, got in zip(jobs, run_jobs(jobs, target), strict=True):
         want = evaluate(job.operator, *job.inputs)
         kernels = [s.kernel for s in job.stages]

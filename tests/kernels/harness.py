@@ -28,9 +28,10 @@ class Job:
     inputs: list[np.ndarray]
 
 
-def _main_source(calls: list[tuple[str, list[int]]], sizes: list[int], outputs: list[int]) -> str:
+def _main_source(calls: list[tuple[str, list[int], int]], sizes: list[int], outputs: list[int]) -> str:
+    """calls: function, arrays, parts. The last part comes first: none may need what another writes."""
     lines = ["#include <stdio.h>", "#include <stdlib.h>", "#include <string.h>", f"enum {{ GUARD = {GUARD}, COUNT = {len(sizes)} }};"]
-    lines += [f"int {name}({', '.join(['void *'] * len(arrays))});" for name, arrays in calls]
+    lines += [f"int {name}({', '.join(['void *'] * len(arrays) + ['int'] * (parts > 1))});" for name, arrays, parts in calls]
     lines += [
         f"static const long sizes[COUNT] = {{ {', '.join(map(str, sizes))} }};", f"static const int outputs[] = {{ {', '.join(map(str, outputs))} }};",
         "int main(int argc, char **argv) {", "  static unsigned char *p[COUNT]; char name[32];", "  if (argc < 2) return 9;",
@@ -38,7 +39,8 @@ def _main_source(calls: list[tuple[str, list[int]]], sizes: list[int], outputs: 
         "    sprintf(name, \"%d.bin\", i); p[i] = malloc(sizes[i] + 2 * GUARD); memset(p[i], 0xA5, sizes[i] + 2 * GUARD);",
         "    FILE *f = fopen(name, \"rb\"); if (f) { if (fread(p[i] + GUARD, 1, sizes[i], f) != (size_t)sizes[i]) return 8; fclose(f); }", "  }",
         "  for (int k = 0; k < atoi(argv[1]); k++) {",
-        *[f"    {name}({', '.join(f'p[{k}] + GUARD' for k in arrays)});" for name, arrays in calls],
+        *[f"    for (int part = {parts - 1}; part >= 0; part--) {name}({', '.join(f'p[{k}] + GUARD' for k in arrays)}{', part' * (parts > 1)});"
+          for name, arrays, parts in calls],
         "  }", "  for (int i = 0; i < COUNT; i++) for (int g = 0; g < GUARD; g++)",
         "    if (p[i][g] != 0xA5 || p[i][GUARD + sizes[i] + g] != 0xA5) { fprintf(stderr, \"array %d: guard overwritten\\n\", i); return 7; }",
         "  for (unsigned i = 0; i < sizeof outputs / sizeof *outputs; i++) {",
@@ -65,7 +67,7 @@ def run_jobs(jobs: list[Job], target: Target, folder: pathlib.Path | None = None
             arguments = [inputs[k] if k >= 0 else made[-1 - k] for k in stage.inputs] + [add(c, c.nbytes) for c in stage.constants]
             arguments += [add(None, t.bytes) for t in stage.scratch]
             made.append(add(None, stage.output.bytes))
-            invocations.append((f"stage_{j}_{i}", [*arguments, made[-1]]))
+            invocations.append((f"stage_{j}_{i}", [*arguments, made[-1]], stage.parts))
         outputs.append(made[-1])
     with tempfile.TemporaryDirectory() as temporary:
         work = folder or pathlib.Path(temporary)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.operators import DepthwiseConv2d, TensorType
+from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.quantization import Epilogue, FloatClamp, Mode
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import depthwise
@@ -37,11 +37,9 @@ def operator_of(shape: tuple[Any, ...], weight: np.ndarray, bias: np.ndarray, ep
                            strides, padding, dilation)
 
 
-@pytest.mark.parametrize("mode", ["fixed", "float"])
-@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
-def test_integer(cpu: tuple[str, str | None], mode: Mode) -> None:
-    rng = random_generator()
-    cases = []
+def random_cases(rng: np.random.Generator, mode: Mode) -> list[tuple[Operator, list[np.ndarray]]]:
+    """Random weights and images of all SHAPES."""
+    cases: list[tuple[Operator, list[np.ndarray]]] = []
     for k, shape in enumerate(SHAPES):
         (_, _, _, c), multiplier, kernel = shape[:3]
         largest = 255 if k % 4 == 3 else 127  # weights with a zero point reach 255
@@ -49,7 +47,13 @@ def test_integer(cpu: tuple[str, str | None], mode: Mode) -> None:
         bias = rng.integers(-5000, 5000, c * multiplier).astype(np.int32)
         epilogue = random_requantize(rng, mode, c * multiplier, kernel[0] * kernel[1])
         cases.append((operator_of(shape, weight, bias, epilogue, int(rng.integers(-128, 128))), [rng.integers(-128, 128, shape[0]).astype(np.int8)]))
-    check(cases, depthwise.stages, target_of(cpu))
+    return cases
+
+
+@pytest.mark.parametrize("mode", ["fixed", "float"])
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_integer(cpu: tuple[str, str | None], mode: Mode) -> None:
+    check(random_cases(random_generator(), mode), depthwise.stages, target_of(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
