@@ -62,7 +62,7 @@ class Kernel:
     description: str
     arguments: int
     may_fail: bool
-    parts: int
+    parts: int = 1
 
 
 @dataclass(frozen=True)
