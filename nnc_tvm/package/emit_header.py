@@ -75,7 +75,7 @@ def _threads(manifest: Manifest) -> list[str]:
     name, prefix = manifest.name, macro(manifest.name)
     return [
         f"/* {name}_run starts {prefix}_THREADS - 1 threads beside the caller's and joins them again. Who runs often keeps them in a {name}_threads:",
-        f" * start, run_threads as often as there is something to run, one at a time, stop. Outputs are the same whatever the number of threads. */",
+        " * start, run_threads as often as there is something to run, one at a time, stop. Outputs are the same whatever the number of threads. */",
         f"#define {prefix}_THREADS {manifest.threads}",
         f"typedef union {name}_threads {{", f"    unsigned char bytes[{THREADS_BYTES} + {MEMBER_BYTES} * ({prefix}_THREADS - 1)];", "    uint64_t aligned;",
         f"}} {name}_threads;", "",

@@ -63,16 +63,17 @@ def makefile(manifest: Manifest) -> str:
     return fill("Makefile", {
         "NAME": manifest.name, "ARCH": target.triple.split("-")[0], "PREFIX": target.toolchain_prefix, "EMULATOR": " ".join(target.emulator),
         "SOURCES": " ".join(manifest.sources), "LIBRARIES": " ".join(manifest.libraries),
-        "STATIC": "-static" if target.emulator else "", "LIBS": "-lm" if manifest.libm else "", "DIALECT": " ".join(thread_flags(manifest.threads)) or "-std=c99", "FLAGS": " ".join(("-O2", *target.compiler_flags)),
-        "PACKAGES": " ".join(target.debian_packages),
+        "STATIC": "-static" if target.emulator else "", "LIBS": "-lm" if manifest.libm else "", "FLAGS": " ".join(("-O2", *target.compiler_flags)),
+        "PACKAGES": " ".join(target.debian_packages), "DIALECT": " ".join(thread_flags(manifest.threads)) or "-std=c99",
     })
 
 
 def cmake(manifest: Manifest) -> str:
     """The text of CMakeLists.txt."""
     model, target, threaded = comment(manifest.model.name), manifest.target, manifest.threads > 1
+    libraries = [*(f"${{CMAKE_CURRENT_SOURCE_DIR}}/{file}" for file in manifest.libraries), *["m"] * bool(manifest.libm), *["Threads::Threads"] * threaded]
     return fill("CMakeLists.txt", {
         "NAME": manifest.name, "SOURCES": " ".join(manifest.sources), "OPTIONS": "".join(f" {flag}" for flag in target.compiler_flags),
-        "LIBRARIES": "".join(f" ${{CMAKE_CURRENT_SOURCE_DIR}}/{file}" for file in manifest.libraries) + " m" * bool(manifest.libm) + " Threads::Threads" * threaded,
+        "LIBRARIES": "".join(f" {library}" for library in libraries),
         "STANDARD": "11" if threaded else "99", "PACKAGES": "\nset(THREADS_PREFER_PTHREAD_FLAG ON)\nfind_package(Threads REQUIRED)" * threaded,
         "MODEL": model, "KIND": manifest.target.kind})

@@ -121,7 +121,7 @@ def blocks_kernel(c: Contraction, plan: BlocksPlan, constants: Sequence[np.ndarr
             with T.sblock("int4_blocks"):
                 T.reads()
                 T.writes()
-                with T.serial(round_up(out, plan.block) // plan.block) as o, T.serial(n) as b, T.serial(oh) as i, T.serial(-(-ow // tile.pixels)) as j:
+                with T.parallel(round_up(out, plan.block) // plan.block) as o, T.serial(n) as b, T.parallel(oh) as i, T.parallel(-(-ow // tile.pixels)) as j:
                     acc = T.sblock_alloc_buffer((tile.pixels, tile.vectors, LANES), "float32", scope="local")
                     for p in range(tile.pixels):
                         for v in range(tile.vectors):
