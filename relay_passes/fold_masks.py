@@ -1,4 +1,4 @@
-"""Pruning masks become part of the weights: weight * mask, or where(mask, weight, 0), with all of it constant.
+"""Pruning masks become part of the weights: weight * mask, or where(mask, weight, 0) either way round, with all of it constant.
 
 Integer weights stay integers: what is masked becomes the zero point. A mask that is not binary or does not fit is refused.
 """
@@ -12,7 +12,7 @@ import tvm
 from tvm import relax
 
 from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild
-from nnc_tvm.relay_passes.masks import check_product, is_mask
+from nnc_tvm.relay_passes.masks import check_mask, check_product, is_mask
 from nnc_tvm.relay_passes.qdq import dequantized_constant, quantization_of
 
 Expr = Any
@@ -51,11 +51,16 @@ def _product(r: Rebuilder, variable: Expr, call: Expr) -> Expr:
 
 
 def _selection(r: Rebuilder, variable: Expr, call: Expr) -> Expr:
-    """where(mask, weight, 0)"""
-    mask, weight, other = (reals(r, a) for a in call.args)
-    if mask is None or weight is None or other is None or other.any() or np.broadcast_shapes(mask.shape, weight.shape) != weight.shape:
+    """where(mask, weight, 0), or where(mask, 0, weight)"""
+    mask, *sides = (reals(r, a) for a in call.args)
+    if mask is None or not mask.ndim:
         return call
-    return masked(r, call.args[1], mask)
+    for number, kept in ((0, mask != 0), (1, mask == 0)):
+        weight, other = sides[number], sides[1 - number]
+        if weight is not None and weight.ndim > 1 and other is not None and not other.any():
+            check_mask(source_name(call.args[0]) or variable.name, kept, source_name(call.args[1 + number]) or variable.name, weight.shape)
+            return masked(r, call.args[1 + number], kept)
+    return call
 
 
 def source_name(expr: Expr) -> str:

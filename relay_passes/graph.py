@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -129,6 +130,17 @@ class Rebuilder:
         return self.made.get(expr, expr) if isinstance(expr, tvm.ir.Var) else expr
 
 
+@contextlib.contextmanager
+def closing_blocks(builder: relax.BlockBuilder) -> Iterator[None]:
+    """Ends the builder's open block when the body raises; TVM would print a warning about it on stderr."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):  # none is open where the function was not begun
+            builder._end_block()
+        raise
+
+
 Visit = Callable[[Rebuilder, Var, Expr], Expr]
 
 
@@ -141,7 +153,7 @@ def rebuild(module: tvm.IRModule, visit: Visit, finish: Callable[[Rebuilder, Exp
     function = module["main"]
     graph = Graph(function)
     builder = relax.BlockBuilder()
-    with builder.function("main", list(function.params), attrs=dict(function.attrs.items()) if function.attrs else None):
+    with closing_blocks(builder), builder.function("main", list(function.params), attrs=dict(function.attrs.items()) if function.attrs else None):
         with builder.dataflow():
             rebuilder = Rebuilder(graph, builder)
             begin(rebuilder)

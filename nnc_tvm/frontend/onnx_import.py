@@ -22,8 +22,9 @@ from nnc_tvm.frontend.onnx_names import label, opset_of
 from nnc_tvm.frontend.onnx_passes import PASSES
 from nnc_tvm.frontend.onnx_passes.graph import static_shapes
 from nnc_tvm.frontend.onnx_shape_checks import SHAPE_CHECKS
-from nnc_tvm.frontend.relax_module import closing_blocks, finish
+from nnc_tvm.frontend.relax_module import finish
 from nnc_tvm.frontend.shapes import listed, one_line
+from nnc_tvm.relay_passes.graph import closing_blocks
 
 DTYPES = {TensorProto.FLOAT: "float32", TensorProto.INT8: "int8", TensorProto.UINT8: "uint8", TensorProto.INT32: "int32", TensorProto.INT64: "int64",
           TensorProto.BOOL: "bool"}

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import tvm
 from tvm import relax, tirx
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.shapes import check_shape
 from nnc_tvm.relay_passes.layer_names import without_aliases
-
-
-@contextlib.contextmanager
-def closing_blocks(builder: relax.BlockBuilder) -> Iterator[None]:
-    """Ends the builder's open block when the body raises; TVM would print a warning about it on stderr."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(Exception):  # none is open where the function was not begun
-            builder._end_block()
-        raise
 
 
 def finish(module: tvm.IRModule) -> tvm.IRModule:

@@ -11,11 +11,12 @@ from tvm.relax.frontend.tflite.tflite_frontend import ExprTable, OperatorConvert
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.model import IoTensor
-from nnc_tvm.frontend.relax_module import closing_blocks, finish
+from nnc_tvm.frontend.relax_module import finish
 from nnc_tvm.frontend.shapes import listed, one_line
 from nnc_tvm.frontend.tflite_converters import CONVERTERS, Operands
 from nnc_tvm.frontend.tflite_converters.operands import same_quantization
 from nnc_tvm.frontend.tflite_file import Operator, Tensor, TfliteModel
+from nnc_tvm.relay_passes.graph import closing_blocks
 
 # TVM's converters that only move elements: right for integers too where scale and zero point stay
 MOVEMENT = frozenset({"BROADCAST_TO", "DEPTH_TO_SPACE", "MIRROR_PAD", "REVERSE_V2", "SPACE_TO_DEPTH", "TILE"})

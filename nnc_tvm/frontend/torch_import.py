@@ -9,12 +9,12 @@ from tvm import relax
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.model import IoTensor
-from nnc_tvm.frontend.relax_module import closing_blocks, finish
+from nnc_tvm.frontend.relax_module import finish
 from nnc_tvm.frontend.shapes import check_shape, listed, one_line
 from nnc_tvm.frontend.torch_converters import CONVERTERS
 from nnc_tvm.frontend.torch_file import ExportedProgram, quiet
 from nnc_tvm.frontend.torch_program import Node, Prepared, overload, prepare
-from nnc_tvm.relay_passes.graph import rebuild
+from nnc_tvm.relay_passes.graph import closing_blocks, rebuild
 
 Expr = Any
 INPUT_TYPES = ("float32", "int8", "uint8", "int32", "int64", "bool")

@@ -6,6 +6,7 @@ import pathlib
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 from tvm import relax
@@ -46,13 +47,24 @@ def test_after_the_dequantize(mask: np.ndarray, swap: bool) -> None:
     assert_becomes(fold_masks, X, before, after)
 
 
-def test_a_selection_by_booleans() -> None:
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_selection_by_booleans(inverted: bool) -> None:
     zero = np.zeros(3, np.int8)
 
     def before(b: Builder, x: Expr) -> Expr:
-        return b(relax.op.matmul(x, b(relax.op.where(relax.const(MASK.astype(bool)), weights(b, INTEGERS, zero), relax.const(np.float32(0))))))
+        sides = weights(b, INTEGERS, zero), relax.const(np.float32(0))
+        return b(relax.op.matmul(x, b(relax.op.where(relax.const(MASK.astype(bool) != inverted), *(sides[::-1] if inverted else sides)))))
 
     assert_becomes(fold_masks, X, before, lambda b, x: b(relax.op.matmul(x, weights(b, (INTEGERS * MASK).astype(np.int8), zero))))
+
+
+def test_a_selection_of_another_shape() -> None:
+    def before(b: Builder, x: Expr) -> Expr:
+        w = weights(b, INTEGERS, np.zeros(3, np.int8))
+        return b(relax.op.matmul(x, b(relax.op.where(relax.const(np.ones((2, 4, 3), bool)), w, relax.const(np.float32(0))))))
+
+    with pytest.raises(Unsupported, match=r"a mask of shape \[2, 4, 3\] does not fit"):
+        assert_becomes(fold_masks, X, before, before)
 
 
 def test_float_weights() -> None:
@@ -142,3 +154,19 @@ def test_onnx_masks_that_are_refused(tmp_path: pathlib.Path, quantized: bool) ->
     path, _ = model(tmp_path, mask[:, :3], quantized)
     with pytest.raises(NncError, match=r"m|mask|shape"):
         to_program(load(path).module, "float")
+
+
+def test_masks_by_name(tmp_path: pathlib.Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A mask that its name alone tells, of integers behind a dequantize; nothing else is printed."""
+    mask = np.ones((6, 4, 3, 3), np.float32)
+    mask[5, 0, 1, 1] = 0.5
+    path, _ = model(tmp_path, mask, quantized=True)
+    proto = onnx.load(path)
+    nodes = [n for n in proto.graph.node if n.op_type != "Identity"]
+    for node in nodes:
+        node.input[:] = ["weight_mask" if name == "m" else name for name in node.input]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    with pytest.raises(Unsupported, match=r"'weight_mask': the mask of 'wr' is 0\.5 at \[5, 0, 1, 1\]"):
+        to_program(load(save(tmp_path, proto)).module, "float")
+    assert capfd.readouterr().err == ""

@@ -6,6 +6,7 @@ DequantizeLinear stays: integer weights must reach the integer kernels as intege
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
@@ -33,8 +34,13 @@ def _fold_once(model: onnx.ModelProto) -> bool:
     known = {t.name: t for t in graph.initializer}
     outputs = {o.name for o in graph.output}
     kept: list[onnx.NodeProto] = []
+    integers: dict[str, onnx.TensorProto] = {}  # of dequantized constants
     folded: dict[str, np.ndarray] = {}
     for node in graph.node:
+        if node.op_type == "DequantizeLinear" and node.input[0] in known:
+            integers[node.output[0]] = known[node.input[0]]
+        if node.op_type == "Mul":
+            check_masks(node, known, integers)
         values = _evaluate(node, known, shapes, model)
         if values is None or outputs & set(node.output):
             kept.append(node)
@@ -49,6 +55,13 @@ def _fold_once(model: onnx.ModelProto) -> bool:
     return True
 
 
+def check_masks(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto], integers: Mapping[str, onnx.TensorProto]) -> None:
+    """Raises Unsupported where one constant factor is a mask of the other, constant or dequantized, and no good one; constants have names here."""
+    factors = [(name, numpy_helper.to_array({**known, **integers}[name])) for name in node.input if name in known or name in integers]
+    if len(factors) == 2 and any(name in known for name, _ in factors):
+        check_product((factors[0], factors[1]))
+
+
 def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: dict[str, tuple[int, ...]],
               model: onnx.ModelProto) -> dict[str, np.ndarray] | None:
     """The node's outputs where they are constant, else None."""
@@ -60,9 +73,6 @@ def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: 
     inputs = [name for name in node.input if name]
     if node.op_type in KEPT or any(name not in known for name in inputs) or any(a.HasField("g") for a in node.attribute):
         return None
-    if node.op_type == "Mul":
-        factor, other = ((name, numpy_helper.to_array(known[name])) for name in inputs)
-        check_product((factor, other))
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     function = onnx.helper.make_graph([node], "constant", [], outputs, [known[n] for n in dict.fromkeys(inputs)])
     try:
