@@ -43,7 +43,8 @@ def _layer(network: Network, node: int, found: profile.LayerProfile, layer: int,
     utilization = operator.macs / (found.cycles * config.macs_per_cycle)
     fused = operator.first.kind if isinstance(operator, Fused) else ""
     return NpuLayer(network.nodes[node].name, layer, operator.kind, fused, operator.output.shape, value.scale, value.zero_point,
-                    operator.macs, found.macs_skipped, found.cycles, found.array, found.sram, found.flash, round(utilization, 4), found.sram_bytes, found.bound)
+                    found.weights, operator.macs, found.macs_skipped, found.cycles, found.array, found.sram, found.flash,
+                    round(utilization, 4), found.sram_bytes, found.bound)
 
 
 def _commands(network: Network, places: dict[int, int], start: int, config: Config) -> Iterator[NpuCommand]:

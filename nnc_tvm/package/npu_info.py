@@ -10,6 +10,7 @@ class NpuLayer:
     """A layer on the NPU. layer: number of the manifest's layer that holds its network, from 0; op: operator; epilogue_of: the operator whose result it
     takes without storing it, "" where there is none; its int8 output: shape, scale and zero_point.
 
+    weights: "int8" or "int4", with "masked" where zero blocks are left out; "" where there are none.
     macs: dense; macs_skipped: of those, times zero blocks of weights. cycles: of one inference, waiting included; array_cycles, sram_cycles,
     flash_cycles: what each of the three needs for it, beside each other; utilization: macs / (cycles * MACs per cycle). sram_bytes: in use meanwhile.
     bound: "array", "sram", "flash" or "overhead", whichever takes the largest part of the cycles.
@@ -22,6 +23,7 @@ class NpuLayer:
     shape: tuple[int, ...]
     scale: float | None
     zero_point: int | None
+    weights: str
     macs: int
     macs_skipped: int
     cycles: int

@@ -9,7 +9,7 @@ from nnc_tvm.package.npu_info import NpuInfo, NpuLayer
 from nnc_tvm.report.package import NAME_WIDTH
 from nnc_tvm.report.table import kib, shorten, table, thousands
 
-HEADER = ("", "layer on the NPU", "operator", "output", "MACs", "skipped", "cycles", "array", "SRAM", "flash", "utilization", "SRAM bytes", "bound")
+HEADER = ("", "layer on the NPU", "operator", "output", "weights", "MACs", "skipped", "cycles", "array", "SRAM", "flash", "utilization", "SRAM bytes", "bound")
 
 
 def npu_text(manifest: Manifest) -> str:
@@ -17,8 +17,9 @@ def npu_text(manifest: Manifest) -> str:
     info = manifest.npu
     if info is None:
         return ""
-    rows = [[str(number), shorten(row.name, NAME_WIDTH), operators(row), "x".join(map(str, row.shape)), thousands(row.macs), _share(row.macs_skipped, row.macs),
-             *map(thousands, (row.cycles, row.array_cycles, row.sram_cycles, row.flash_cycles)), f"{row.utilization:.1%}", thousands(row.sram_bytes), row.bound]
+    rows = [[str(number), shorten(row.name, NAME_WIDTH), operators(row), "x".join(map(str, row.shape)), row.weights, thousands(row.macs),
+             _share(row.macs_skipped, row.macs), *map(thousands, (row.cycles, row.array_cycles, row.sram_cycles, row.flash_cycles)),
+             f"{row.utilization:.1%}", thousands(row.sram_bytes), row.bound]
             for number, row in enumerate(info.layers, 1)]
     return "\n".join([table(HEADER, rows), "", *_totals(info), *_host(manifest)])
 

@@ -22,6 +22,8 @@ from nnc_tvm.schedules.operators import (
 )
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
+from nnc_tvm.targets.npu.clock import input_rows
+from nnc_tvm.targets.npu.commands import Window
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
 
 Constraint = Callable[[Operator, Config], bool]
@@ -113,12 +115,36 @@ def small_products(operator: Operator, config: Config) -> bool:
     return not isinstance(operator, Multiply) or (isinstance(operator.requantize, FixedRequantize) and int(operator.requantize.shift.max()) <= 14)
 
 
-def buffers(operator: Operator, config: Config) -> bool:
+def weight_buffer(operator: Operator, config: Config) -> bool:
     """the weights of four output channels must fit the weight buffer"""
-    if isinstance(operator, Conv2d | Dense):
-        kh, kw = operator.kernel if isinstance(operator, Conv2d) else (1, 1)
-        return kh * -(-kw * operator.inputs[0].shape[-1] // DEPTH) * DEPTH * CHANNELS <= config.weight_buffer_bytes
-    return True
+    return not isinstance(operator, Conv2d | Dense) or _window_bytes(operator) * CHANNELS <= config.weight_buffer_bytes
+
+
+def input_buffer(operator: Operator, config: Config) -> bool:
+    """what one row of the output needs must fit the input buffer, of depthwise convolutions and pools for four channels"""
+    return _row_bytes(operator) <= config.input_buffer_bytes
+
+
+def _window_bytes(operator: Conv2d | Dense) -> int:
+    """Elements of the input for one output, as blocks take them."""
+    kh, kw = operator.kernel if isinstance(operator, Conv2d) else (1, 1)
+    return kh * -(-kw * operator.inputs[0].shape[-1] // DEPTH) * DEPTH
+
+
+def _row_bytes(operator: Operator) -> int:
+    """Of the input buffer, for one row of the output; 1x1 convolutions see their pixels as rows of one."""
+    shape = operator.inputs[0].shape
+    if isinstance(operator, Mean):
+        return shape[1] * shape[2] * min(CHANNELS, shape[3])
+    if not isinstance(operator, Conv2d | DepthwiseConv2d | MaxPool2d | AveragePool2d):
+        return shape[-1]
+    window = Window(operator.kernel, operator.strides, operator.padding[:2], operator.dilation if isinstance(operator, Conv2d | DepthwiseConv2d) else (1, 1))
+    rows, channels = max(input_rows(window, shape[1], operator.output.shape[1], 1)), shape[3]
+    if not isinstance(operator, Conv2d):
+        return rows * shape[2] * min(CHANNELS, channels)
+    if window == Window() and shape[1] * shape[2] <= MOST:
+        return max(channels, _window_bytes(operator))
+    return max(rows * shape[2] * channels if channels % DEPTH == 0 else operator.output.shape[2] * _window_bytes(operator), _window_bytes(operator))
 
 
 def memory(operator: Operator, config: Config) -> bool:
@@ -144,7 +170,8 @@ CONSTRAINTS: dict[Constraint, tuple[type[Operator], ...]] = {
     integers: ALL, one_image: tuple(kind for kind in ALL if kind is not Reshape), fixed: (*WEIGHTED, AveragePool2d, Mean, LinearCombination, Multiply),
     int8_weights: WEIGHTED, plain_convolution: (Conv2d, DepthwiseConv2d), windows: (Conv2d, DepthwiseConv2d, *POOLS), pooling: POOLS,
     over_the_image: (Mean,), same_shapes: (LinearCombination,), one_pixel: (Multiply,),
-    small_products: (Multiply,), buffers: (Conv2d, Dense), memory: ALL,
+    small_products: (Multiply,), weight_buffer: (Conv2d, Dense),
+    input_buffer: (*WEIGHTED, *POOLS, Mean), memory: ALL,
 }
 """What must hold of which operators."""
 

@@ -18,7 +18,7 @@ class LayerProfile:
 
     array, sram, flash: what the array, the SRAM's port and the DMA each need for it, beside each other. sram_bytes: in use meanwhile, at the most.
     bound: what takes the largest part of `cycles`: "array", "sram" (the port and filling the first tile), "flash" (waiting for weights or commands)
-    or "overhead". macs_skipped: of weights' zero blocks.
+    or "overhead". macs_skipped: of weights' zero blocks. weights: "int8" or "int4", with "masked" where zero blocks are left out, "" where there are none.
     """
 
     cycles: int
@@ -28,6 +28,7 @@ class LayerProfile:
     sram_bytes: int
     bound: str
     macs_skipped: int
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,14 @@ def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
     """By the number of the node; those that no command computes are left out."""
     spans, _ = timeline(network.commands, config)
     parts: dict[int, dict[str, int]] = {}
+    forms: dict[int, dict[str, None]] = {}
     before = 0
     for command, span, origin in zip(network.commands, spans, network.origins, strict=True):
         part = parts.setdefault(origin.node, dict.fromkeys(("array", "port", "wait", "overhead", "transfer", "flash", "live", "skipped"), 0))
         part["flash"] += 4 * len(command.words()) + (dma_cycles(command, config) if isinstance(command, Dma) else 0)
         part["live"] = max(part["live"], origin.live)
+        if isinstance(command, Conv):
+            forms.setdefault(origin.node, {}).update(dict.fromkeys(_form(command)))
         if not isinstance(command, Dma):
             cost = job_cost(command, config)
             transfer = ceil(cost.bytes, config.compute_bytes_per_cycle)
@@ -56,13 +60,17 @@ def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
                                 ("transfer", transfer), ("skipped", skipped_macs(command))):
                 part[name] += value
             before = span.end
-    return {node: _layer(part) for node, part in parts.items()}
+    return {node: _layer(part, " ".join(forms.get(node, ()))) for node, part in parts.items()}
 
 
-def _layer(part: dict[str, int]) -> LayerProfile:
+def _form(job: Conv) -> tuple[str, ...]:
+    return ("int4" if job.int4 else "int8", *(["masked"] if job.mask_bytes else []))
+
+
+def _layer(part: dict[str, int], weights: str) -> LayerProfile:
     shares = {"array": part["array"], "sram": part["port"], "flash": part["wait"], "overhead": part["overhead"]}
     return LayerProfile(sum(shares.values()), part["array"], part["transfer"], part["flash"], part["live"], max(shares, key=lambda name: shares[name]),
-                        part["skipped"])
+                        part["skipped"], weights)
 
 
 def skipped_macs(job: Job) -> int:
