@@ -13,7 +13,7 @@ from typing import Any
 from nnc_tvm.errors import InvalidInput
 from nnc_tvm.package.npu_info import NpuInfo
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 FORMAT = "nnc-tvm package"
 FILE = "manifest.json"
 
@@ -42,7 +42,7 @@ class Model:
 
 @dataclass(frozen=True)
 class TargetInfo:
-    """What the package is compiled for, and the tools that link and run it on another machine."""
+    """What the package is compiled for, and the tools that link and run it on another machine. optimize, emit: as in targets.base.Target."""
 
     kind: str
     mcpu: str
@@ -51,6 +51,8 @@ class TargetInfo:
     emulator: tuple[str, ...]
     debian_packages: tuple[str, ...]
     compiler_flags: tuple[str, ...]
+    optimize: str
+    emit: str
 
 
 @dataclass(frozen=True)
@@ -85,11 +87,28 @@ class FormInfo:
 
 
 @dataclass(frozen=True)
+class SumInfo:
+    """A convolution or dense layer: the shape of its weights, (O, KH, KW, C / groups) or (O, K), and what else its cost depends on.
+
+    zeros: the share of weights that are zero. largest: their largest magnitude, rounded up; 0 where all are zero.
+    """
+
+    weight: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    zeros: float
+    largest: int
+
+
+@dataclass(frozen=True)
 class LayerInfo:
     """A row of the per-layer table.
 
     op: operator; form: how its weights are stored ("dense", ""where it has none); forms: what it was chosen from, itself first;
     macs: multiply-accumulates of one inference; bytes: constants as packed; kernel: descriptions of its kernels; why: what to know about the choice.
+    sums: the convolutions and dense layers that it computes.
     """
 
     name: str
@@ -103,6 +122,7 @@ class LayerInfo:
     kernel: str
     kernels: tuple[Kernel, ...]
     why: str
+    sums: tuple[SumInfo, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from nnc_tvm.errors import InvalidInput
 from nnc_tvm.package import arena
@@ -17,10 +20,25 @@ from nnc_tvm.package.folder import check_output, replacing
 from nnc_tvm.package.identifiers import check_package_name, unique_identifiers
 from nnc_tvm.package.kernels import name_kernels
 from nnc_tvm.package.layout import Layout, lay_out
-from nnc_tvm.package.manifest import FILE, FORMAT, SCHEMA_VERSION, FormInfo, Kernel, LayerInfo, Manifest, Model, TargetInfo, Tensor, TensorInfo, to_json
+from nnc_tvm.package.manifest import (
+    FILE,
+    FORMAT,
+    SCHEMA_VERSION,
+    FormInfo,
+    Kernel,
+    LayerInfo,
+    Manifest,
+    Model,
+    SumInfo,
+    TargetInfo,
+    Tensor,
+    TensorInfo,
+    to_json,
+)
 from nnc_tvm.package.npu import npu_info
 from nnc_tvm.package.source import Source, SourceTensor
 from nnc_tvm.relay_passes.program import ScheduledProgram
+from nnc_tvm.schedules.operators import Chain, Conv2d, Dense, Operator
 from nnc_tvm.targets.base import Target
 
 
@@ -35,7 +53,7 @@ def write_package(scheduled: ScheduledProgram, source: Source, target: Target, n
     check_output(output)
     chain, emission = target.toolchain, EMISSIONS[target.emit]
     info = TargetInfo(target.kind, target.mcpu, target.triple, chain.prefix, tuple(part.format(cpu=target.emulated_cpu) for part in chain.emulator),
-                      chain.packages, chain.flags)
+                      chain.packages, chain.flags, target.optimize, target.emit)
     constants = Constants()
     layout = lay_out(scheduled, constants)
     symbols, functions = name_kernels(scheduled, name, layout.in_place)
@@ -92,5 +110,16 @@ def _layers(scheduled: ScheduledProgram, layout: Layout, symbols: Sequence[str])
         forms = tuple(FormInfo(form.form, form.cost, form.weight_bytes) for form in ((chosen.taken, *chosen.others) if chosen else ()))
         why = "; ".join(text for text in (layer.layer.note, chosen.why if chosen else "") if text)
         rows.append(LayerInfo(layer.layer.name, operator.kind, layer.form, forms, tuple(inputs), output, operator.macs, packed,
-                              " + ".join(k.description for k in kernels), tuple(kernels), why))
+                              " + ".join(k.description for k in kernels), tuple(kernels), why, sums_of(operator)))
     return tuple(rows)
+
+
+def sums_of(operator: Operator) -> tuple[SumInfo, ...]:
+    """What the manifest says of the convolutions and dense layers in one layer."""
+    made = []
+    for link in operator.links if isinstance(operator, Chain) else (operator,):
+        if isinstance(link, Conv2d | Dense):
+            zeros, largest = float(np.mean(link.weight == 0)), math.ceil(np.abs(link.weight).max(initial=0))
+            shape = (link.strides, link.padding, link.dilation, link.groups) if isinstance(link, Conv2d) else ((1, 1), (0, 0, 0, 0), (1, 1), 1)
+            made.append(SumInfo(link.weight.shape, *shape, round(zeros, 4), largest))
+    return tuple(made)

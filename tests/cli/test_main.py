@@ -37,6 +37,14 @@ def test_run(x86_package: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.C
         assert arrays["probabilities"].shape == (4, 12)
 
 
+def test_advise(x86_package: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(["inspect", str(x86_package), "--advise", "--json"]) == 0
+    advice = json.loads(capsys.readouterr().out)["advice"]
+    assert all(a["cost"] < a["cost_now"] and a["change"] and 0 < a["saved"] < 1 for a in advice)
+    assert exit_code(["inspect", str(x86_package), "--advise"]) == 0
+    assert "x86_cpu" in capsys.readouterr().out
+
+
 def test_inspect(x86_package: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["inspect", str(x86_package), "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
