@@ -3,7 +3,7 @@
 usage: python benchmarks/limits.py MODEL...      # prints the tables; --write puts them between the page's `<!-- layers -->` marks
 
 On the host, with AVX2, in GMAC/s against the speed of the bare multiply loop; on ARM in MAC per guest instruction against the instruction's own.
-Winograd's limits count the products that it saves.
+Winograd's limits count the products that it saves. Layers of instructions without a limit come last, with a question mark.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ LIMITS = {"pmaddwd": 80.0, "pmaddwd_16": 80.0, "fma": 49.6, "sdot": 16.0, "smmla
 SAVED = {"F(4x4,3x3)": 4.0, "F(3x3,4x4)": 4.0, "F(2x2,3x3)": 2.25}  # products of the convolution for each of the form's
 
 
-def limit_of(kernel: str) -> float:
-    """The limit for a layer's kernels, such as "pad + winograd F(4x4,3x3) smlal_16 6x16"."""
+def limit_of(kernel: str) -> float | None:
+    """The limit for a layer's kernels, such as "pad + winograd F(4x4,3x3) smlal_16 6x16"; None for instructions without one."""
     words = kernel.split()
-    return next(LIMITS[word] for word in words if word in LIMITS) * next((SAVED[word] for word in words if word in SAVED), 1.0)
+    limit = next((LIMITS[word] for word in words if word in LIMITS), None)
+    return limit and limit * next((SAVED[word] for word in words if word in SAVED), 1.0)
 
 
 def layers(model: pathlib.Path, cpu: str, folder: pathlib.Path) -> list[dict[str, Any]]:
@@ -38,7 +39,7 @@ def layers(model: pathlib.Path, cpu: str, folder: pathlib.Path) -> list[dict[str
     manifest = json.loads((package / "manifest.json").read_text())
     rows = []
     for layer, cost in zip(manifest["layers"], bench["layers"], strict=True):
-        if layer["macs"] and any(word in LIMITS for word in layer["kernel"].split()):
+        if layer["macs"]:
             rows.append({**layer, "cost": cost.get("ms", 0) or cost.get("instructions", 0)})
     return rows
 
@@ -58,8 +59,9 @@ def table(model: pathlib.Path, cpu: str, folder: pathlib.Path) -> str:
         limit = limit_of(kernel)
         reached = macs / cost / scale
         shown = cost if cpu == "host" else cost / 1e6
-        cells = [shape, kernel, f"{count:.0f}", f"{macs / 1e6:.1f}", f"{shown:.3g}", f"{reached:.1f}", f"{limit:.1f}", f"{reached / limit:.0%}"]
-        lines.append((shown * (1 - reached / limit), f"| {' | '.join(cells)} |"))
+        cells = [shape, kernel, f"{count:.0f}", f"{macs / 1e6:.1f}", f"{shown:.3g}", f"{reached:.1f}",
+                 *((f"{limit:.1f}", f"{reached / limit:.0%}") if limit else ("?", "?"))]
+        lines.append((shown * (1 - reached / limit) if limit else -1.0, f"| {' | '.join(cells)} |"))
     lines.sort(reverse=True)
     rate = "GMAC/s" if cpu == "host" else "MAC per instruction"
     head = f"### {model.stem}, {cpu}\n\n| layer | kernel | times | MMAC | {unit} | {rate} | limit | reached |\n|---|---|---|---|---|---|---|---|\n"
