@@ -12,7 +12,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
 from nnc_tvm.schedules.epilogue import PORTABLE, Arithmetic
-from nnc_tvm.schedules.intrin import neon
+from nnc_tvm.schedules.intrin import avx2, neon
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +20,7 @@ class TapProduct:
     """acc[c] += sum over e < depth of x[e, c] * w[c, e], for `lanes` neighbouring channels; e runs over image rows.
 
     intrinsic: name of the TensorIntrin, "" for plain vector code of depth 1. weight_low, weight_high: the weights it takes.
-    accumulators: outputs x lanes of a register tile that leaves room for the operands, in units of `lanes`.
+    accumulators: outputs of a tile, in vectors of `lanes`. cost: instructions that prepare a column of `depth` rows, take a product, and finish a result.
     """
 
     name: str
@@ -30,6 +30,7 @@ class TapProduct:
     lanes: int
     depth: int
     accumulators: int
+    cost: tuple[float, float, float]
     weight_low: int = -(2**15)
     weight_high: int = 2**15 - 1
     arithmetic: Arithmetic = field(default=PORTABLE)
@@ -104,15 +105,15 @@ def sdot_columns(x: T.handle, w: T.handle, acc: T.handle) -> None:
 TensorIntrin.register("avx2_pmaddwd_taps", description(8, 2, "int16"), pmaddwd_pairs)
 TensorIntrin.register("neon_sdot_taps", description(16, 4, "int8"), sdot_columns)
 
-AVX2_PAIRS = TapProduct("pmaddwd", "avx2_pmaddwd_taps", frozenset({"avx2"}), "int16", lanes=8, depth=2, accumulators=8)
-NEON_SDOT = TapProduct("sdot", "neon_sdot_taps", frozenset({"neon", "dotprod"}), "int8", lanes=16, depth=4, accumulators=4,
+AVX2_PAIRS = TapProduct("pmaddwd", "avx2_pmaddwd_taps", frozenset({"avx2"}), "int16", lanes=8, depth=2, accumulators=16, cost=(3, 2, 6), arithmetic=avx2.ARITHMETIC)
+NEON_SDOT = TapProduct("sdot", "neon_sdot_taps", frozenset({"neon", "dotprod"}), "int8", lanes=16, depth=4, accumulators=4, cost=(12, 4, 20),
                        weight_low=-128, weight_high=127, arithmetic=neon.ARITHMETIC)
-NEON_SMLAL = TapProduct("smlal", "", frozenset({"neon"}), "int16", lanes=8, depth=1, accumulators=8, arithmetic=neon.ARITHMETIC)
-AVX2_WIDENED = TapProduct("widened", "", frozenset({"avx2"}), "int16", lanes=8, depth=1, accumulators=8)
-AVX2_FMA = TapProduct("fma", "", frozenset({"fma"}), "float32", lanes=8, depth=1, accumulators=8)
-NEON_FMLA = TapProduct("fmla", "", frozenset({"neon"}), "float32", lanes=4, depth=1, accumulators=16)
-LOOPS = TapProduct("loops", "", frozenset({"portable"}), "int16", lanes=8, depth=1, accumulators=4)
-LOOPS_FLOAT = TapProduct("loops", "", frozenset({"portable"}), "float32", lanes=8, depth=1, accumulators=4)
+NEON_SMLAL = TapProduct("smlal", "", frozenset({"neon"}), "int16", lanes=8, depth=1, accumulators=8, cost=(2, 2, 10), arithmetic=neon.ARITHMETIC)
+AVX2_WIDENED = TapProduct("widened", "", frozenset({"avx2"}), "int16", lanes=8, depth=1, accumulators=8, cost=(1, 2, 6), arithmetic=avx2.ARITHMETIC)
+AVX2_FMA = TapProduct("fma", "", frozenset({"fma"}), "float32", lanes=8, depth=1, accumulators=8, cost=(0, 1, 3))
+NEON_FMLA = TapProduct("fmla", "", frozenset({"neon"}), "float32", lanes=4, depth=1, accumulators=16, cost=(1, 1, 3))
+LOOPS = TapProduct("loops", "", frozenset({"portable"}), "int16", lanes=8, depth=1, accumulators=4, cost=(1, 2, 10))
+LOOPS_FLOAT = TapProduct("loops", "", frozenset({"portable"}), "float32", lanes=8, depth=1, accumulators=4, cost=(1, 1, 3))
 
 INTEGER = (AVX2_PAIRS, NEON_SDOT, NEON_SMLAL, AVX2_WIDENED, LOOPS)
 FLOAT = (AVX2_FMA, NEON_FMLA, LOOPS_FLOAT)

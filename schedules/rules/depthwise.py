@@ -28,6 +28,7 @@ from nnc_tvm.schedules.rules.input_patches import padded_copy
 from nnc_tvm.schedules.rules.nibbles import UNPACK_COST, fit, pack, unpack_kernel
 
 Expr = Any
+TILE_COST = 24.0  # estimated instructions of a tile beside those of its outputs
 UNROLLED = 160  # vector products in the unrolled body of a tile: more only makes code larger
 
 
@@ -58,20 +59,43 @@ def best_instruction(operator: DepthwiseConv2d, features: frozenset[str]) -> Tap
 
 
 def choose_tile(operator: DepthwiseConv2d, isa: TapProduct, choose: Choose) -> Tile:
-    """By default the rows with the fewest products for each output, then the pixels with the least waste."""
-    _, oh, ow, _ = operator.output.shape
-    kh, kw = operator.kernel
+    """By default the tile with the fewest instructions."""
+    _, oh, ow, out = operator.output.shape
+    pairs = isa.lanes == 8 and out % 16 == 0
+    rows, vectors, pixels = min(
+        ((r, v, p) for r in row_counts(oh, isa) for v in (1, 2)[: 1 + pairs] for p in pixel_counts(ow, isa, r * v)),
+        key=lambda tile: tile_cost(operator, isa, *tile))
+    rows = choose("rows", row_counts(oh, isa), rows)
+    vectors = choose("vectors", [1, 2], vectors)
+    possible = pixel_counts(ow, isa, rows * vectors)
+    pixels = choose("pixels", possible, min(pixels, possible[-1]))
+    return Tile(isa, rows, pixels, vectors, steps_of(operator, isa, rows))
 
-    def steps(rows: int) -> int:
-        return math.ceil(((rows - 1) * operator.strides[0] + kh) / isa.depth)
 
-    row_candidates = [r for r in ((1, 2, 4) if isa.depth > 1 else (1,)) if r <= min(oh, isa.accumulators)]
-    # interleaving costs about as much as a product, and is shared by the rows
-    rows = choose("rows", row_candidates, min(row_candidates, key=lambda r: math.ceil(oh / r) * steps(r) * (r + 1.0)))
-    vectors = choose("vectors", [1, 2], 2 if isa.lanes == 8 and operator.output.shape[3] % 16 == 0 else 1)
-    pixel_candidates = [p for p in range(1, max(isa.accumulators // rows // vectors, 1) + 1) if p <= ow]
-    pixels = choose("pixels", pixel_candidates, min(pixel_candidates, key=lambda p: (math.ceil(ow / p) * (p + 1.0), -p)))
-    return Tile(isa, rows, pixels, vectors, steps(rows))
+def row_counts(oh: int, isa: TapProduct) -> list[int]:
+    """Output rows that may share the image rows they read: instructions of one row share nothing."""
+    return [r for r in ((1, 2, 4) if isa.depth > 1 else (1,)) if r <= min(oh, isa.accumulators)]
+
+
+def pixel_counts(ow: int, isa: TapProduct, others: int) -> list[int]:
+    """Pixels of a tile with so many rows and vectors."""
+    return list(range(1, min(max(isa.accumulators // others, 1), ow) + 1))
+
+
+def steps_of(operator: DepthwiseConv2d, isa: TapProduct, rows: int) -> int:
+    """Column products that cover the image rows of a tile."""
+    return math.ceil(((rows - 1) * operator.strides[0] + operator.kernel[0]) / isa.depth)
+
+
+def tile_cost(operator: DepthwiseConv2d, isa: TapProduct, rows: int, vectors: int, pixels: int) -> float:
+    """Estimated instructions of the whole layer. Interleaved columns are shared by the outputs of a tile."""
+    _, oh, ow, out = operator.output.shape
+    kw, steps = operator.kernel[1], steps_of(operator, isa, rows)
+    columns = min((pixels - 1) * operator.strides[1] + (kw - 1) * operator.dilation[1] + 1, pixels * kw)
+    tiles = math.ceil(oh / rows) * math.ceil(ow / pixels) * math.ceil(out / (vectors * isa.lanes))
+    column, product, epilogue = isa.cost
+    prepared = columns * steps * (column * vectors + (vectors == 1))  # a register of bytes holds two vectors of 8 channels
+    return tiles * (prepared + rows * pixels * vectors * (steps * kw * product + epilogue) + TILE_COST)
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
