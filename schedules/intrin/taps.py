@@ -105,11 +105,13 @@ def sdot_columns(x: T.handle, w: T.handle, acc: T.handle) -> None:
 TensorIntrin.register("avx2_pmaddwd_taps", description(8, 2, "int16"), pmaddwd_pairs)
 TensorIntrin.register("neon_sdot_taps", description(16, 4, "int8"), sdot_columns)
 
-AVX2_PAIRS = TapProduct("pmaddwd", "avx2_pmaddwd_taps", frozenset({"avx2"}), "int16", lanes=8, depth=2, accumulators=16, cost=(3, 2, 6), arithmetic=avx2.ARITHMETIC)
+AVX2_PAIRS = TapProduct("pmaddwd", "avx2_pmaddwd_taps", frozenset({"avx2"}), "int16", lanes=8, depth=2, accumulators=16, cost=(3, 2, 6),
+                        arithmetic=avx2.ARITHMETIC)
 NEON_SDOT = TapProduct("sdot", "neon_sdot_taps", frozenset({"neon", "dotprod"}), "int8", lanes=16, depth=4, accumulators=4, cost=(12, 4, 20),
                        weight_low=-128, weight_high=127, arithmetic=neon.ARITHMETIC)
 NEON_SMLAL = TapProduct("smlal", "", frozenset({"neon"}), "int16", lanes=8, depth=1, accumulators=8, cost=(2, 2, 10), arithmetic=neon.ARITHMETIC)
-AVX2_WIDENED = TapProduct("widened", "", frozenset({"avx2"}), "int16", lanes=8, depth=1, accumulators=8, cost=(1, 2, 6), arithmetic=avx2.ARITHMETIC)
+AVX2_WIDENED = TapProduct("widened", "", frozenset({"avx2"}), "int16", lanes=8, depth=1, accumulators=8, cost=(1, 2, 6),
+                          arithmetic=avx2.ARITHMETIC)
 AVX2_FMA = TapProduct("fma", "", frozenset({"fma"}), "float32", lanes=8, depth=1, accumulators=8, cost=(0, 1, 3))
 NEON_FMLA = TapProduct("fmla", "", frozenset({"neon"}), "float32", lanes=4, depth=1, accumulators=16, cost=(1, 1, 3))
 LOOPS = TapProduct("loops", "", frozenset({"portable"}), "int16", lanes=8, depth=1, accumulators=4, cost=(1, 2, 10))
