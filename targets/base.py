@@ -52,6 +52,7 @@ class Target:
     features: instruction-set extensions that rules ask for ("avx2", "neon", "dotprod", "i8mm").
     vector_bytes: width of a vector register; registers: how many; cache sizes in bytes.
     prefetch_bytes: how far ahead of their use software asks for streamed weights; 0 where hardware sees streams coming.
+    stream_bytes: weights of more bytes do not stay in any cache from one inference to the next; stream_cost: instructions in whose time a byte of them comes.
     rules: schedule rules in the order they are tried.
     toolchain: builds and runs packages. emulated_cpu: the name the emulator knows the CPU by.
     attributes: LLVM's features switched on ("+name") or off ("-name") beside those of the CPU.
@@ -77,6 +78,8 @@ class Target:
     emulated_cpu: str = ""
     attributes: tuple[str, ...] = ()
     prefetch_bytes: int = 0
+    stream_bytes: int = 1 << 62
+    stream_cost: float = 0.0
     optimize: Optimize = "balanced"
     forms: frozenset[str] = ALL
     channel_multiple: int = 8

@@ -1,4 +1,4 @@
-"""Winograd convolutions where the package may grow: on int16, exact, where the weights prove it, and on floats.
+"""Winograd convolutions: on int16, exact, where the weights prove it, and on floats. Weights come transformed where the package may grow.
 
 A strided convolution is one of stride 1 on the image's phases: x[i*s + a, j*s + b, c] is pixel (i, j) of channel (a, b, c), and the kernel
 is cut likewise. A 7x7 kernel of stride 2 on 3 channels so becomes a 4x4 kernel on 12.
@@ -28,12 +28,13 @@ from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
 
 FORMS = (F4, F3, F2)
-WEIGHT_COST = 0.1  # estimated instructions per byte of U, which every block of tiles streams again
+TRANSFORM_COST = 7.0  # estimated instructions per vector of U that the kernel makes: it is written and read again
+WEIGHT_COST = 0.1  # estimated instructions per byte of weights, which every block of tiles reads again
 
 
 def candidate(operator: Operator, target: Any) -> Candidate | None:
     """Conv2d of kernels that a form takes."""
-    if not isinstance(operator, Conv2d) or target.optimize != "speed":
+    if not isinstance(operator, Conv2d) or target.optimize == "size":
         return None
     direct = contraction_of(operator)
     if direct is None or direct.dilation != (1, 1) or direct.groups != 1:
@@ -44,15 +45,18 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     forms = [form for form in FORMS if c.weight.shape[1:3] == (form.taps, form.taps) and form.is_exact(c.weight)]
     wide = [isa for isa in instructions_for(c, target.features) if isa.x_dtype == isa.w_dtype in ("int16", "float32")]
     plans = [plan for form in forms for isa in wide for plan in plans_of(c, form, isa, target)]
+    if target.optimize != "speed":  # neither weights nor scratch may grow much
+        held = sum(t.bytes for t in (*operator.inputs, operator.output))
+        plans = [plan for plan in plans if plan.chunk and sum(t.bytes for t in scratch_of(plan)) <= held]
     if not plans:
         return None
-    best = min(plans, key=lambda plan: plan_cost(c, plan))
+    best = min(plans, key=lambda plan: plan_cost(c, plan, target))
     same = [plan for plan in plans if plan.form is best.form]
 
     def build(choose: Choose) -> tuple[Stage, ...]:
         return make_stages(operator, direct, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
 
-    return Candidate("winograd", plan_cost(c, best), math.prod(best.packed_shape(c.out[3])) * ITEM_BYTES[best.isa.w_dtype], build)
+    return Candidate("winograd", plan_cost(c, best, target), weight_bytes(c, best), build)
 
 
 def phases(c: Contraction) -> Contraction:
@@ -69,20 +73,29 @@ def phases(c: Contraction) -> Contraction:
 
 
 def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
-    """Every register tile of the instruction, with the blocks of tiles whose scratch fills at most half of the second cache: weights pass through it."""
+    """Every register tile of the instruction, with the blocks of tiles whose scratch fills at most half of the second cache: weights pass through it.
+
+    Weights come transformed where they may grow, and as they are.
+    """
     tiles, channels, plans = math.prod(tiles_of(c, form)), c.image[3], []
-    item = ITEM_BYTES[isa.x_dtype]
+    item, depth = ITEM_BYTES[isa.x_dtype], round_up(channels, isa.depth)
+    ahead = target.prefetch_bytes if item * form.points**2 * channels * c.out[3] > target.l2_bytes else 0
     for vectors in isa.tiles:
         for pixels in range(1, isa.tiles[vectors] + 1):
-            steps = next(s for s in isa.steps if round_up(channels, isa.depth) % (s * isa.depth) == 0)
-            depth = round_up(channels, isa.depth)
+            steps = next(s for s in isa.steps if depth % (s * isa.depth) == 0)
             for group in groups(tiles, pixels):
-                ahead = target.prefetch_bytes if item * form.points**2 * channels * c.out[3] > target.l2_bytes else 0
                 plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, target.vector_bytes // item, depth, ahead)
                 v, m = plan.scratch
                 if item * v + 4 * m <= target.l2_bytes // 2 or group == pixels:
-                    plans.append(plan)
+                    plans += [plan, dataclasses.replace(plan, ahead=0, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
     return plans
+
+
+def chunk_of(plan: WinogradPlan, most: int) -> int:
+    """The most steps that the chunks of a reduction can have whose U fills at most so many bytes; at least those of a turn."""
+    a_step = plan.form.points**2 * math.prod(plan.step_shape) * ITEM_BYTES[plan.isa.w_dtype]
+    turns = plan.steps // plan.tile.steps
+    return plan.tile.steps * max(n for n in range(1, turns + 1) if turns % n == 0 and (n == 1 or n * plan.tile.steps * a_step <= most))
 
 
 def groups(tiles: int, pixels: int) -> Sequence[int]:
@@ -91,7 +104,7 @@ def groups(tiles: int, pixels: int) -> Sequence[int]:
     return sorted({math.ceil(whole / blocks) * pixels for blocks in range(1, whole + 1)})
 
 
-def plan_cost(c: Contraction, plan: WinogradPlan) -> float:
+def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
     isa, tile, form = plan.isa, plan.tile, plan.form
     tiles = math.prod(tiles_of(c, form))
@@ -100,13 +113,29 @@ def plan_cost(c: Contraction, plan: WinogradPlan) -> float:
     multiply, load_x, load_w = isa.cost
     accumulators = tile.pixels * tile.vectors
     turn = (accumulators * multiply + tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w) * tile.steps + TURN_COST
-    turns = plan.depth // (isa.depth * tile.steps)
-    product = blocks * channel_blocks * points * (plan.group // tile.pixels) * (turns * turn + 2 * accumulators + TILE_COST)
+    chunks = plan.steps // plan.chunk if plan.chunk else 1
+    a_tile = plan.steps // tile.steps * turn + chunks * ((3 if plan.chunk else 2) * accumulators + TILE_COST)
+    product = blocks * channel_blocks * points * (plan.group // tile.pixels) * a_tile
     into = tiles * math.ceil(c.image[3] / plan.lanes) * points * 6.5
     out = tiles * channel_blocks * tile.vectors * (points * 4.0 + form.m**2 * (3 + EPILOGUE_COST[store_width(c, plan.block)]))
-    weights = blocks * math.prod(plan.packed_shape(c.out[3])) * ITEM_BYTES[isa.w_dtype] * WEIGHT_COST
     rows, row = image_layout(c, form)
-    return product + into + out + weights + c.out[0] * rows * row * COPY_COST
+    return product + into + out + blocks * weights_cost(c, plan, target) + c.out[0] * rows * row * COPY_COST
+
+
+def weights_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
+    """Of a block of tiles: reading the weights, and transforming those that do not come so."""
+    size = weight_bytes(c, plan)
+    read = size * (WEIGHT_COST if size <= target.stream_bytes else target.stream_cost)
+    if not plan.chunk:
+        return read
+    elements = math.prod(plan.step_shape)
+    vectors = math.ceil(c.out[3] / plan.block) * plan.steps * elements // math.gcd(elements, plan.lanes)
+    return read + vectors * (plan.form.taps**2 + TRANSFORM_COST * plan.form.points**2)
+
+
+def weight_bytes(c: Contraction, plan: WinogradPlan) -> int:
+    """Of the packed weights."""
+    return math.prod(plan.packed_shape(c.out[3])) * ITEM_BYTES[raw_dtype(c) if plan.chunk else plan.isa.w_dtype]
 
 
 def make_stages(operator: Conv2d, direct: Contraction, c: Contraction, plan: WinogradPlan) -> tuple[Stage, ...]:
@@ -114,10 +143,15 @@ def make_stages(operator: Conv2d, direct: Contraction, c: Contraction, plan: Win
     made = prepare_image(direct, c, *image_layout(c, plan.form), c.x_dtype)
     padding = round_up(c.out[3], plan.block) - c.out[3]
     constants = [np.pad(values, (0, padding)) for values in (c.bias, *(values for _, values in epilogue_constants(c.epilogue, c.out[3])))]
-    function = winograd_kernel(c, plan, constants[1:], operator.output.dtype)
-    v, m = plan.scratch
-    scratch = (TensorType((v,), plan.isa.x_dtype), TensorType((m,), plan.isa.acc_dtype))
-    return (*made, final_stage(c, function, -len(made), (pack_weights(c, plan), *constants), operator.output, plan.name, scratch))
+    packed = pack_weights(c, plan)
+    function = winograd_kernel(c, plan, constants[1:], str(packed.dtype), operator.output.dtype)
+    return (*made, final_stage(c, function, -len(made), (packed, *constants), operator.output, plan.name, scratch_of(plan)))
+
+
+def scratch_of(plan: WinogradPlan) -> tuple[TensorType, ...]:
+    """V, M, and U where the kernel makes it."""
+    (v, m), isa = plan.scratch, plan.isa
+    return (TensorType((v,), isa.x_dtype), TensorType((m,), isa.acc_dtype), *((TensorType(plan.chunk_shape, isa.w_dtype),) if plan.chunk else ()))
 
 
 def prepare_image(direct: Contraction, c: Contraction, rows: int, row: int, dtype: str) -> tuple[Stage, ...]:
@@ -138,9 +172,26 @@ def prepare_image(direct: Contraction, c: Contraction, rows: int, row: int, dtyp
 
 
 def pack_weights(c: Contraction, plan: WinogradPlan) -> np.ndarray:
-    """U in the order the kernel reads it."""
-    blocks, points, steps, vectors, outer, lanes, inner = plan.packed_shape(c.out[3])
-    full = np.zeros((blocks * plan.block, points, plan.depth), plan.isa.w_dtype)
-    full[: c.out[3], :, : c.image[3]] = plan.form.transform_weights(c.weight)
-    cut = full.reshape(blocks, vectors, lanes, points, steps, outer, inner)
-    return np.ascontiguousarray(cut.transpose(0, 3, 4, 1, 5, 2, 6))
+    """`WinogradPlan.packed_shape`: U, or what the kernel makes it of, integers as bytes where they fit, floats divided by what the form multiplies."""
+    form, (vectors, outer, lanes, inner) = plan.form, plan.step_shape
+    whole = raw_weights(c, form) if plan.chunk else form.transform_weights(c.weight)
+    dtype = raw_dtype(c) if plan.chunk else plan.isa.w_dtype
+    blocks = math.ceil(c.out[3] / plan.block)
+    full = np.zeros((blocks * plan.block, whole.shape[1], plan.depth), dtype)
+    full[: c.out[3], :, : c.image[3]] = whole
+    cut = full.reshape(blocks, vectors, lanes, whole.shape[1], plan.steps, outer, inner)
+    order = (0, 4, 3, 1, 5, 2, 6) if plan.chunk else (0, 3, 4, 1, 5, 2, 6)
+    return np.ascontiguousarray(cut.transpose(order)).reshape(plan.packed_shape(c.out[3]))
+
+
+def raw_weights(c: Contraction, form: WinogradForm) -> np.ndarray:
+    """(O, taps * taps, C)."""
+    flat = c.weight.reshape(c.out[3], form.taps**2, -1)
+    return flat / np.float32(form.scale**2) if flat.dtype == np.float32 else flat
+
+
+def raw_dtype(c: Contraction) -> str:
+    """Of the weights before they are transformed."""
+    if c.weight.dtype == np.float32:
+        return "float32"
+    return "int8" if c.weight.min(initial=0) >= -128 and c.weight.max(initial=0) < 128 else "int16"

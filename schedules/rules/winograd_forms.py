@@ -22,14 +22,15 @@ Transform = Callable[[Sequence[Any]], list[Any]]
 class WinogradForm:
     """One F(m x m, r x r).
 
-    kernel: G, int64 (a, r). input_transform: B' of a vector of a, output_transform: scale * A' of one, on anything that adds, subtracts
-    and multiplies by constants.
+    kernel: G, int64 (a, r). weight_transform: the same of a vector of r, input_transform: B' of a vector of a, output_transform: scale * A' of one,
+    on anything that adds, subtracts and multiplies by constants.
     growth: the largest factor by which the two-dimensional input transform magnifies.
     """
 
     name: str
     m: int
     kernel: np.ndarray
+    weight_transform: Transform
     input_transform: Transform
     output_transform: Transform
     scale: int
@@ -76,6 +77,22 @@ class WinogradForm:
         return largest << self.shift < 2**31 and max(weights, 128 * self.growth) < 2**15
 
 
+def weight_2(g: Sequence[Any]) -> list[Any]:
+    outer = g[0] + g[2]
+    return [g[0], outer + g[1], outer - g[1], g[2]]
+
+
+def weight_4(g: Sequence[Any]) -> list[Any]:
+    near, even, odd = g[0] + g[2], g[0] + g[2] * 4, g[1] * 2
+    return [g[0], near + g[1], near - g[1], even + odd, even - odd, g[2]]
+
+
+def weight_3(g: Sequence[Any]) -> list[Any]:
+    near, far = g[0] + g[2], g[1] + g[3]
+    even, odd = g[0] + g[2] * 4, g[1] * 2 + g[3] * 8
+    return [g[0], near + far, near - far, even + odd, even - odd, g[3]]
+
+
 def input_2(d: Sequence[Any]) -> list[Any]:
     return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
 
@@ -103,8 +120,9 @@ def output_3(q: Sequence[Any]) -> list[Any]:
     return [q[0] * 6 - ones * 4 + twos, two * 2 - one * 4, (twos - ones) * 4 + q[5] * 24]
 
 
-F2 = WinogradForm("F(2x2,3x3)", 2, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 1]]), input_2, output_2, scale=2, growth=4)
-F4 = WinogradForm("F(4x4,3x3)", 4, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]]), input_6, output_4,
+F2 = WinogradForm("F(2x2,3x3)", 2, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 1]]), weight_2, input_2, output_2, scale=2, growth=4)
+F4 = WinogradForm("F(4x4,3x3)", 4, np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [1, -2, 4], [0, 0, 1]]), weight_4, input_6, output_4,
                   scale=24, growth=100)
-F3 = WinogradForm("F(3x3,4x4)", 3, np.array([[1, 0, 0, 0], [1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 1]]), input_6, output_3,
+F3 = WinogradForm("F(3x3,4x4)", 3, np.array([[1, 0, 0, 0], [1, 1, 1, 1], [1, -1, 1, -1], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 1]]), weight_3,
+                  input_6, output_3,
                   scale=24, growth=100)

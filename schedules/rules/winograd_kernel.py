@@ -36,7 +36,8 @@ class WinogradPlan:
     """isa and tile multiply int16 by int16 or floats (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
 
     lanes: of the instruction's inputs in a vector register. depth: input channels, rounded up to whole steps. ahead: bytes that weights are
-    prefetched by, 0 for none.
+    prefetched by, 0 for none. chunk: steps of the instruction's depth whose weights are transformed at once, while they are in the cache; 0 where they
+    come transformed.
     """
 
     form: WinogradForm
@@ -46,6 +47,7 @@ class WinogradPlan:
     lanes: int
     depth: int
     ahead: int = 0
+    chunk: int = 0
 
     @property
     def block(self) -> int:
@@ -54,17 +56,40 @@ class WinogradPlan:
 
     @property
     def name(self) -> str:
-        return f"winograd {self.form.name} {self.isa.name} {self.tile.pixels}x{self.block}"
+        return f"winograd {self.form.name} {self.isa.name} {self.tile.pixels}x{self.block}{' +weights' if self.chunk else ''}"
 
     @property
     def scratch(self) -> tuple[int, int]:
         """Elements of V and M."""
         points = self.form.points**2
-        return points * self.group * self.depth, points * self.group * self.block
+        return points * self.pitch, points * self.group * self.block
+
+    @property
+    def pitch(self) -> int:
+        """Elements of V from one point to the next, a line longer than its tiles: at a power of two all points would meet in one set of the cache."""
+        return self.group * self.depth + CACHE_LINE // ITEM_BYTES[self.isa.x_dtype]
+
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """The weights of a step: (vectors, depth / group, lanes, group)."""
+        return self.tile.vectors, *self.isa.weight_shape
+
+    @property
+    def steps(self) -> int:
+        """Of the instruction's depth."""
+        return self.depth // self.isa.depth
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """U of a chunk, a step longer as V is a line."""
+        return self.form.points**2, self.chunk + 1, *self.step_shape
 
     def packed_shape(self, channels: int) -> tuple[int, ...]:
-        """U as the kernel reads it: (blocks, points, steps, vectors, depth / group, lanes, group)."""
-        return math.ceil(channels / self.block), self.form.points**2, self.depth // self.isa.depth, self.tile.vectors, *self.isa.weight_shape
+        """The weights as the kernel reads them: U (blocks, points, steps, *step_shape), or what it is made of (blocks, steps, taps, elements of a step)."""
+        blocks = math.ceil(channels / self.block)
+        if self.chunk:
+            return blocks, self.steps, self.form.taps**2, math.prod(self.step_shape)
+        return blocks, self.form.points**2, self.steps, *self.step_shape
 
 
 def tiles_of(c: Contraction, form: WinogradForm) -> tuple[int, int, int]:
@@ -78,10 +103,10 @@ def image_layout(c: Contraction, form: WinogradForm) -> tuple[int, int]:
     return down * form.m + form.taps - 1, (across * form.m + form.taps - 1) * c.image[3]
 
 
-def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, [residual (N, OH, OW, O),] U, bias (O,), *epilogue_values (O,), V, M, y), O rounded up to whole blocks.
+def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequence[np.ndarray], w_dtype: str, out_dtype: str) -> Any:
+    """PrimFunc (x, [residual (N, OH, OW, O),] weights, bias (O,), *epilogue_values (O,), V, M, [U,] y), O rounded up to whole blocks.
 
-    x: images of `image_layout`. U: as `WinogradPlan.packed_shape`. V, M: scratch.
+    x: images of `image_layout`. weights: `WinogradPlan.packed_shape` of w_dtype. V, M, U: scratch.
     """
     form, isa = plan.form, plan.isa
     n, down, across = tiles_of(c, form)
@@ -92,10 +117,11 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
             T.func_attr({"tirx.noalias": True})
             x = T.arg("x", T.buffer((n * rows * row,), c.x_dtype))
             residual = T.arg("residual", T.buffer(c.out, "int8")) if c.residual else None
-            u = T.arg("u", T.buffer(plan.packed_shape(c.out[3]), isa.w_dtype))
+            weights = T.arg("weights", T.buffer(plan.packed_shape(c.out[3]), w_dtype))
             bias = T.arg("bias", T.buffer((channels,), isa.acc_dtype))
             values = [T.arg(f"epilogue_{i}", T.buffer((channels,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
             v, m = [T.arg(name, T.buffer((size,), dtype)) for name, size, dtype in zip("vm", plan.scratch, (isa.x_dtype, isa.acc_dtype), strict=True)]
+            u = T.arg("u", T.buffer(plan.chunk_shape, isa.w_dtype)) if plan.chunk else weights
             y = T.arg("y", T.buffer(c.out, out_dtype))
             with T.sblock("winograd"):
                 T.reads()
@@ -108,7 +134,10 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
                     with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
                         transform_input(c, plan, x, v, t, place(t))
                     with T.parallel(plan.packed_shape(c.out[3])[0]) as o:
-                        multiply(plan, v, u, m, o)
+                        with T.serial(plan.steps // (plan.chunk or plan.steps)) as part:
+                            if plan.chunk:
+                                transform_weights(plan, weights, u, o, part)
+                            multiply(plan, v, u, m, o, part)
                         with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
                             transform_output(c, plan, m, (bias, *values), residual, y, t, place(t), o)
         return builder.get()
@@ -134,6 +163,12 @@ def transform_square(transform: Transform, square: Any, between: Any, points: in
     return [list(line) for line in zip(*columns, strict=True)]
 
 
+def by_columns(square: list[list[Modular]]) -> Iterator[tuple[int, Modular]]:
+    """(number row by row, value), in the order of their computation: fewer wait in registers."""
+    for s, r in product(range(len(square[0])), range(len(square))):
+        yield r * len(square[0]) + s, square[r][s]
+
+
 def store(buffer: Any, value: Any, *index: int) -> None:
     """buffer[*index] = value, a vector of the buffer's innermost extent."""
     T.buffer_store(buffer, value, [*index, T.ramp(0, 1, int(buffer.shape[-1]))])
@@ -153,12 +188,27 @@ def transform_input(c: Contraction, plan: WinogradPlan, x: Any, v: Any, t: Any, 
             element = (image * rows + i * form.m + r) * row + (j * form.m + s) * channels + first
             store(loaded, T.Cast(f"{dtype}x{lanes}", x.vload([element], f"{c.x_dtype}x{lanes}")), r, s)
         transformed = transform_square(form.input_transform, loaded, between, a, f"{dtype}x{lanes}")
-        for p, value in enumerate(value for line in transformed for value in line):
-            T.buffer_store(v, value.value, [T.ramp((p * plan.group + t) * plan.depth + first, 1, lanes)])
+        for p, value in by_columns(transformed):
+            T.buffer_store(v, value.value, [T.ramp(p * plan.pitch + t * plan.depth + first, 1, lanes)])
 
 
-def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any) -> None:
-    """M of block o of the output channels: a matrix product for every point."""
+def transform_weights(plan: WinogradPlan, weights: Any, u: Any, o: Any, part: Any) -> None:
+    """U of a chunk of block o of the output channels: every vector of a step for itself."""
+    form, dtype, taps, elements = plan.form, plan.isa.w_dtype, plan.form.taps, math.prod(plan.step_shape)
+    lanes = math.gcd(elements, plan.lanes)
+    flat = T.decl_buffer((math.prod(plan.chunk_shape),), dtype, data=u.data)
+    with T.serial(plan.chunk) as k, T.serial(elements // lanes) as vector:
+        loaded, between = [T.sblock_alloc_buffer((taps, extent, lanes), dtype, scope="local") for extent in (taps, form.points)]
+        for r, s in product(range(taps), range(taps)):
+            raw = weights.vload([o, part * plan.chunk + k, r * taps + s, vector * lanes], f"{weights.dtype}x{lanes}")
+            store(loaded, T.Cast(f"{dtype}x{lanes}", raw), r, s)
+        transformed = transform_square(form.weight_transform, loaded, between, taps, f"{dtype}x{lanes}")
+        for p, value in by_columns(transformed):
+            T.buffer_store(flat, value.value, [T.ramp((p * (plan.chunk + 1) + k) * elements + vector * lanes, 1, lanes)])
+
+
+def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any, chunk: Any) -> None:
+    """M of block o of the output channels: a matrix product for every point, of all steps or of those of a chunk, which are added."""
     isa, tile = plan.isa, plan.tile
     step = tile.steps * isa.depth
     span = (tile.pixels - 1) * tile.stride + step
@@ -166,21 +216,29 @@ def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any) -> None:
     with T.serial(plan.form.points**2) as p, T.serial(plan.group // tile.pixels) as g:
         acc = T.sblock_alloc_buffer(shape, isa.acc_dtype, scope="local")
         every = [(q, w) for q in range(tile.pixels) for w in range(tile.vectors)]
+
+        def place(q: int, w: int, p: Any = p, g: Any = g) -> Any:
+            return ((p * plan.group + g * tile.pixels + q) * tile.vectors + w) * isa.lanes
+
+        steps, dtype = plan.chunk or plan.steps, f"{isa.acc_dtype}x{isa.lanes}"
         for q, w in every:
-            T.buffer_store(acc, T.broadcast(tirx.const(0, isa.acc_dtype), isa.lanes), [q, w, T.ramp(0, 1, isa.lanes)])
-        with T.serial(plan.depth // step) as k, T.sblock("step"):
+            start = T.broadcast(tirx.const(0, isa.acc_dtype), isa.lanes)
+            if steps < plan.steps:
+                start = tirx.Select(chunk == 0, start, m.vload([place(q, w)], dtype))
+            T.buffer_store(acc, start, [q, w, T.ramp(0, 1, isa.lanes)])
+        with T.serial(steps // tile.steps) as k, T.sblock("step"):
             T.reads()
             T.writes()
-            start = (p * plan.group + g * tile.pixels) * plan.depth + k * step
+            start = p * plan.pitch + g * tile.pixels * plan.depth + (chunk * steps * isa.depth) + k * step
             elements = T.match_buffer(v[start : start + span], (span,), isa.x_dtype, offset_factor=1)
-            part = (slice(o, o + 1), slice(p, p + 1), slice(k * tile.steps, (k + 1) * tile.steps), *(slice(0, extent) for extent in u.shape[3:]))
-            weights = T.match_buffer(u[part], (tile.steps, tile.vectors, *isa.weight_shape), isa.w_dtype, offset_factor=1)
+            block = () if plan.chunk else (slice(o, o + 1),)
+            part = (*block, slice(p, p + 1), slice(k * tile.steps, (k + 1) * tile.steps), *(slice(0, extent) for extent in plan.step_shape))
+            weights = T.match_buffer(u[part], (tile.steps, *plan.step_shape), isa.w_dtype, offset_factor=1)
             if plan.ahead:  # every group of tiles asks for its share of the weights that come later
                 prefetch(plan, u, (o, p, (g * (plan.depth // step) + k) // (plan.group // tile.pixels) * tile.steps))
             isa.emit(tile, elements, weights, acc)
         for q, w in every:
-            index = ((p * plan.group + g * tile.pixels + q) * tile.vectors + w) * isa.lanes
-            T.buffer_store(m, acc.vload([q, w, 0], f"{isa.acc_dtype}x{isa.lanes}"), [T.ramp(index, 1, isa.lanes)])
+            T.buffer_store(m, acc.vload([q, w, 0], dtype), [T.ramp(place(q, w), 1, isa.lanes)])
 
 
 def prefetch(plan: WinogradPlan, u: Any, index: tuple[Any, Any, Any]) -> None:
@@ -206,7 +264,7 @@ def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Seq
             element = (((r * a + s) * plan.group + t) * tile.vectors + w) * lanes
             store(loaded, m.vload([element], f"{isa.acc_dtype}x{lanes}"), r, s)
         transformed = transform_square(form.output_transform, loaded, between, a, f"{isa.acc_dtype}x{lanes}")
-        for r, s in product(range(form.m), range(form.m)):
+        for s, r in product(range(form.m), range(form.m)):
             store(sums, (transformed[r][s] * form.odd_inverse if integer else transformed[r][s]).value, r, s)
         for r, s in product(range(form.m), range(form.m)):
             with T.vectorized(lanes) as lane:

@@ -115,6 +115,21 @@ def test_streamed_weights() -> None:
     check([conv2d(rng, (1, 20, 21, 16), 24, (3, 3)), conv2d(rng, (1, 4, 4, 40), 24, (3, 3), padding=(1, 1, 1, 1))], stages, target)
 
 
+@pytest.mark.parametrize("cpu", [*CPUS[:3]], ids=CPU_NAMES[:3])
+def test_weights_transformed_by_the_kernel(cpu: tuple[str, str | None]) -> None:
+    """In several chunks and in one, of every form, bytes and wider weights."""
+    rng = random_generator()
+    target = dataclasses.replace(fast(cpu), stream_bytes=0, stream_cost=1e3)  # any weights are too many
+    cases = [conv2d(rng, (1, 7, 8, channels), 20, (3, 3), padding=(1, 1, 1, 1), mode=mode) for channels in (5, 64) for mode in MODES]
+    cases += [conv2d(rng, (1, 9, 8, 64), 16, (3, 3), weights=(-160, 160)), conv2d(rng, (1, 11, 9, 3), 16, (7, 7), (2, 2), (3, 3, 3, 3))]
+    cases += [conv2d(rng, (1, 6, 6, 200), 8, (3, 3), weights=(127, 127)), conv2d(rng, (1, 6, 6, 240), 8, (3, 3), weights=(127, 127))]
+    for l2_bytes in (target.l2_bytes, 1 << 14):
+        small = dataclasses.replace(target, l2_bytes=l2_bytes)
+        made = [stages(operator, small, choose_default) for operator, _ in cases]
+        assert all(each is not None and len(each[-1].scratch) == 3 for each in made)
+        check(list(cases), stages, small)
+
+
 def test_only_where_it_is_proven_and_wanted() -> None:
     rng = random_generator()
     target = fast(CPUS[0])
@@ -123,6 +138,7 @@ def test_only_where_it_is_proven_and_wanted() -> None:
     (large, _) = conv2d(rng, (1, 56, 56, 64), 64, (3, 3), padding=(1, 1, 1, 1))
     made = stages(large, target, choose_default)
     assert made is not None and "F(4x4,3x3)" in made[-1].kernel
-    for other in (dataclasses.replace(target, optimize="balanced"), dataclasses.replace(target, optimize="size")):
-        assert stages(large, other, choose_default) is None
+    assert stages(large, dataclasses.replace(target, optimize="size"), choose_default) is None
+    balanced = stages(large, dataclasses.replace(target, optimize="balanced"), choose_default)
+    assert balanced is not None and balanced[-1].constants[0].nbytes == large.weight.size and len(balanced[-1].scratch) == 3
     assert stages(dataclasses.replace(large, dilation=(2, 2)), target, choose_default) is None
