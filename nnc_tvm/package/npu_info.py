@@ -12,7 +12,8 @@ class NpuLayer:
 
     weights: "int8" or "int4", with "masked" where zero blocks are left out; "" where there are none.
     macs: dense; macs_skipped: of those, times zero blocks of weights. cycles: of one inference, waiting included; array_cycles, sram_cycles,
-    flash_cycles: what each of the three needs for it, beside each other; utilization: macs / (cycles * MACs per cycle). sram_bytes: in use meanwhile.
+    flash_cycles: what each of the three needs for it, beside each other; utilization: macs / (cycles * MACs per cycle), above 1
+    where zero blocks are skipped or weights have 4 bits. sram_bytes: in use meanwhile.
     bound: "array", "sram", "flash" or "overhead", whichever takes the largest part of the cycles.
     """
 

@@ -37,6 +37,7 @@ def test_layers_make_up_the_run(resnet8: pathlib.Path) -> None:
     assert max(row.sram_bytes for row in info.layers) <= info.sram_bytes + 16 * len(info.commands)
     for row in info.layers:
         assert max(row.array_cycles, row.sram_cycles) <= row.cycles and 0 <= row.utilization <= 1
+        assert row.weights == ("int8" if row.macs else "")
     fused = [row for row in info.layers if row.epilogue_of]
     assert len(fused) == 3 and all((row.op, row.epilogue_of) == ("linear_combination", "conv2d") for row in fused)
 
