@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from nnc_tvm.schedules.rule import Choose, Stage
 
 GROWTH = 2.0  # "balanced" takes nothing whose weights are so many times the model's
-NEAR = 1.05  # "balanced" pays so many times the least cost for fewer bytes: estimates are no better
+NEAR = 1.1  # "balanced" pays so many times the least cost for fewer bytes: estimates are no better
 WORTH = 0.8  # of the dense cost: less gain is not worth weights that grow by more than GROWTH
 
 

@@ -13,12 +13,13 @@ from nnc_tvm.schedules.epilogue import epilogue_constants
 from nnc_tvm.schedules.intrin.short_sums import SHORT, ShortDotProduct
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
-from nnc_tvm.schedules.operators import Operator, TensorType
+from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions, prepare_x
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, pixel_counts, tile_cost
-from nnc_tvm.schedules.rules.int4_kernel import Int4Plan, int4_kernel
-from nnc_tvm.schedules.rules.nibbles import UNPACK_COST, fit, pack
+from nnc_tvm.schedules.rules.int4_kernel import int4_kernel
+from nnc_tvm.schedules.rules.int4_plan import Int4Plan, RegisterPlan
+from nnc_tvm.schedules.rules.nibbles import fit, pack
 from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
 
 
@@ -39,8 +40,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         pad = round_up(c.out[3], plan.block) - c.out[3]
         parameters = [np.pad(values, (0, pad)) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
         function = int4_kernel(c, plan, parameters[1:], operator.output.dtype)
-        scratch = (TensorType((plan.panel,), plan.isa.w_dtype),)
-        return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *parameters), operator.output, plan.name, scratch))
+        return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *parameters), operator.output, plan.name, plan.scratch))
 
     return Candidate("int4", plan_cost(c, plans[best]), packed_bytes(c, plans[best]), build)
 
@@ -58,15 +58,19 @@ def plans_of(c: Contraction, target: Any) -> Iterator[Int4Plan]:
         chain = isa.chain(largest) // steps if isinstance(isa, ShortDotProduct) else math.prod(turns)
         for vectors in isa.tiles:
             for pixels in pixel_counts(c, isa, vectors):
-                yield Int4Plan(isa, Tile(pixels, vectors, steps, c.strides[1] * c.image[3]), turns, target.vector_bytes, chain)
+                cut = (isa, Tile(pixels, vectors, steps, c.strides[1] * c.image[3]), turns, target.vector_bytes, chain)
+                yield Int4Plan(*cut)
+                if (alone := RegisterPlan(*cut)).possible:
+                    yield alone
 
 
 def plan_cost(c: Contraction, plan: Int4Plan) -> float:
     """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
     isa, tile = plan.isa, plan.tile
-    cost = tile_cost(c, isa, 1, tile.pixels, tile.vectors) + blocks(c, plan) * plan.panel * UNPACK_COST
+    tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels) * blocks(c, plan)
+    unpacked = tiles if isinstance(plan, RegisterPlan) else blocks(c, plan)
+    cost = tile_cost(c, isa, 1, tile.pixels, tile.vectors) + unpacked * plan.unpack_cost
     if isinstance(isa, ShortDotProduct):
-        tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels) * blocks(c, plan)
         kept = 2.0 * (plan.sums > 1)  # the totals wait in memory
         cost += tiles * plan.sums * tile.pixels * tile.vectors * (isa.widen_cost + kept)
     return cost

@@ -16,14 +16,15 @@ from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
 from nnc_tvm.schedules.isa import Tile
 from nnc_tvm.schedules.loops import round_up
-from nnc_tvm.schedules.operators import Operator, TensorType
+from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules import groups_of_four
 from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions, prepare_x
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, pixel_counts, tile_cost
 from nnc_tvm.schedules.rules.groups_of_four import UNPACK_COST, stretch_of
 from nnc_tvm.schedules.rules.int4 import blocks, panels
-from nnc_tvm.schedules.rules.int4_kernel import Int4Plan, int4_kernel
+from nnc_tvm.schedules.rules.int4_kernel import int4_kernel
+from nnc_tvm.schedules.rules.int4_plan import Int4Plan
 from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
 
 PANEL_COST = 1.1  # of the dense kernel's instructions: a panel is read through one loop more
@@ -79,8 +80,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         pad = round_up(c.out[3], plan.block) - c.out[3]
         parameters = [np.pad(values, (0, pad)) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
         function = int4_kernel(c, plan, parameters[1:], operator.output.dtype)
-        scratch = (TensorType((plan.panel,), plan.isa.w_dtype),)
-        return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *parameters), operator.output, plan.name, scratch))
+        return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *parameters), operator.output, plan.name, plan.scratch))
 
     return Candidate("N:M", plan_cost(c, plans[best]), plans[best].packed * blocks(c, plans[best]), build)
 

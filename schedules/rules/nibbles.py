@@ -6,6 +6,8 @@ high half, each plus 8: both halves of a vector are vectors of neighbours.
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,8 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 LOW, HIGH = -8, 7
-UNPACK_COST = 0.3  # estimated instructions per weight
+UNPACK_COST = 0.2  # estimated instructions per weight, stored
+REGISTER_COST = 2.5  # estimated instructions per vector of weights, beside a load
 
 
 def fit(weight: np.ndarray) -> bool:
@@ -28,14 +31,21 @@ def pack(weight: np.ndarray, lanes: int) -> np.ndarray:
     return np.ascontiguousarray((halves[:, :, 0] | halves[:, :, 1] << 4).reshape(len(full), -1))
 
 
+def half_of(both: Any, half: int, lanes: int) -> Any:
+    """The weights, int8, in the low (0) or high (1) halves of a vector of bytes."""
+    nibble = T.shift_right(both, T.broadcast(T.uint8(4), lanes)) if half else T.bitwise_and(both, T.broadcast(T.uint8(15), lanes))
+    return T.Cast(f"int8x{lanes}", nibble) + T.broadcast(T.int8(LOW), lanes)
+
+
 def emit_unpack(packed: Any, row: Any, weights: Any, lanes: int) -> None:
     """Emits a loop: row `row` of `packed` as elements of `weights` (K,), an integer buffer, whole vectors."""
-    with T.serial(int(weights.shape[0]) // (2 * lanes)) as k:
-        for half in (0, 1):
-            with T.vectorized(lanes) as lane:
-                both = packed[row, k * lanes + lane]
-                nibble = T.shift_right(both, T.uint8(4)) if half else T.bitwise_and(both, T.uint8(15))
-                T.buffer_store(weights, T.Cast(weights.dtype, T.Cast("int8", nibble) + T.int8(LOW)), [(2 * k + half) * lanes + lane])
+    vectors = int(weights.shape[0]) // (2 * lanes)
+    unrolled = math.gcd(vectors, 4)
+    with T.serial(vectors // unrolled) as k:
+        for u, half in product(range(unrolled), (0, 1)):
+            vector = k * unrolled + u
+            values = half_of(packed.vload([row, vector * lanes], f"uint8x{lanes}"), half, lanes)
+            T.buffer_store(weights, T.Cast(f"{weights.dtype}x{lanes}", values), [T.ramp((2 * vector + half) * lanes, 1, lanes)])
 
 
 def unpack_kernel(count: int, dtype: str, lanes: int) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from nnc_tvm.schedules.intrin.short_sums import SHORT
+from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import int4
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, random_conv2d, with_residual
@@ -58,6 +59,16 @@ def test_residuals(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
     cases = [conv2d(rng, (1, 6, 7, 24), 32, kernel, weights=(-8, 7), mode=mode) for kernel in ((1, 1), (3, 2)) for mode in MODES]
     check([with_residual(rng, case) for case in cases], stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])
+def test_few_pixels(cpu: tuple[str, str | None]) -> None:
+    """Weights are unpacked in registers where nothing else uses them."""
+    rng, target = random_generator(), target_of(cpu)
+    cases = [conv2d(rng, (1, 1, pixels, depth), 64, weights=(-8, 7)) for pixels, depth in ((1, 64), (1, 256), (2, 96))]
+    made = [stages(operator, target, choose_default) for operator, _ in cases]
+    assert all(m is not None and "in registers" in m[-1].kernel for m in made[:2]), [m[-1].kernel for m in made]
+    check(list(cases), stages, target)
 
 
 @pytest.mark.parametrize("isa", SHORT, ids=lambda isa: isa.name)

@@ -24,9 +24,9 @@ DENSE = form("dense", 100.0, 100)
     ("speed", [form("winograd", 79.0, 800)], "winograd"),
     ("speed", [form("winograd", 81.0, 800)], "dense"),  # too little gain for weights that large
     ("balanced", [form("winograd", 10.0, 201)], "dense"),
-    ("balanced", [form("block", 90.0, 150), form("unstructured", 95.0, 20)], "block"),
-    ("balanced", [form("int4", 104.0, 50)], "int4"),  # estimates are no better than that
-    ("balanced", [form("int4", 106.0, 50)], "dense"),
+    ("balanced", [form("block", 90.0, 150), form("unstructured", 100.0, 20)], "block"),
+    ("balanced", [form("int4", 109.0, 50)], "int4"),  # estimates are no better than that
+    ("balanced", [form("int4", 111.0, 50)], "dense"),
     ("balanced", [form("int4", 200.0, 15, 15)], "int4"),  # dense would be more than twice the model's
     ("speed", [form("int4", 200.0, 15, 15)], "dense"),
     ("speed", [form("winograd", 50.0, 800), form("block", 49.0, 20)], "block"),
