@@ -8,6 +8,7 @@ import torch
 import torch.ao.quantization.fx._decomposed  # noqa: F401  (registers quantized_decomposed)
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils import prune
 
 QUANTIZED = torch.ops.quantized_decomposed
 
@@ -57,6 +58,59 @@ class QuantizedNet(nn.Module):
         c = self.c(a + b)
         m = self.m(functional.avg_pool2d(functional.max_pool2d(c, 2), 4).flatten(1))
         return self.y(functional.linear(m, self.last()))
+
+
+class PrunedNet(nn.Module):
+    """Masks of torch.nn.utils.prune under PT2E's quantization: the masked weights are what is quantized, whenever the program runs."""
+
+    def __init__(self, dtype: torch.dtype = torch.uint8) -> None:
+        super().__init__()
+        low = 0 if dtype == torch.uint8 else -128
+        self.x, self.a, self.m, self.y = Fake(0.03, low + 133, dtype), Fake(0.012, low, dtype), Fake(0.01, low, dtype), Fake(0.01, low + 128, dtype)
+        self.conv, self.linear = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 10)
+        prune.l1_unstructured(self.conv, "weight", 0.6)
+        prune.ln_structured(self.linear, "weight", 0.25, n=1, dim=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = self.a(functional.relu(functional.conv2d(self.x(x), on_grid(self.conv.weight, 0.003), self.conv.bias, padding=1)))
+        m = self.m(functional.adaptive_avg_pool2d(a, 1).flatten(1))
+        return self.y(functional.linear(m, on_grid(self.linear.weight, 0.003), self.linear.bias))
+
+
+def on_grid(weight: torch.Tensor, scale: float) -> torch.Tensor:
+    """int8 weights per tensor, made when the program runs."""
+    arguments = (scale, 0, -127, 127, torch.int8)
+    return QUANTIZED.dequantize_per_tensor(QUANTIZED.quantize_per_tensor(weight, *arguments), *arguments)
+
+
+class BatchNormNet(nn.Module):
+    """Convolution, batch norm, ReLU; depthwise separable; a residual sum; pooling; linear. In float."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.depthwise, self.pointwise = nn.Conv2d(3, 8, 3, padding=1, bias=False), nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.Conv2d(8, 8, 1)
+        self.norms, self.last = nn.ModuleList(nn.BatchNorm2d(8) for _ in range(2)), nn.Linear(8, 10)
+        for norm in self.norms:
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = functional.relu(self.norms[0](self.first(x)))
+        y = functional.relu(a + self.pointwise(functional.relu(self.norms[1](self.depthwise(a)))))
+        return self.last(functional.adaptive_avg_pool2d(y, 1).flatten(1))
+
+
+def pt2e(model: nn.Module, *inputs: torch.Tensor) -> Any:
+    """`model` quantized by torchao's PT2E as users do it: prepared, calibrated on noise, converted, exported."""
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import arm_inductor_quantizer
+
+    quantizer = arm_inductor_quantizer.ArmInductorQuantizer()
+    quantizer.set_global(arm_inductor_quantizer.get_default_arm_inductor_quantization_config())
+    prepared = prepare_pt2e(export(model, *inputs).module(), quantizer)
+    for _ in range(8):
+        prepared(*(torch.randn_like(x) for x in inputs))
+    return torch.export.export(convert_pt2e(prepared), inputs)
 
 
 class FloatNet(nn.Module):

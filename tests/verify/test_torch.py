@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from nnc_tvm.frontend import load  # noqa: E402
 from nnc_tvm.reference import evaluate, run_program  # noqa: E402
 from nnc_tvm.relay_passes.pipeline import to_program  # noqa: E402
 from nnc_tvm.verify.source import open_source  # noqa: E402
-from tests.frontend.torch_models import FloatNet, QuantizedNet, export  # noqa: E402
+from tests.frontend.torch_models import BatchNormNet, FloatNet, PrunedNet, QuantizedNet, export, pt2e  # noqa: E402
 
 SEED = 31
 
@@ -49,10 +50,23 @@ def test_a_file_with_several_outputs(tmp_path: pathlib.Path, capsys: pytest.Capt
     assert all(layer["sqnr_db"] > 100 for layer in found["layers"]) and len(found["layers"]) >= 8
 
 
-@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])
-def test_every_layer_within_one_step(dtype: torch.dtype, tmp_path: pathlib.Path) -> None:
+def quantized(kind: str) -> Any:
+    """A program of a quantized network."""
+    x = torch.randn(1, 3, 8, 8)
+    if kind == "pt2e":
+        pytest.importorskip("torchao.quantization.pt2e.quantize_pt2e", reason="torchao is not installed")
+        return pt2e(BatchNormNet(), x)
+    network, dtype = {"net": QuantizedNet, "pruned": PrunedNet}[kind.split()[0]], getattr(torch, kind.split()[1])
+    return export(network(dtype), x)
+
+
+KINDS = ("net int8", "net uint8", "pruned int8", "pruned uint8", "pt2e")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_layer_within_one_step(kind: str, tmp_path: pathlib.Path) -> None:
     """Fed PyTorch's own integers, each layer is within one step of what PyTorch computes."""
-    program = export(QuantizedNet(dtype), torch.randn(1, 3, 8, 8))
+    program = quantized(kind)
     manifest = nnc_tvm.compile(program, target="x86_cpu", output=tmp_path / "net").manifest
     runner, _ = open_source(program, "torch", manifest)
     x = torch.randn(1, 3, 8, 8).numpy()
@@ -72,4 +86,18 @@ def test_every_layer_within_one_step(dtype: torch.dtype, tmp_path: pathlib.Path)
         assert np.abs(computed - moved).max() <= 1, layer.name
         values[layer.output] = moved.astype(np.int8)
         compared += 1
-    assert compared >= 5
+    assert compared >= (5 if kind.startswith("net") else 3)
+
+
+@pytest.mark.parametrize("kind", KINDS[2:])
+def test_packages_of_quantized_programs(kind: str, tmp_path: pathlib.Path) -> None:
+    """Layer by layer within two steps of eager PyTorch, which includes what the layers before were off; masks leave zeros."""
+    program = quantized(kind)
+    package = nnc_tvm.compile(program, target="x86_cpu", output=tmp_path / "net")
+    found = nnc_tvm.verify(package, program, {"x": torch.randn(4, 3, 8, 8).numpy()})
+    compared = [layer for layer in found.layers if layer.unit == "steps"]
+    assert len(compared) >= 3 and all((layer.max_diff or 0) <= 2 for layer in compared)
+    assert all(output.sqnr_db is None or output.sqnr_db > 30 for output in found.outputs)
+    if kind.startswith("pruned"):
+        conv = next(layer.operator for layer in to_program(load(program).module, "float").layers if layer.operator.macs)
+        assert (conv.weight == 0).mean() >= 0.6 and conv.inputs[0].dtype == "int8"
