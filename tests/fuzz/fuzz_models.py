@@ -1,6 +1,6 @@
 """Mutates real models and compiles what comes of them: each is a model or one clear line. A crash, a hang or a traceback fails.
 
-    python tests/fuzz/fuzz_models.py 20000 [--seed 1] [--first 0] [--package-every 50]
+    python tests/fuzz/fuzz_models.py 20000 [--seed 1] [--first 0] [--package-every 50] [--suffix .pt2]
 
 Every mutation goes through the front end and the passes, one in --package-every through the whole compiler. A failing mutation is
 kept in build/fuzz and made again by its seed and number: --seed S --first N with a count of 1.
@@ -9,6 +9,7 @@ kept in build/fuzz and made again by its seed and number: --seed S --first N wit
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import multiprocessing
 import pathlib
 import resource
@@ -28,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 from tests.fuzz.mutations import mutate  # noqa: E402  (found through the line above)
 
 HANG_SECONDS = 20
-MEMORY = 6 << 30  # a model that asks for more gets a MemoryError, not the machine
+MEMORY = 6 << 30  # beyond what is loaded; a model that asks for more gets a MemoryError, not the machine
 LARGEST = 2 << 20  # larger files take longer to mutate and find nothing that small ones do not
 
 
@@ -42,7 +43,33 @@ def corpus(extra: pathlib.Path) -> list[pathlib.Path]:
         folder = extra / str(number)
         folder.mkdir()
         found.append(built(name).save(folder))
-    return found
+    return [*found, *sparse_models(extra), *torch_models(extra)]
+
+
+def sparse_models(folder: pathlib.Path) -> list[pathlib.Path]:
+    """A TFLite model whose weights are stored sparse, in blocks."""
+    from tests.frontend.test_tflite_sparse import densify, encoded, random_sparse
+
+    path = folder / "sparse.tflite"
+    path.write_bytes(densify(encoded(random_sparse((8, 8), "int8", {0: 2, 1: 4}), (0, 1, 3, 2), {0: 2, 1: 4}, (1,))))
+    return [path]
+
+
+def torch_models(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Saved torch.export programs, where PyTorch is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return []
+    import torch
+
+    torch.set_num_threads(1)  # threads do not survive the fork
+    from tests.frontend.torch_models import Attention, FloatNet, PrunedNet, QuantizedNet, export
+
+    image = torch.zeros(1, 3, 8, 8)
+    programs = {"quantized": export(QuantizedNet(), image), "pruned": export(PrunedNet(), image), "float": export(FloatNet(), torch.zeros(1, 3, 16, 16)),
+                "attention": export(Attention(), torch.zeros(1, 6, 16))}
+    for name, program in programs.items():
+        torch.export.save(program, folder / f"{name}.pt2")
+    return [folder / f"{name}.pt2" for name in programs]
 
 
 def attempt(path: pathlib.Path, package: bool) -> str:
@@ -67,7 +94,8 @@ def attempt(path: pathlib.Path, package: bool) -> str:
 
 def work(pipe: Connection, models: list[pathlib.Path], seed: int, numbers: range, every: int, folder: pathlib.Path) -> None:
     """Tries mutations one after the other; sends each number before it starts and (number, outcome, traceback) when it is done."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    limit = MEMORY + int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for number in numbers:
         rng = np.random.default_rng((seed, number))
         source = models[int(rng.integers(len(models)))]
@@ -84,14 +112,14 @@ def work(pipe: Connection, models: list[pathlib.Path], seed: int, numbers: range
     pipe.send(None)
 
 
-def fuzz(count: int, seed: int = 1, first: int = 0, every: int = 0, keep: pathlib.Path | None = None) -> tuple[Counter[str], list[str]]:
-    """(how often each outcome occurred, a report per failure)."""
+def fuzz(count: int, seed: int = 1, first: int = 0, every: int = 0, keep: pathlib.Path | None = None, suffix: str = "") -> tuple[Counter[str], list[str]]:
+    """(how often each outcome occurred, a report per failure). suffix: of the models to mutate, "" for all."""
     outcomes: Counter[str] = Counter()
     failures: list[str] = []
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        models = corpus(folder)
+        models = [path for path in corpus(folder) if path.suffix.endswith(suffix)]
         number, end = first, first + count
         while number < end:
             receiver, sender = context.Pipe(duplex=False)
@@ -138,11 +166,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--package-every", type=int, default=50)
+    parser.add_argument("--suffix", default="", help="mutate only models that end so: .onnx, .tflite, .pt2")
     options = parser.parse_args()
     import tvm  # noqa: F401  (once, before the workers are forked)
 
     started = time.monotonic()
-    outcomes, failures = fuzz(options.count, options.seed, options.first, options.package_every, ROOT / "build" / "fuzz")
+    outcomes, failures = fuzz(options.count, options.seed, options.first, options.package_every, ROOT / "build" / "fuzz", options.suffix)
     print("\n\n".join(failures))
     print(f"{options.count} mutations in {time.monotonic() - started:.0f} s: {dict(outcomes)}")
     return bool(failures)

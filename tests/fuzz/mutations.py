@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
+import re
+import zipfile
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -137,8 +140,27 @@ GRAPH: tuple[Callable[[onnx.ModelProto, Rng], None], ...] = (
 )
 
 
+def change_member(data: bytes, rng: Rng) -> bytes:
+    """A file within a zip archive is damaged, a number in its JSON or any bytes; the archive itself stays whole."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    texts = [name for name in members if name.endswith(".json") and members[name]]
+    name = str(pick(rng, texts if texts and rng.random() < 0.7 else [n for n in members if members[n]]))
+    numbers = [m.span() for m in re.finditer(rb"(?<=[ \[:,])-?\d+(?:\.\d+)?(?=[\],}\s])", members[name])] if name in texts else []
+    if numbers and rng.random() < 0.7:
+        start, end = numbers[int(rng.integers(len(numbers)))]
+        members[name] = members[name][:start] + str(pick(rng, INTEGERS)).encode() + members[name][end:]
+    else:
+        members[name] = BYTES[int(rng.integers(len(BYTES)))](members[name], rng)
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+    return made.getvalue()
+
+
 def mutate(path: pathlib.Path, rng: Rng) -> bytes:
-    """The damaged content of a model file: one to three mutations, of its graph where it is ONNX, or of its bytes."""
+    """The damaged content of a model file: one to three mutations, of its graph where it is ONNX, of a member where it is a .pt2 archive, or of its bytes."""
     data = path.read_bytes()
     for _ in range(int(rng.integers(1, 4))):
         if path.suffix == ".onnx" and rng.random() < 0.75:
@@ -149,6 +171,11 @@ def mutate(path: pathlib.Path, rng: Rng) -> bytes:
             if model.graph.node:
                 GRAPH[int(rng.integers(len(GRAPH)))](model, rng)
                 data = model.SerializeToString()
+        elif path.suffix == ".pt2" and rng.random() < 0.85:
+            try:
+                data = change_member(data, rng)
+            except (zipfile.BadZipFile, ValueError, NotImplementedError):
+                break
         else:
             data = BYTES[int(rng.integers(len(BYTES)))](data, rng)
     return data or b"\0"
