@@ -22,12 +22,13 @@ WORD = {1: "int8", 2: "int16", 4: "int32"}  # what moves a cell of so many bytes
 
 
 def candidate(operator: Operator, target: Any) -> Candidate | None:
-    """Conv2d without groups and residual where enough weights are zero."""
+    """Conv2d without groups and residual where enough weights are zero for the lists to be smaller than all weights."""
     direct = contraction_of(operator) if isinstance(operator, Conv2d) else None
     if direct is None or direct.residual is not None or direct.groups != 1 or (direct.strides != (1, 1) and direct.dilation != (1, 1)):
         return None
     c = phases(direct)
-    plans: list[PixelPlan] = [*pixel_cells.plans(c, target), *pixel_quads.plans(c, target)]
+    every: list[PixelPlan] = [*pixel_cells.plans(c, target), *pixel_quads.plans(c, target)]
+    plans = [plan for plan in every if plan.weight_bytes < direct.weight.size * (ITEM_BYTES["float32"] if c.x_dtype == "float32" else 1)]
     if not plans:
         return None
     costs = [(plan.weight_bytes, plan.cost) if target.optimize == "size" else (plan.cost, plan.weight_bytes) for plan in plans]
