@@ -9,11 +9,13 @@ import pytest
 
 from nnc_tvm.package.arena import place
 from nnc_tvm.reference import evaluate
-from nnc_tvm.schedules.operators import Dense, TensorType
+from nnc_tvm.schedules.operators import Conv2d, Dense, TensorType
 from nnc_tvm.schedules.quantization import make_requantize
+from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codegen import Network, Node, generate
 from nnc_tvm.targets.npu.commands import Conv
 from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.stepwise import job_cycles
 from tests.kernels.cases import random_generator
 from tests.npu.test_codegen import execute
 
@@ -75,3 +77,23 @@ def test_four_bits_are_twice_as_fast_where_the_array_bounds() -> None:
         return counters["array"]
 
     assert array(weight) * 2 == array(weight * 9)
+
+
+def test_the_clock_of_four_bit_jobs_is_that_of_their_steps() -> None:
+    """Convolutions of 4-bit weights, dense and with zero blocks, against array, loader and drain cycle by cycle: as close as those of 8 bits are
+    (tests/npu/test_stepwise.py)."""
+    rng, config, ratios = random_generator(), Config(), []
+    for _ in range(12):
+        size, c, o = (int(rng.choice(choices)) for choices in ([8, 12, 16], [16, 32, 64], [32, 64]))
+        kernel = int(rng.choice([1, 3]))
+        weight = rng.integers(-7, 8, (o, kernel, kernel, c)).astype(np.int16)
+        if rng.random() < 0.5:
+            weight *= np.kron(rng.random((o // 8, 1, 1, c // 4)) < 0.5, np.ones((8, 1, 1, 4))).astype(np.int16)
+        kinds = [TensorType((1, size, size, n), "int8") for n in (c, o)]
+        epilogue = make_requantize("fixed", 0.01, 0, -128, 127)
+        layer = Conv2d((kinds[0],), kinds[1], weight, np.zeros(o, np.int32), epilogue, 0, (1, 1), (kernel // 2,) * 4, (1, 1))
+        for command in generate([Node("conv", layer, ("x",), "y")], ["x"], ["y"], config, place).commands:
+            if isinstance(command, Conv):
+                assert command.int4
+                ratios.append(abs(job_cost(command, config).cycles / job_cycles(command, config) - 1))
+    assert np.median(ratios) <= 0.1 and max(ratios) <= 0.2, ratios
