@@ -53,10 +53,14 @@ def outermost(body: Any) -> list[tirx.For]:
     return [loop for loop in found if not any(loop.loop_var.same_as(var) for var in inside)]
 
 
+def share(turns: int, parts: int) -> float:
+    """The share of its time that the average part of a loop is busy."""
+    return turns / (-(-turns // parts) * parts) if turns else 1.0
+
+
 def balance(loop: tirx.For, parts: int) -> float:
-    """The share of its time that the average part of the loop is busy."""
-    extent = int(loop.extent)
-    return extent / (-(-extent // parts) * parts) if extent else 1.0
+    """`share` of a loop."""
+    return share(int(loop.extent), parts)
 
 
 def best(loop: tirx.For, parts: int) -> list[tirx.For]:

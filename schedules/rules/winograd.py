@@ -19,6 +19,7 @@ from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import Conv2d, Operator, TensorType
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
+from nnc_tvm.schedules.parallel import BALANCED, share
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import contraction_of, instructions_for
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, store_width
@@ -28,6 +29,7 @@ from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
 
 FORMS = (F4, F3, F2)
+TOGETHER = 1.6  # what several threads get from memory at once, over what one gets
 TRANSFORM_COST = 7.0  # estimated instructions per vector of U that the kernel makes: it is written and read again
 WEIGHT_COST = 0.1  # estimated instructions per byte of weights, which every block of tiles reads again
 
@@ -50,13 +52,16 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         plans = [plan for plan in plans if plan.chunk and sum(t.bytes for t in scratch_of(plan)) <= held]
     if not plans:
         return None
-    best = min(plans, key=lambda plan: plan_cost(c, plan, target))
-    same = [plan for plan in plans if plan.form is best.form]
+    # floats depend on the form, which is therefore that of one thread
+    alone = dataclasses.replace(target, threads=1) if c.x_dtype == "float32" else target
+    fastest = min(plans, key=lambda plan: plan_cost(c, plan, alone))
+    same = [plan for plan in plans if plan.form is fastest.form]
+    best = min(same, key=lambda plan: plan_cost(c, plan, target))
 
     def build(choose: Choose) -> tuple[Stage, ...]:
         return make_stages(operator, direct, c, same[choose("winograd_plan", list(range(len(same))), same.index(best))])
 
-    return Candidate("winograd", plan_cost(c, best, target), weight_bytes(c, best), build)
+    return Candidate("winograd", plan_cost(c, fastest, alone), weight_bytes(c, best), build)
 
 
 def phases(c: Contraction) -> Contraction:
@@ -105,7 +110,7 @@ def groups(tiles: int, pixels: int) -> Sequence[int]:
 
 
 def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
-    """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
+    """Estimated instructions of all threads, in the unit of `contraction_plan.tile_cost`."""
     isa, tile, form = plan.isa, plan.tile, plan.form
     tiles = math.prod(tiles_of(c, form))
     blocks, points = math.ceil(tiles / plan.group), form.points**2
@@ -118,14 +123,19 @@ def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     product = blocks * channel_blocks * points * (plan.group // tile.pixels) * a_tile
     into = tiles * math.ceil(c.image[3] / plan.lanes) * points * 6.5
     out = tiles * channel_blocks * tile.vectors * (points * 4.0 + form.m**2 * (3 + EPILOGUE_COST[store_width(c, plan.block)]))
+    weights = blocks * weights_cost(c, plan, target)
     rows, row = image_layout(c, form)
-    return product + into + out + blocks * weights_cost(c, plan, target) + c.out[0] * rows * row * COPY_COST
+    # parts share the blocks of tiles, or those of channels: then each transforms all tiles
+    threads, by_tiles, by_channels = target.threads, share(blocks, target.threads), share(channel_blocks, target.threads)
+    shared = product + out + weights
+    computed = (shared + into) / by_tiles if by_tiles >= min(BALANCED, by_channels) else shared / by_channels + into * threads
+    return computed + c.out[0] * rows * row * COPY_COST
 
 
 def weights_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     """Of a block of tiles: reading the weights, and transforming those that do not come so."""
     size = weight_bytes(c, plan)
-    read = size * (WEIGHT_COST if size <= target.stream_bytes else target.stream_cost)
+    read = size * (WEIGHT_COST if size <= target.stream_bytes else target.stream_cost * max(1.0, target.threads / TOGETHER))
     if not plan.chunk:
         return read
     elements = math.prod(plan.step_shape)
