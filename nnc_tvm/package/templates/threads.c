@@ -1,15 +1,16 @@
 /* Threads that run @NAME@ together, in memory of the caller's: POSIX threads that meet at a barrier.
  *
- * A thread that comes early turns for a while, which is how long others usually take, then sleeps. Between two runs threads wait at the
- * barrier, too: a run begins when the caller's thread comes there.
+ * A thread that comes early turns for a while, which is how long others usually take; then it lets others have its core, which may be what
+ * they wait for; then it sleeps. Between two runs threads wait at the barrier, too: a run begins when the caller's thread comes there.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "threads.h"
 
-enum { OTHERS = @MACRO@_THREADS - 1, CACHE_LINE = 64, TURNS = 1 << 14 };
+enum { OTHERS = @MACRO@_THREADS - 1, CACHE_LINE = 64, TURNS = 1 << 11, YIELDS = 1 << 7 };
 
 struct member {
     pthread_t handle;
@@ -47,9 +48,10 @@ static void pause_briefly(void)
 static void wait_for_others(struct @NAME@_team *team, unsigned meeting)
 {
     int turn;
-    for (turn = 0; turn < TURNS; turn++) {
+    for (turn = 0; turn < TURNS + YIELDS; turn++) {
         if (atomic_load_explicit(&team->meetings, memory_order_acquire) != meeting) return;
-        pause_briefly();
+        if (turn < TURNS) pause_briefly();
+        else sched_yield();
     }
     pthread_mutex_lock(&team->mutex);
     atomic_fetch_add(&team->asleep, 1); /* before `meetings` is read again, as the last one writes that before it reads this */
