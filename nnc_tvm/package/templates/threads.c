@@ -10,7 +10,7 @@
 
 #include "threads.h"
 
-enum { OTHERS = @MACRO@_THREADS - 1, CACHE_LINE = 64, TURNS = 1 << 11, YIELDS = 1 << 7 };
+enum { OTHERS = @MACRO@_THREADS - 1, CACHE_LINE = 64, TURNS = 1 << 8, YIELDS = 1 << 9 };
 
 struct member {
     pthread_t handle;
