@@ -8,15 +8,18 @@ from dataclasses import replace
 from nnc_tvm.relay_passes.program import Layer, Program
 from nnc_tvm.schedules.operators import Reshape
 from nnc_tvm.targets.base import Companion
-from nnc_tvm.targets.npu.codegen import Node, Place, economical, generate
+from nnc_tvm.targets.npu.codegen import economical, generate
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.network import NpuNetwork
+from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
+from nnc_tvm.targets.npu.packing import Pack
 
 
-def partition(program: Program, companion: Companion, place: Place) -> Program:
+def partition(program: Program, companion: Companion, place: Pack) -> Program:
     """`program` with the device's networks in it. Layers that stay with the host say why in their note.
 
-    place: puts buffers with lifetimes into one memory. Raises Unsupported naming the layer that does not fit the SRAM.
+    place: puts buffers with lifetimes into one memory. Raises DoesNotFit naming the layer that does not fit an SRAM that was asked for; without that the
+    layer stays with the host.
     """
     layers: list[Layer] = []
     run: list[Layer] = []
@@ -25,12 +28,27 @@ def partition(program: Program, companion: Companion, place: Place) -> Program:
         if reason is None:
             run.append(layer)
         else:
-            layers += [*_networks(run, program, companion, place), replace(layer, note=layer.note or f"not on the NPU, {reason}")]
+            layers += [*_fitting(run, program, companion, place), _refused(layer, reason)]
             run = []
-    return replace(program, layers=(*layers, *_networks(run, program, companion, place)))
+    return replace(program, layers=(*layers, *_fitting(run, program, companion, place)))
 
 
-def _networks(run: Sequence[Layer], program: Program, companion: Companion, place: Place) -> list[Layer]:
+def _refused(layer: Layer, reason: str) -> Layer:
+    return replace(layer, note=layer.note or f"not on the NPU, {reason}")
+
+
+def _fitting(run: Sequence[Layer], program: Program, companion: Companion, place: Pack) -> list[Layer]:
+    """The networks of a run, and between them layers that no plan finds room for."""
+    try:
+        return _networks(run, program, companion, place)
+    except DoesNotFit as error:
+        if not companion.economical:
+            raise
+        at = next(number for number, layer in enumerate(run) if layer.output == error.output)
+        return [*_fitting(run[:at], program, companion, place), _refused(run[at], str(error)), *_fitting(run[at + 1:], program, companion, place)]
+
+
+def _networks(run: Sequence[Layer], program: Program, companion: Companion, place: Pack) -> list[Layer]:
     """Networks of one output each, as long as possible; what only moves names stays as it is."""
     made: list[Layer] = []
     rest = list(run)
@@ -48,7 +66,7 @@ def _results(part: Sequence[Layer], program: Program) -> list[str]:
     return [layer.output for layer in part if layer.output in read]
 
 
-def _network(part: Sequence[Layer], program: Program, companion: Companion, place: Place) -> Layer:
+def _network(part: Sequence[Layer], program: Program, companion: Companion, place: Pack) -> Layer:
     known = {layer.output for layer in part}
     inputs = tuple(dict.fromkeys(name for layer in part for name in layer.inputs if name not in known))
     (output,) = _results(part, program)

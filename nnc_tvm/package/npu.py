@@ -12,8 +12,8 @@ from nnc_tvm.targets.npu.clock import timeline
 from nnc_tvm.targets.npu.codegen import Network
 from nnc_tvm.targets.npu.commands import Dma
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.jobs import Fused
 from nnc_tvm.targets.npu.network import NpuNetwork
+from nnc_tvm.targets.npu.nodes import Fused
 
 
 def npu_info(scheduled: ScheduledProgram, companion: Companion | None) -> NpuInfo | None:

@@ -25,6 +25,9 @@ from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu.clock import input_rows
 from nnc_tvm.targets.npu.commands import Window
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
+from nnc_tvm.targets.npu.jobs import windows as npu_windows
+from nnc_tvm.targets.npu.stripes import divisible
+from nnc_tvm.targets.npu.views import extents, row_bytes, seen_rows
 
 Constraint = Callable[[Operator, Config], bool]
 COMMANDS: dict[type[Operator], str] = {
@@ -148,19 +151,12 @@ def _row_bytes(operator: Operator) -> int:
 
 
 def memory(operator: Operator, config: Config) -> bool:
-    """inputs and output must fit the SRAM beside a quarter of it for weights"""
-    room = config.sram_bytes - min(operator.weight_bytes, config.sram_bytes // 4)
-    written_over = isinstance(operator, LinearCombination | Multiply | Table | FixedSoftmax | Reshape) or _in_place(operator, config)
-    return sum(t.bytes for t in operator.inputs) + (0 if written_over else operator.output.bytes) <= room
-
-
-def _in_place(operator: Operator, config: Config) -> bool:
-    """Convolutions whose one job writes over the input: 1x1, and depthwise where four channels of the image fit the input buffer."""
-    if operator.inputs[0].shape != operator.output.shape:
-        return False
-    if isinstance(operator, DepthwiseConv2d):
-        return operator.output.elements // operator.output.shape[-1] * CHANNELS <= config.input_buffer_bytes
-    return isinstance(operator, Conv2d) and operator.kernel == (1, 1) and operator.weight_bytes <= config.sram_bytes // 3
+    """inputs and output must fit the SRAM; of images that stripes can be computed of, the rows that one output row needs"""
+    if not divisible(operator):
+        return sum(t.bytes for t in operator.inputs) + (0 if isinstance(operator, Multiply | Reshape) else operator.output.bytes) <= config.sram_bytes
+    seen = (seen_rows(window, extents(t)[0], (1, 2)) for window, t in zip(npu_windows(operator), operator.inputs, strict=True))
+    rows = sum((last - first) * row_bytes(t) for (first, last), t in zip(seen, operator.inputs, strict=True))
+    return rows + row_bytes(operator.output) + operator.weight_bytes <= config.sram_bytes
 
 
 WEIGHTED = (Conv2d, Dense, DepthwiseConv2d)

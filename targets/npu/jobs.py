@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import singledispatch
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, singledispatch
 
 import numpy as np
 
@@ -29,51 +29,48 @@ from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codec import Weights, convolution_weights, depthwise_weights, fits_int4, parameters
 from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Image, Job, Lut, Mul, Pool, Softmax, Sum, Window
 from nnc_tvm.targets.npu.config import CHANNELS, Config
+from nnc_tvm.targets.npu.nodes import Fused
 from nnc_tvm.targets.npu.tiling import best_tiling
+from nnc_tvm.targets.npu.views import Place, Rows, extents, flattened, moved, seen_rows, view
 
 IN_PLACE_COST = 1.1  # what writing over the input may cost, times the fastest tiling's cycles
 PIECE_BYTES = 24 << 10  # of weights that one job loads, about
-MOST_ROWS = (1 << 16) - 1
+
+Build = Callable[[Sequence[Place], int, Rows], Job]
+"""(places of the operator's inputs and output, offset of the data, output rows) -> the job, with any tile and chunk."""
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """One job of an operator. data: what it needs of flash, b"" where nothing. build(images, data) -> the job, from the SRAM offsets of
-    the operator's inputs and output, and of the data. overwrites: inputs that the output may lie exactly on."""
+    """One job of an operator, or of some of its rows. data: what it needs of flash, b"" where nothing. rows: all output rows.
+
+    overwrites: inputs that the output may lie exactly on; in_place: on the only one, where the job has all rows and a tiling for that.
+    """
 
     data: bytes
-    build: Callable[[Sequence[int], int], Job]
+    build: Build
+    rows: Rows
+    config: Config
     overwrites: tuple[int, ...] = ()
+    in_place: bool = False
+    tilings: dict[tuple[int, ...], tuple[int, int, bool]] = field(default_factory=dict)
 
-    def may_overwrite(self, position: int) -> bool:
-        return position in self.overwrites
-
-    def job(self, images: Sequence[int], data: int) -> Job:
-        return self.build(images, data)
-
-
-@dataclass(frozen=True, eq=False)
-class Fused(Operator):
-    """y = sum(first(x), r); swap: r is the sum's first input. inputs: (x, r)."""
-
-    first: WeightedSum
-    sum: LinearCombination
-    swap: bool
-
-    @property
-    def kind(self) -> str:
-        """That of the sum: the result is its."""
-        return self.sum.kind
-
-    @property
-    def macs(self) -> int:
-        return self.first.macs
-
-
-def image(kind: TensorType, base: int, zero_point: int = 0) -> Image:
-    """An image (1, H, W, C), or a matrix as a column of pixels."""
-    height, width, channels = kind.shape[1:] if len(kind.shape) == 4 else (kind.shape[0], 1, kind.shape[1])
-    return Image.dense(base, height, width, channels, zero_point)
+    def job(self, places: Sequence[Place], data: int, rows: Rows | None = None) -> Job:
+        """Computes output `rows` (None: all). Raises Unsupported where no tile fits the private buffers."""
+        job = self.build(places, data, rows or self.rows)
+        if not isinstance(job, Conv | Pool):
+            return job
+        over = self.in_place and rows is None
+        key = (job.source.height, job.window.padding[0], job.output.height, over)
+        if key not in self.tilings:
+            tiled = best_tiling(job, self.config, over)
+            if tiled is None:
+                raise Unsupported(f"a window's rows of {job.source.width} x {job.source.channels} elements do not fit the NPU's input buffer of "
+                                  f"{self.config.input_buffer_bytes} bytes")
+            self.tilings[key] = (tiled.tile_rows, tiled.chunk, isinstance(tiled, Conv) and tiled.chunks_outer)
+        rows_of_tile, chunk, outer = self.tilings[key]
+        tile = replace(job, tile_rows=rows_of_tile, chunk=chunk)
+        return replace(tile, chunks_outer=outer) if isinstance(tile, Conv) else tile
 
 
 @singledispatch
@@ -110,14 +107,26 @@ def _convolution(operator: WeightedSum, config: Config, most: int, fused: Fused 
     if not isinstance(operator, DepthwiseConv2d):
         unit = 2 * CHANNELS if int4 else CHANNELS
         bytes_each = operator.weight[0].size // (2 if int4 else 1) + PARAMETER_BYTES
-        room = max(1, min(PIECE_BYTES, most) // bytes_each // unit) * unit
+        room = max(1, most // bytes_each // unit) * unit
         each = -(-channels // -(-channels // room) // unit) * unit
-    return [_piece(operator, config, fused, first, min(first + each, channels)) for first in range(0, channels, each)]
+    private = replace(config, sram_bytes=0)  # nothing of a piece depends on it
+    return [_piece(operator, private, fused, first, min(first + each, channels)) for first in range(0, channels, each)]
 
 
-def _window(operator: WeightedSum) -> Window:
+@lru_cache(1 << 10)
+def windows(operator: Operator) -> tuple[Window, ...]:
+    """What the operator sees of each input for an output element."""
+    first = _window(operator.first if isinstance(operator, Fused) else operator)
+    return (first, *(Window() for _ in operator.inputs[1:]))
+
+
+def _window(operator: Operator) -> Window:
     if isinstance(operator, Conv2d | DepthwiseConv2d):
         return Window(operator.kernel, operator.strides, operator.padding[:2], operator.dilation)
+    if isinstance(operator, MaxPool2d | AveragePool2d):
+        return Window(operator.kernel, operator.strides, operator.padding[:2])
+    if isinstance(operator, Mean):
+        return Window(operator.inputs[0].shape[1:3], operator.inputs[0].shape[1:3])
     return Window()
 
 
@@ -133,6 +142,7 @@ def _weights(operator: WeightedSum, config: Config, first: int, last: int) -> We
     return convolution_weights(weight if weight.ndim == 4 else weight[:, None, None, :], _int4(operator, config), config.skips_zeros)
 
 
+@lru_cache(1 << 10)  # a search over plans asks for the same again and again
 def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: int, last: int) -> Piece:
     """Output channels first ... last - 1."""
     epilogue = operator.epilogue
@@ -142,36 +152,24 @@ def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: in
     whole = replace(epilogue, multiplier=np.broadcast_to(epilogue.multiplier, count)[first:last], shift=np.broadcast_to(epilogue.shift, count)[first:last])
     data = weights.data + parameters(operator.bias[first:last], whole)
 
-    def build(images: Sequence[int], at: int) -> Conv:
-        source = _flat(image(operator.inputs[0], images[0], operator.input_zero_point), window)
-        output = _slice(_flat(image(operator.output, images[-1]), window), first, last)
-        residual = None
+    def build(places: Sequence[Place], at: int, rows: Rows) -> Conv:
+        seen, below = seen_rows(window, extents(operator.inputs[0])[0], rows), moved(window, rows)
+        images = [view(operator.inputs[0], places[0], seen, operator.input_zero_point), *(view(operator.output, place, rows) for place in places[1:])]
+        source, *results = flattened(images, below)
+        output, residual = _slice(results[-1], first, last), None
         if fused is not None:
-            residual = (replace(output, base=images[1] + first), Sum.of(fused.sum, fused.swap))
-        return Conv(source, output, window, at, len(weights.data), at + len(weights.data), weights.blocks, epilogue.low, epilogue.high, epilogue.zero_point,
+            residual = (_slice(results[0], first, last), Sum.of(fused.sum, fused.swap))
+        return Conv(source, output, below, at, len(weights.data), at + len(weights.data), weights.blocks, epilogue.low, epilogue.high, epilogue.zero_point,
                     1, 2 * CHANNELS if int4 else CHANNELS, isinstance(operator, DepthwiseConv2d), False, epilogue.single_rounding, weights.mask_bytes, residual,
                     int4=int4)
 
-    tiled = best_tiling(build([0, 0, 0][:2 + (fused is not None)], 0), config)
-    if tiled is None:
-        raise Unsupported(f"a row of {operator.inputs[0].shape} does not fit the NPU's input buffer of {config.input_buffer_bytes} bytes")
-    over = best_tiling(build([0, 0], 0), config, in_place=True) if fused is None and last - first == count else None
+    rows = (0, extents(operator.output)[0])
+    piece = Piece(data, build, rows, config, () if fused is None else (1,))
+    tiled = piece.job([Place()] * (2 + (fused is not None)), 0)
+    over = best_tiling(build([Place()] * 2, 0, rows), config, in_place=True) if fused is None and last - first == count else None
     if over is not None and job_cost(over, config).cycles <= IN_PLACE_COST * job_cost(tiled, config).cycles:
-        tiled = over
-    shape = (tiled.tile_rows, tiled.chunk, tiled.chunks_outer)
-
-    def job(images: Sequence[int], at: int) -> Job:
-        return replace(build(images, at), tile_rows=shape[0], chunk=shape[1], chunks_outer=shape[2])
-
-    return Piece(data, job, (1,) if fused is not None else (0,) if tiled is over else ())
-
-
-def _flat(whole: Image, window: Window) -> Image:
-    """For 1x1 windows the rows are one column of pixels, which tiles cut anywhere."""
-    rows = whole.height * whole.width
-    if window != Window() or rows > MOST_ROWS:
-        return whole
-    return Image.dense(whole.base, rows, 1, whole.channels, whole.zero_point)
+        return Piece(data, build, rows, config, (0,), True)
+    return piece
 
 
 def _slice(whole: Image, first: int, last: int) -> Image:
@@ -181,46 +179,50 @@ def _slice(whole: Image, first: int, last: int) -> Image:
 
 @pieces.register
 def _(operator: MaxPool2d, config: Config, most: int) -> list[Piece]:
-    window = Window(operator.kernel, operator.strides, operator.padding[:2])
-    return _pool(operator, config, window, 0, 0, (int(operator.low), int(operator.high)), None)
+    return _pool(operator, config, 0, 0, (int(operator.low), int(operator.high)), None)
 
 
 @pieces.register
 def _(operator: AveragePool2d, config: Config, most: int) -> list[Piece]:
-    window = Window(operator.kernel, operator.strides, operator.padding[:2])
     if operator.epilogue is None:
-        return _pool(operator, config, window, 1, operator.input_zero_point, (operator.low, operator.high), None)
+        return _pool(operator, config, 1, operator.input_zero_point, (operator.low, operator.high), None)
     assert isinstance(operator.epilogue, FixedRequantize)
-    return _pool(operator, config, window, 2, operator.input_zero_point, (operator.epilogue.low, operator.epilogue.high), operator.epilogue)
+    return _pool(operator, config, 2, operator.input_zero_point, (operator.epilogue.low, operator.epilogue.high), operator.epilogue)
 
 
 @pieces.register
 def _(operator: Mean, config: Config, most: int) -> list[Piece]:
-    _, height, width, _ = operator.inputs[0].shape
     assert isinstance(operator.epilogue, FixedRequantize)
-    window = Window((height, width), (height, width))
-    return _pool(operator, config, window, 2, operator.input_zero_point, (operator.epilogue.low, operator.epilogue.high), operator.epilogue)
+    return _pool(operator, config, 2, operator.input_zero_point, (operator.epilogue.low, operator.epilogue.high), operator.epilogue)
 
 
-def _pool(operator: Operator, config: Config, window: Window, mode: int, zero_point: int, clamp: tuple[int, int],
-          requantize: FixedRequantize | None) -> list[Piece]:
+def _pool(operator: Operator, config: Config, mode: int, zero_point: int, clamp: tuple[int, int], requantize: FixedRequantize | None) -> list[Piece]:
     numbers = (0, 0, 0) if requantize is None else (int(requantize.multiplier[0]), int(requantize.shift[0]), requantize.zero_point)
+    window = _window(operator)
 
-    def build(images: Sequence[int], at: int) -> Pool:
-        source = image(operator.inputs[0], images[0], zero_point)
-        return Pool(source, image(operator.output, images[1]), window, mode, *clamp, 1, CHANNELS, *numbers)
+    def build(places: Sequence[Place], at: int, rows: Rows) -> Pool:
+        seen = seen_rows(window, extents(operator.inputs[0])[0], rows)
+        source, output = view(operator.inputs[0], places[0], seen, zero_point), view(operator.output, places[1], rows)
+        return Pool(source, output, moved(window, rows), mode, *clamp, 1, CHANNELS, *numbers)
 
-    tiled = best_tiling(build([0, 0], 0), config)
-    if tiled is None:
-        raise Unsupported(f"windows {window.kernel} of {operator.inputs[0].shape} do not fit the NPU's input buffer of {config.input_buffer_bytes} bytes")
-    shape = (tiled.tile_rows, tiled.chunk)
-    return [Piece(b"", lambda images, at: replace(build(images, at), tile_rows=shape[0], chunk=shape[1]))]
+    piece = Piece(b"", build, (0, extents(operator.output)[0]), replace(config, sram_bytes=0))
+    piece.job([Place()] * 2, 0)  # raises where no tile fits
+    return [piece]
+
+
+def _pixelwise(kind: TensorType, config: Config, data: bytes, overwrites: tuple[int, ...], command: Callable[[list[Image], int], Job]) -> list[Piece]:
+    """One job on images of one kind."""
+
+    def build(places: Sequence[Place], at: int, rows: Rows) -> Job:
+        return command([view(kind, place, rows) for place in places], at)
+
+    return [Piece(data, build, (0, extents(kind)[0]), config, overwrites)]
 
 
 @pieces.register
 def _(operator: LinearCombination, config: Config, most: int) -> list[Piece]:
-    numbers, kind = Sum.of(operator), operator.output
-    return [Piece(b"", lambda images, at: Add(image(kind, images[0]), image(kind, images[1]), image(kind, images[2]), numbers), (0, 1))]
+    numbers = Sum.of(operator)
+    return _pixelwise(operator.output, config, b"", (0, 1), lambda images, at: Add(images[0], images[1], images[2], numbers))
 
 
 @pieces.register
@@ -230,21 +232,20 @@ def _(operator: Multiply, config: Config, most: int) -> list[Piece]:
     assert isinstance(requantize, FixedRequantize)
     a, b = (0, 1) if operator.inputs[0].shape == kind.shape else (1, 0)
 
-    def job(images: Sequence[int], at: int) -> Mul:
-        first, second = (image(operator.inputs[i], images[i], operator.zero_points[i]) for i in (a, b))
-        return Mul(first, second, image(kind, images[2]), int(requantize.multiplier[0]), int(requantize.shift[0]), requantize.low, requantize.high,
+    def build(places: Sequence[Place], at: int, rows: Rows) -> Mul:
+        first, second = (view(operator.inputs[i], places[i], (0, extents(operator.inputs[i])[0]), operator.zero_points[i]) for i in (a, b))
+        return Mul(first, second, view(kind, places[2], rows), int(requantize.multiplier[0]), int(requantize.shift[0]), requantize.low, requantize.high,
                    requantize.zero_point, requantize.single_rounding)
 
-    return [Piece(b"", job, tuple(i for i in (0, 1) if operator.inputs[i].shape == kind.shape))]
+    return [Piece(b"", build, (0, extents(kind)[0]), config, tuple(i for i in (0, 1) if operator.inputs[i].shape == kind.shape))]
 
 
 @pieces.register
 def _(operator: Table, config: Config, most: int) -> list[Piece]:
-    kind = operator.output
-    return [Piece(operator.table.astype(np.int8).tobytes(), lambda images, at: Lut(image(kind, images[0]), image(kind, images[1]), at), (0,))]
+    return _pixelwise(operator.output, config, operator.table.astype(np.int8).tobytes(), (0,), lambda images, at: Lut(images[0], images[1], at))
 
 
 @pieces.register
 def _(operator: FixedSoftmax, config: Config, most: int) -> list[Piece]:
-    numbers, kind = (operator.multiplier, operator.shift, operator.diff_min), operator.output
-    return [Piece(b"", lambda images, at: Softmax(image(kind, images[0]), image(kind, images[1]), *numbers), (0,))]
+    numbers = (operator.multiplier, operator.shift, operator.diff_min)
+    return _pixelwise(operator.output, config, b"", (0,), lambda images, at: Softmax(images[0], images[1], *numbers))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
@@ -72,5 +73,10 @@ def _input_bytes(job: Conv | Pool) -> int:
 
 def _weight_bytes(job: Conv) -> int:
     """Of the largest chunk."""
-    groups = ceil(job.chunk, job.group)
-    return max(sum(job.blocks[at:at + groups]) for at in range(0, len(job.blocks), groups)) * job.block_bytes
+    return _most_blocks(job.blocks, ceil(job.chunk, job.group)) * job.block_bytes
+
+
+@functools.lru_cache(1 << 12)
+def _most_blocks(blocks: tuple[int, ...], groups: int) -> int:
+    """Of `groups` groups of channels that follow each other. Remembered: a search over tilings asks for the same again and again."""
+    return max(sum(blocks[at:at + groups]) for at in range(0, len(blocks), groups))

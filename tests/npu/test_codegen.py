@@ -14,9 +14,10 @@ from nnc_tvm.reference import evaluate, run_program
 from nnc_tvm.relay_passes.pipeline import to_program
 from nnc_tvm.schedules.operators import Conv2d, Mean, Multiply, Table, TensorType
 from nnc_tvm.schedules.quantization import make_requantize
-from nnc_tvm.targets.npu.codegen import Network, Node, generate
+from nnc_tvm.targets.npu.codegen import Network, generate
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import refusal
+from nnc_tvm.targets.npu.nodes import Node
 from tests.kernels.cases import random_generator
 from tests.npu.device import run
 

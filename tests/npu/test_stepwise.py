@@ -8,9 +8,10 @@ import pytest
 from nnc_tvm.frontend import load
 from nnc_tvm.relay_passes.pipeline import to_program
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.codegen import Node, generate
+from nnc_tvm.targets.npu.codegen import generate
 from nnc_tvm.targets.npu.commands import Conv, Image, Pool, Window
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
+from nnc_tvm.targets.npu.nodes import Node
 from nnc_tvm.targets.npu.stepwise import job_cycles
 from tests.kernels.cases import random_generator
 from tests.npu.test_codegen import MODELS, place

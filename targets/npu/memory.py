@@ -1,0 +1,121 @@
+"""The buffers of a plan: what lives in SRAM from which job to which, and where."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nnc_tvm.schedules.operators import Reshape, TensorType
+from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.jobs import Piece, pieces
+from nnc_tvm.targets.npu.nodes import Node
+from nnc_tvm.targets.npu.plan import Segment, whole_pieces
+from nnc_tvm.targets.npu.stripes import cascade, may_write_over
+from nnc_tvm.targets.npu.views import Rows, extents, row_bytes
+
+ALIGNMENT = 16
+
+@dataclass(eq=False)
+class Buffer:
+    """SRAM from step `first` to step `last`. wrap: rows, where it is the ring of some rows of an image."""
+
+    bytes: int
+    first: int
+    last: int
+    wrap: int = 0
+
+    @property
+    def room(self) -> int:
+        return -(-self.bytes // ALIGNMENT) * ALIGNMENT
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A job to be, of output `rows` (None: all) of node number `node`: the piece's data lies in `weights`, its images in `images` (inputs, then the
+    output, of type `kind`). loads: whether the weights come for this job; else they are there."""
+
+    node: int
+    kind: TensorType
+    piece: Piece
+    images: tuple[Buffer, ...]
+    weights: Buffer | None
+    loads: bool
+    rows: Rows | None = None
+
+
+class Layout:
+    """values: the memory of every value. tasks: in order."""
+
+    def __init__(self, nodes: Sequence[Node], plan: Sequence[Segment], inputs: Sequence[str], outputs: Sequence[str], config: Config,
+                 most: int) -> None:
+        """most: bytes of weights in a piece, outside cascades."""
+        self.nodes, self.outputs, self.config, self.most = nodes, outputs, config, most
+        self.last_read = {name: number for number, node in enumerate(nodes) for name in node.inputs}
+        self.last_read.update(dict.fromkeys(outputs, len(nodes)))
+        self.values: dict[str, Buffer] = {}
+        self.tasks: list[Task] = []
+        for segment in plan:
+            for node in nodes[segment.first:segment.last]:
+                for name, kind in zip(node.inputs, node.operator.inputs, strict=True):
+                    if name in inputs:
+                        self.values.setdefault(name, Buffer(kind.bytes, 0, 0))
+            if segment.height is not None:
+                self._cascade(segment, segment.height)
+            elif isinstance(nodes[segment.first].operator, Reshape):
+                self.values[nodes[segment.first].output] = self.values[nodes[segment.first].inputs[0]]
+            else:
+                self._layer(segment.first)
+        for name in outputs:
+            self.values[name].last = len(self.tasks)
+
+    def _layer(self, number: int) -> None:
+        node = self.nodes[number]
+        made = pieces(node.operator, self.config, self.most)
+        over = next((n for n in node.inputs[::-1] if node.inputs.index(n) in made[0].overwrites and self._dies(n, number)), None)
+        self.values[node.output] = self.values[over] if over is not None else Buffer(node.operator.output.bytes, len(self.tasks), 0)
+        for piece in made:
+            self._task(number, piece, Buffer(len(piece.data), len(self.tasks), len(self.tasks)) if piece.data else None, True, None)
+
+    def _cascade(self, segment: Segment, height: int) -> None:
+        nodes = self.nodes[segment.first:segment.last]
+        found = cascade(nodes, height)
+        for node in nodes[:-1]:
+            rows, kind = found.rings[node.output], node.operator.output
+            self.values[node.output] = Buffer(rows * row_bytes(kind), len(self.tasks), 0, rows if rows < extents(kind)[0] else 0)
+        made, last = [whole_pieces(node.operator, self.config)[0] for node in nodes], nodes[-1]
+        over = next((n for n in last.inputs[::-1] if not made[-1].in_place and last.inputs.index(n) in made[-1].overwrites
+                     and self._dies(n, segment.last - 1) and n not in found.rings and may_write_over(nodes, found.steps, n)), None)
+        self.values[last.output] = self.values[over] if over is not None else Buffer(last.operator.output.bytes, len(self.tasks), 0)
+        weights: dict[int, Buffer] = {}
+        for step in found.steps:
+            piece, loads = made[step.node], step.node not in weights
+            if loads and piece.data:
+                weights[step.node] = Buffer(len(piece.data), len(self.tasks), 0)
+            self._task(segment.first + step.node, piece, weights.get(step.node), loads, step.rows)
+
+    def _task(self, number: int, piece: Piece, weights: Buffer | None, loads: bool, rows: Rows | None) -> None:
+        node = self.nodes[number]
+        images = (*(self.values[n] for n in node.inputs), self.values[node.output])
+        for buffer in (*images, *([weights] if weights else [])):
+            buffer.last = max(buffer.last, len(self.tasks))
+        self.tasks.append(Task(number, node.operator.output, piece, images, weights, loads and weights is not None, rows))
+
+    def _dies(self, name: str, number: int) -> bool:
+        """Whether nothing reads the value's memory, by any name, after node `number`."""
+        return name not in self.outputs and all(self.last_read.get(other, -1) <= number for other, buffer in self.values.items()
+                                                if buffer is self.values[name])
+
+    @property
+    def buffers(self) -> list[Buffer]:
+        """All of them, once."""
+        return list({id(b): b for task in self.tasks for b in (*task.images, *([task.weights] if task.weights else []))}.values())
+
+
+def live_bytes(buffers: Sequence[Buffer], steps: int, first: Mapping[Buffer, int] | None = None) -> list[int]:
+    """What is live at each step; first: from which step on a buffer is, where that is not its own."""
+    changes = [0] * (steps + 2)
+    for buffer in buffers:
+        changes[buffer.first if first is None else first[buffer]] += buffer.room
+        changes[buffer.last + 1] -= buffer.room
+    return list(itertools.accumulate(changes[:steps + 1]))

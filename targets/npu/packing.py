@@ -1,0 +1,98 @@
+"""Where the buffers of a layout lie in SRAM, and how early weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.memory import Buffer, Layout, live_bytes
+from nnc_tvm.targets.npu.nodes import DoesNotFit
+
+Pack = Callable[[Sequence[tuple[int, int, int]]], "tuple[Sequence[int], int, int]"]
+"""(bytes, first step, last step) of each buffer -> offsets, bytes in all, and what is live at once at the most."""
+
+
+LEADS = (6, 4, 3, 2, 1, 0)  # jobs ahead of their own that all weights are loaded
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """offsets: of each buffer. first: the step from which it holds data. bytes: of SRAM in all."""
+
+    offsets: dict[Buffer, int]
+    first: dict[Buffer, int]
+
+    @property
+    def bytes(self) -> int:
+        return max(offset + buffer.bytes for buffer, offset in self.offsets.items())
+
+
+def packings(layout: Layout, config: Config, place: Pack) -> list[Packed]:
+    """Ways to put all buffers into the SRAM. Raises DoesNotFit naming the layer that does not fit."""
+    loads = [task.weights for task in layout.tasks if task.loads and task.weights]
+    others = [buffer for buffer in layout.buffers if buffer not in set(loads)]
+    found = [packed for packed in (_around(loads, others, config, place), _together(loads, others, config, place)) if packed is not None]
+    if not found:
+        live = live_bytes(layout.buffers, len(layout.tasks))
+        step = max(range(len(layout.tasks)), key=lambda s: live[s])
+        raise DoesNotFit(layout.nodes[layout.tasks[step].node], live[step], config.sram_bytes)
+    return found
+
+
+def _around(loads: Sequence[Buffer], others: Sequence[Buffer], config: Config, place: Pack) -> Packed | None:
+    """Images first; the weights, in the order of their use, each as early as some gap between what is there has room for them."""
+    offsets, total, _ = place([(b.bytes, b.first, b.last) for b in others])
+    packed = Packed(dict(zip(others, offsets, strict=True)), {b: b.first for b in others})
+    earliest = 0
+    for buffer in loads:
+        low, high = earliest, buffer.first
+        if total > config.sram_bytes or _gap(packed, buffer, high, config) is None:
+            return None
+        while low < high:  # room at a step is room at all later ones
+            middle = (low + high) // 2
+            low, high = (low, middle) if _gap(packed, buffer, middle, config) is not None else (middle + 1, high)
+        offset = _gap(packed, buffer, low, config)
+        assert offset is not None
+        packed.offsets[buffer], packed.first[buffer], earliest = offset, low, low
+    return packed
+
+
+def _gap(packed: Packed, buffer: Buffer, first: int, config: Config) -> int | None:
+    """The smallest gap that is free from step `first` to the buffer's last."""
+    best, size, end = None, 0, 0
+    for offset, top in [*_taken(packed, packed.offsets, first, buffer.last), (config.sram_bytes, 0)]:
+        if offset - end >= buffer.bytes and (best is None or offset - end < size):
+            best, size = end, offset - end
+        end = max(end, top)
+    return best
+
+
+def _taken(packed: Packed, buffers: Iterable[Buffer], first: int, last: int) -> list[tuple[int, int]]:
+    """(offset, end) of those that hold data at some step from `first` to `last`, in order."""
+    return sorted((packed.offsets[b], packed.offsets[b] + b.room) for b in buffers if packed.first[b] <= last and first <= b.last)
+
+
+def _together(loads: Sequence[Buffer], others: Sequence[Buffer], config: Config, place: Pack) -> Packed | None:
+    """All at once, weights as many jobs ahead as all of them can be; then each is loaded as early as its place is free."""
+    buffers = [*others, *loads]
+    for lead in LEADS:
+        first = {b: b.first for b in others} | {b: max(0, b.first - lead) for b in loads}
+        if max(live_bytes(buffers, max(b.last for b in buffers), first)) > config.sram_bytes:
+            continue
+        offsets, total, _ = place([(b.bytes, first[b], b.last) for b in buffers])
+        if total <= config.sram_bytes:
+            packed = Packed(dict(zip(buffers, offsets, strict=True)), first)
+            _load_early(packed, loads)
+            return packed
+    return None
+
+
+def _load_early(packed: Packed, loads: Sequence[Buffer]) -> None:
+    """Each, in order, once its place is free."""
+    earliest = 0
+    for buffer in loads:
+        low, high = packed.offsets[buffer], packed.offsets[buffer] + buffer.bytes
+        before = [b.last + 1 for b, offset in packed.offsets.items()
+                  if b is not buffer and offset < high and low < offset + b.bytes and packed.first[b] < packed.first[buffer]]
+        packed.first[buffer] = earliest = max([earliest, *before])

@@ -1,0 +1,171 @@
+"""Which layers run by themselves and which in cascades: the fewest cycles of jobs among the plans whose buffers fit a limit, by dynamic programming."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.schedules.operators import Operator, Reshape
+from nnc_tvm.targets.npu.clock import ceil, job_cost
+from nnc_tvm.targets.npu.codec import rice
+from nnc_tvm.targets.npu.commands import Job
+from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.jobs import Piece, pieces, windows
+from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
+from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible
+from nnc_tvm.targets.npu.views import Place, Rows, extents, row_bytes, seen_rows
+
+MOST_LAYERS = 12  # of a cascade
+STRIPES = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)  # how many a cascade has
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Nodes first ... last - 1, in stripes of `height` rows of the last one's output; one node by itself where it is None."""
+
+    first: int
+    last: int
+    height: int | None = None
+
+
+@dataclass(frozen=True)
+class Option:
+    """A segment, the SRAM it needs with what lives through it, and its cycles: of its jobs, or of reading its weights and commands where those are more."""
+
+    segment: Segment
+    bytes: int
+    cycles: int
+
+
+def whole_pieces(operator: Operator, config: Config) -> list[Piece]:
+    """In one piece, as a cascade has it."""
+    return pieces(operator, config, 1 << 30)
+
+
+@dataclass(eq=False)
+class Planner:
+    """Looks for plans of `nodes` under several limits; what it has found out about segments is kept."""
+
+    nodes: Sequence[Node]
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+    config: Config
+    options: dict[tuple[int, int], list[Option]] = field(default_factory=dict)
+    cascades: dict[int, list[Option]] = field(default_factory=dict)
+    steps: dict[tuple[int, ...], tuple[int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.last_read = {name: number for number, node in enumerate(self.nodes) for name in node.inputs}
+        self.last_read.update(dict.fromkeys(self.outputs, len(self.nodes)))
+        self.least = [sys.maxsize] * len(self.nodes)
+        self.made = {node.output: number for number, node in enumerate(self.nodes)}
+        self.sizes = {name: kind.bytes for node in self.nodes for name, kind in zip(node.inputs, node.operator.inputs, strict=True)}
+
+    def plan(self, limit: int, most: int) -> list[Segment]:
+        """The plan of the fewest cycles that needs `limit` bytes at the most, with pieces of `most` bytes of weights outside cascades.
+
+        Raises DoesNotFit naming the layer that cannot."""
+        best: list[tuple[int, Option | None]] = [(0, None)] + [(-1, None)] * len(self.nodes)
+        reached = 0
+        for first in range(len(self.nodes)):
+            if best[first][0] < 0:
+                continue
+            for option in self._options(first, most):
+                cycles, last = best[first][0] + option.cycles, option.segment.last
+                if option.bytes <= limit and (best[last][0] < 0 or cycles < best[last][0]):
+                    best[last] = (cycles, option)
+                    reached = max(reached, last)
+        if best[-1][0] < 0:
+            raise DoesNotFit(self.nodes[reached], min(self.least[reached], *(option.bytes for option in self._options(reached, most))), limit)
+        segments: list[Segment] = []
+        at = len(self.nodes)
+        while at:
+            option = best[at][1]
+            assert option is not None
+            segments.insert(0, option.segment)
+            at = option.segment.first
+        return segments
+
+    def _options(self, first: int, most: int) -> list[Option]:
+        if first not in self.cascades:
+            self.cascades[first] = self._cascades(first)
+        if (first, most) not in self.options:
+            self.options[first, most] = [self._layer(first, most), *self.cascades[first]]
+        return self.options[first, most]
+
+    def _layer(self, number: int, most: int) -> Option:
+        node = self.nodes[number]
+        through = self._through(number, number + 1)
+        if isinstance(node.operator, Reshape):
+            return Option(Segment(number, number + 1), through + node.operator.output.bytes, 0)
+        made = pieces(node.operator, self.config, most)
+        over = any(position in made[0].overwrites and self._dies(name, number) for position, name in enumerate(node.inputs))
+        images = sum(self.sizes[name] for name in set(node.inputs)) + (0 if over else node.operator.output.bytes)
+        jobs = [self._cost(piece.job([Place()] * (len(node.inputs) + 1), 0)) for piece in made]
+        return Option(Segment(number, number + 1), through + images + max(len(piece.data) for piece in made), self._cycles(jobs, made))
+
+    def _cascades(self, first: int) -> list[Option]:
+        """Those that begin with node `first`; of those that end together none that another beats in bytes and cycles."""
+        found: list[Option] = []
+        for last in range(first + 1, min(len(self.nodes), first + MOST_LAYERS) + 1):
+            if not divisible(self.nodes[last - 1].operator):
+                break
+            if last - first < 2 or any(self.last_read[node.output] >= last for node in self.nodes[first:last - 1]):
+                continue
+            height = extents(self.nodes[last - 1].operator.output)[0]
+            options = [option for rows in sorted({ceil(height, count) for count in STRIPES if count <= height} | {1})
+                       if rows < height and (option := self._cascade(first, last, rows)) is not None]
+            found += [a for a in options if not any(b.bytes <= a.bytes and b.cycles < a.cycles for b in options)]
+        return found
+
+    def _cascade(self, first: int, last: int, height: int) -> Option | None:
+        nodes = self.nodes[first:last]
+        striped = cascade(nodes, height)
+        outside = {name for node in nodes for name in node.inputs if self.made.get(name, -1) < first}
+        images = sum(self.sizes[name] for name in outside) + nodes[-1].operator.output.bytes
+        if any(name in outside and self._dies(name, last - 1) and position in whole_pieces(nodes[-1].operator, self.config)[0].overwrites
+               for position, name in enumerate(nodes[-1].inputs)):
+            images -= nodes[-1].operator.output.bytes
+        rings = sum(striped.rings[node.output] * row_bytes(node.operator.output) for node in nodes[:-1])
+        weights = sum(len(whole_pieces(node.operator, self.config)[0].data) for node in nodes)
+        need = self._through(first, last) + images + rings + weights
+        self.least[first] = min(need, self.least[first])
+        if need > self.config.sram_bytes:
+            return None
+        try:
+            return Option(Segment(first, last, height), need, self._steps_cycles(nodes, striped))
+        except Unsupported:
+            return None
+
+    def _steps_cycles(self, nodes: Sequence[Node], striped: Cascade) -> int:
+        made = [whole_pieces(node.operator, self.config)[0] for node in nodes]
+        return self._cycles([self._step(nodes[step.node], made[step.node], step.rows) for step in striped.steps], made)
+
+    def _step(self, node: Node, piece: Piece, rows: Rows) -> tuple[int, int]:
+        """Cycles and bytes of a stripe's job; stripes that see as much of each input cost the same."""
+        seen = (seen_rows(window, extents(kind)[0], rows) for window, kind in zip(windows(node.operator), node.operator.inputs, strict=True))
+        above = windows(node.operator)[0].padding[0] - rows[0] * windows(node.operator)[0].strides[0]
+        key = (self.made[node.output], rows[1] - rows[0], max(0, above), *(last - first for first, last in seen))
+        if key not in self.steps:
+            self.steps[key] = self._cost(piece.job([Place()] * (len(node.inputs) + 1), 0, rows))
+        return self.steps[key]
+
+    def _cost(self, job: Job) -> tuple[int, int]:
+        return job_cost(job, self.config).cycles, 4 * len(job.words())
+
+    @staticmethod
+    def _cycles(jobs: Sequence[tuple[int, int]], made: Sequence[Piece]) -> int:
+        """The array's and the DMA's run beside each other."""
+        flash = sum(min(len(rice(piece.data)), len(piece.data)) for piece in made)
+        return max(flash + sum(fetched for _, fetched in jobs), sum(cycles for cycles, _ in jobs))
+
+    def _through(self, first: int, last: int) -> int:
+        """Bytes of values that are there before node `first`, that nodes first ... last - 1 do not read and later ones do."""
+        read = {name for node in self.nodes[first:last] for name in node.inputs}
+        return sum(size for name, size in self.sizes.items()
+                   if self.made.get(name, -1) < first and self.last_read[name] >= last and name not in read)
+
+    def _dies(self, name: str, number: int) -> bool:
+        return name not in self.outputs and self.last_read[name] <= number

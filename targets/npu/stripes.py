@@ -1,0 +1,98 @@
+"""Cascades: layers that run together, stripe by stripe of their last output. Of what is between them only the rows are kept that are still read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, FixedSoftmax, LinearCombination, MaxPool2d, Operator, Table
+from nnc_tvm.targets.npu.jobs import windows
+from nnc_tvm.targets.npu.nodes import Fused, Node
+from nnc_tvm.targets.npu.views import Rows, extents, seen_rows
+
+STRIPED = (Conv2d, DepthwiseConv2d, MaxPool2d, AveragePool2d, LinearCombination, Table, FixedSoftmax, Fused)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Output `rows` of node number `node` of the cascade."""
+
+    node: int
+    rows: Rows
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """steps: in order. rings: rows kept of each value between the nodes."""
+
+    steps: tuple[Step, ...]
+    rings: dict[str, int]
+
+
+def divisible(operator: Operator) -> bool:
+    """Whether stripes of the output can be computed by themselves: images whose windows all begin above the image's end."""
+    if not isinstance(operator, STRIPED) or len(operator.output.shape) != 4:
+        return False
+    height = extents(operator.output)[0]
+    return all((height - 1) * window.strides[0] - window.padding[0] < extents(kind)[0]
+               for window, kind in zip(windows(operator), operator.inputs, strict=True))
+
+
+def cascade(nodes: Sequence[Node], height: int) -> Cascade:
+    """`nodes`, all divisible, in stripes of `height` rows of the last one's output. Every node but the last is read only by later ones."""
+    heights = [extents(node.operator.output)[0] for node in nodes]
+    steps: list[Step] = []
+    done = [0] * len(nodes)
+    for end in range(height, heights[-1] + height, height):
+        for number, target in enumerate(_targets(nodes, heights, end)):
+            if target > done[number]:
+                steps.append(Step(number, (done[number], target)))
+                done[number] = target
+    return Cascade(tuple(steps), _rings(nodes, heights, steps))
+
+
+def _targets(nodes: Sequence[Node], heights: Sequence[int], end: int) -> list[int]:
+    """The rows of every node's output that must be there for the first `end` of the last one's; all of them with its last."""
+    if end >= heights[-1]:
+        return list(heights)
+    makers = {node.output: number for number, node in enumerate(nodes)}
+    targets = [0] * len(nodes)
+    targets[-1] = end
+    for number in range(len(nodes) - 1, -1, -1):
+        for name, (_, last) in _reads(nodes[number], (0, targets[number])) if targets[number] else ():
+            if name in makers:
+                targets[makers[name]] = max(targets[makers[name]], last)
+    return targets
+
+
+def _reads(node: Node, rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """The rows of each input that output `rows` need."""
+    for name, window, kind in zip(node.inputs, windows(node.operator), node.operator.inputs, strict=True):
+        yield name, seen_rows(window, extents(kind)[0], rows)
+
+
+def _rings(nodes: Sequence[Node], heights: Sequence[int], steps: Sequence[Step]) -> dict[str, int]:
+    """The most rows of each value between the nodes that hold data at once: from the first that is still read to the last that is
+    written, and no fewer than are written together."""
+    rings: dict[str, int] = {node.output: 0 for node in nodes[:-1]}
+    readers = {name: [number for number, node in enumerate(nodes) if name in node.inputs] for name in rings}
+    done = [0] * len(nodes)
+    for step in steps:
+        name = nodes[step.node].output
+        if name in rings:
+            needed = [first for number in readers[name] if done[number] < heights[number]
+                      for read, (first, _) in _reads(nodes[number], (done[number], done[number] + 1)) if read == name]
+            rings[name] = max(rings[name], step.rows[1] - min([step.rows[0], *needed]))
+        done[step.node] = step.rows[1]
+    return rings
+
+
+def may_write_over(nodes: Sequence[Node], steps: Sequence[Step], value: str) -> bool:
+    """Whether the last node, which reads `value` row by row, may write its output exactly over it: no other node reads rows that it has written."""
+    written = 0
+    for step in steps:
+        if step.node == len(nodes) - 1:
+            written = step.rows[1]
+        elif any(name == value and first < written for name, (first, _) in _reads(nodes[step.node], step.rows)):
+            return False
+    return True

@@ -1,0 +1,163 @@
+"""Cascades: random chains of layers in stripes of any height, against the oracle and in the compiler's own time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.package.arena import place
+from nnc_tvm.reference import evaluate
+from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, MaxPool2d, Table, TensorType
+from nnc_tvm.schedules.operators.operator import Operator
+from nnc_tvm.targets.npu.clock import job_cost
+from nnc_tvm.targets.npu.codegen import for_plan, generate
+from nnc_tvm.targets.npu.commands import Dma
+from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
+from nnc_tvm.targets.npu.plan import Planner, Segment
+from nnc_tvm.targets.npu.stripes import cascade, divisible
+from tests.kernels.cases import random_generator, random_requantize
+from tests.npu.cases import padding_of, pair, random_addition
+from tests.npu.test_codegen import execute
+
+
+def random_operator(rng: np.random.Generator, source: TensorType) -> Operator:
+    """A layer on an image, with any window that leaves something of it."""
+    h, w, c = source.shape[1:]
+    kind = ["conv", "depthwise", "pool", "mean", "table"][rng.choice(5, p=[0.4, 0.3, 0.1, 0.1, 0.1])]
+    if kind == "table":
+        return Table((source,), source, rng.integers(-128, 128, 256).astype(np.int8))
+    kernel, strides = pair(rng, 1, 4), pair(rng, 1, 3)
+    dilation = (int(rng.integers(1, 3)), 1) if kind in ("conv", "depthwise") and rng.random() < 0.2 else (1, 1)
+    span = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    before = tuple(int(rng.integers(s)) for s in span)
+    out = tuple(max(1, (size + b + int(rng.integers(s)) - s) // stride + 1) for size, b, s, stride in zip((h, w), before, span, strides, strict=True))
+    o = c if kind != "conv" else int(rng.integers(1, 20))
+    output, padding = TensorType((1, *out, o), "int8"), padding_of((h, w), kernel, strides, dilation, (before[0], before[1]), (out[0], out[1]))
+    if kind == "pool":
+        return MaxPool2d((source,), output, kernel, strides, padding, low=-128, high=127)
+    if kind == "mean":
+        return AveragePool2d((source,), output, kernel, strides, padding, False, 0, None, -128, 127)
+    weight = rng.integers(-127, 128, (*kernel, o) if kind == "depthwise" else (o, *kernel, c)).astype(np.int16)
+    requantize = random_requantize(rng, "fixed", o, kernel[0] * kernel[1] * (1 if kind == "depthwise" else c))
+    bias = rng.integers(-5000, 5000, o).astype(np.int32)
+    zero, made = int(rng.integers(-128, 128)), DepthwiseConv2d if kind == "depthwise" else Conv2d
+    return made((source,), output, weight, bias, requantize, zero, strides, padding, dilation)
+
+
+def random_chain(rng: np.random.Generator, length: int, size: tuple[int, int]) -> list[Node]:
+    """Each layer on the one before; sums with an earlier value of the same shape in between."""
+    values = [("x", TensorType((1, int(rng.integers(*size)), int(rng.integers(*size)), int(rng.integers(1, 20))), "int8"))]
+    nodes: list[Node] = []
+    while len(nodes) < length:
+        name, kind = values[-1]
+        same = [value for value, other in values[:-1] if other.shape == kind.shape]
+        operator: Operator
+        if same and rng.random() < 0.5:
+            operator, inputs = random_addition(rng, kind), (str(rng.choice(same)), name)
+            inputs = inputs if rng.random() < 0.5 else inputs[::-1]
+        else:
+            operator, inputs = random_operator(rng, kind), (name,)
+        nodes.append(Node(f"layer{len(nodes)}", operator, inputs, f"v{len(nodes)}"))
+        values.append((nodes[-1].output, operator.output))
+    return nodes
+
+
+def random_plan(rng: np.random.Generator, nodes: Sequence[Node]) -> list[Segment]:
+    """Cascades wherever values between them are read inside only."""
+    plan: list[Segment] = []
+    while not plan or plan[-1].last < len(nodes):
+        first = plan[-1].last if plan else 0
+        ends = [last for last in range(first + 2, len(nodes) + 1) if all(divisible(node.operator) for node in nodes[first:last])
+                and not {node.output for node in nodes[first:last - 1]} & {name for node in nodes[last:] for name in node.inputs}]
+        if ends and rng.random() < 0.8:
+            last = int(rng.choice(ends))
+            plan.append(Segment(first, last, int(rng.integers(1, nodes[last - 1].operator.output.shape[1] + 1))))
+        else:
+            plan.append(Segment(first, first + 1))
+    return plan
+
+
+def expected(nodes: Sequence[Node], x: np.ndarray) -> np.ndarray:
+    values = {"x": x}
+    for node in nodes:
+        values[node.output] = evaluate(node.operator, *(values[name] for name in node.inputs))
+    return values[nodes[-1].output]
+
+
+def test_any_cascade_equals_the_oracle() -> None:
+    rng, striped = random_generator(), 0
+    for number in range(40):
+        nodes = random_chain(rng, int(rng.integers(2, 9)), (4, 26))
+        x = rng.integers(-128, 128, nodes[0].operator.inputs[0].shape).astype(np.int8)
+        planner = Planner(fuse_sums(nodes, (nodes[-1].output,)), ("x",), (nodes[-1].output,), Config())
+        plan = random_plan(rng, planner.nodes)
+        striped += sum(segment.height is not None for segment in plan)
+        network = for_plan(planner, plan, Config(), place, 2000)
+        (y,), counters = execute(network, [x], [nodes[-1].operator.output.shape])
+        assert np.array_equal(y, expected(nodes, x)), (number, plan, nodes)
+        assert counters["cycles"] == network.cycles
+    assert striped
+
+
+def test_cascades_meet_limits_of_sram() -> None:
+    """Networks that no order of whole layers has room for, down to the least SRAM that some plan has."""
+    rng, limits = random_generator(), 0
+    while limits < 8:
+        nodes = random_chain(rng, int(rng.integers(3, 7)), (16, 40))
+        x = rng.integers(-128, 128, nodes[0].operator.inputs[0].shape).astype(np.int8)
+        size = generate(nodes, ("x",), (nodes[-1].output,), Config(), place).sram_bytes
+        while True:
+            size = int(size * 0.8)
+            try:
+                network = generate(nodes, ("x",), (nodes[-1].output,), Config(sram_bytes=size), place)
+            except Unsupported as error:
+                assert isinstance(error, DoesNotFit) and error.output in {node.output for node in nodes} and str(size) in str(error)
+                break
+            limits += 1
+            (y,), counters = execute(network, [x], [nodes[-1].operator.output.shape])
+            assert np.array_equal(y, expected(nodes, x)), (size, nodes)
+            assert counters["cycles"] == network.cycles and counters["sram_peak"] <= network.sram_bytes <= size
+
+
+def test_rows_are_computed_once_and_kept_while_they_are_read() -> None:
+    rng = random_generator()
+    for _ in range(40):
+        nodes = [node for node in random_chain(rng, 5, (6, 30))]
+        if not all(divisible(node.operator) for node in nodes) or any(len({n for n in nodes if value.output in n.inputs}) == 0 for value in nodes[:-1]):
+            continue
+        found = cascade(nodes, int(rng.integers(1, nodes[-1].operator.output.shape[1] + 1)))
+        for number, node in enumerate(nodes):
+            spans = [step.rows for step in found.steps if step.node == number]
+            assert [first for first, _ in spans] == [0, *(last for _, last in spans[:-1])] and spans[-1][1] == node.operator.output.shape[1]
+        assert all(0 < rows <= node.operator.output.shape[1] for node, rows in zip(nodes, found.rings.values(), strict=False))
+
+
+def test_a_cascade_needs_less_sram_than_its_images() -> None:
+    """Inverted residual blocks: the wide images between narrow ones are kept in part."""
+    rng = np.random.default_rng(0)
+    narrow, wide = (TensorType((1, 32, 32, c), "int8") for c in (8, 48))
+
+    def weights(shape: tuple[int, ...]) -> np.ndarray:
+        return rng.integers(-127, 128, shape).astype(np.int16)
+
+    def bias(o: int) -> np.ndarray:
+        return rng.integers(-500, 500, o).astype(np.int32)
+
+    nodes = [Node("expand", Conv2d((narrow,), wide, weights((48, 1, 1, 8)), bias(48), random_requantize(rng, "fixed", 48, 8), 0), ("x",), "a"),
+             Node("depthwise", DepthwiseConv2d((wide,), wide, weights((3, 3, 48)), bias(48), random_requantize(rng, "fixed", 48, 9), 0, (1, 1), (1, 1, 1, 1)),
+                  ("a",), "b"),
+             Node("project", Conv2d((wide,), narrow, weights((8, 1, 1, 48)), bias(8), random_requantize(rng, "fixed", 8, 48), 0), ("b",), "c"),
+             Node("sum", random_addition(rng, narrow), ("x", "c"), "y")]
+    x = rng.integers(-128, 128, narrow.shape).astype(np.int8)
+    whole, small = (generate(nodes, ("x",), ("y",), Config(sram_bytes=size), place) for size in (512 << 10, 28 << 10))
+    assert small.sram_bytes <= 28 << 10 < wide.bytes < whole.sram_bytes
+    assert small.cycles <= 1.2 * whole.cycles
+    assert np.array_equal(execute(small, [x], [narrow.shape])[0][0], expected(nodes, x))
+    assert sum(job_cost(job, Config()).array for job in small.commands if not isinstance(job, Dma)) <= 1.1 * sum(
+        job_cost(job, Config()).array for job in whole.commands if not isinstance(job, Dma))
+    with pytest.raises(DoesNotFit, match="layer 'expand' needs"):
+        generate(nodes, ("x",), ("y",), Config(sram_bytes=8 << 10), place)
