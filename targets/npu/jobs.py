@@ -63,7 +63,7 @@ class Piece:
         over = self.in_place and rows is None
         key = (job.source.height, job.window.padding[0], job.output.height, over)
         if key not in self.tilings:
-            tiled = best_tiling(job, self.config, over)
+            tiled = best_tiling(job, self.config, over) if isinstance(job, Conv) else best_tiling(job, self.config, over)
             if tiled is None:
                 raise Unsupported(f"a window's rows of {job.source.width} x {job.source.channels} elements do not fit the NPU's input buffer of "
                                   f"{self.config.input_buffer_bytes} bytes")
@@ -126,7 +126,8 @@ def _window(operator: Operator) -> Window:
     if isinstance(operator, MaxPool2d | AveragePool2d):
         return Window(operator.kernel, operator.strides, operator.padding[:2])
     if isinstance(operator, Mean):
-        return Window(operator.inputs[0].shape[1:3], operator.inputs[0].shape[1:3])
+        height, width, _ = extents(operator.inputs[0])
+        return Window((height, width), (height, width))
     return Window()
 
 

@@ -67,7 +67,7 @@ class Planner:
         """The plan of the fewest cycles that needs `limit` bytes at the most, with pieces of `most` bytes of weights outside cascades.
 
         Raises DoesNotFit naming the layer that cannot."""
-        best: list[tuple[int, Option | None]] = [(0, None)] + [(-1, None)] * len(self.nodes)
+        best: list[tuple[int, Option | None]] = [(0, None), *((-1, None) for _ in self.nodes)]
         reached = 0
         for first in range(len(self.nodes)):
             if best[first][0] < 0:
@@ -82,10 +82,10 @@ class Planner:
         segments: list[Segment] = []
         at = len(self.nodes)
         while at:
-            option = best[at][1]
-            assert option is not None
-            segments.insert(0, option.segment)
-            at = option.segment.first
+            chosen = best[at][1]
+            assert chosen is not None
+            segments.insert(0, chosen.segment)
+            at = chosen.segment.first
         return segments
 
     def _options(self, first: int, most: int) -> list[Option]:
