@@ -25,5 +25,5 @@ def x86_cpu(mcpu: str = DEFAULT_CPU) -> Target:
     if not features >= REQUIRED:
         raise InvalidInput(f"--mcpu {mcpu}: x86_cpu needs AVX2 and FMA; use {DEFAULT_CPU} or a later CPU")
     return Target(kind="x86_cpu", mcpu=mcpu, triple=TRIPLE, features=features, vector_bytes=32, registers=16, l1_bytes=32 << 10, l2_bytes=512 << 10,
-                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10, stream_bytes=8 << 20, stream_cost=0.5,
+                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10, stream_bytes=6 << 20, stream_cost=0.5,
                   attributes=tuple(f"-{name}" for name in sorted(lacking)))
