@@ -21,7 +21,7 @@ def best_tiling(job: Tiled, config: Config, in_place: bool = False) -> Tiled | N
 
     in_place: only those whose output may lie exactly on the input, see `overwrites`.
     """
-    fitting = [candidate for candidate in _candidates(job, config) if fits(candidate, config) and (not in_place or overwrites(candidate))]
+    fitting = [candidate for candidate in _candidates(job) if fits(candidate, config) and (not in_place or overwrites(candidate))]
     return min(fitting, key=lambda candidate: job_cost(candidate, config).cycles, default=None)
 
 
@@ -37,8 +37,8 @@ def fits(job: Conv | Pool, config: Config) -> bool:
     return _input_bytes(job) <= config.input_buffer_bytes and (isinstance(job, Pool) or _weight_bytes(job) <= config.weight_buffer_bytes)
 
 
-def _candidates(job: Tiled, config: Config) -> Iterator[Tiled]:
-    unit = max(config.array_channels, job.group if isinstance(job, Conv) else CHANNELS)
+def _candidates(job: Tiled) -> Iterator[Tiled]:
+    unit = job.group if isinstance(job, Conv) else CHANNELS
     channels = ceil(job.output.channels, unit) * unit
     for rows in _steps(job.output.height, 1):
         for chunk in _steps(channels, unit):
