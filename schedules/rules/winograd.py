@@ -49,7 +49,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     plans = [plan for form in forms for isa in wide for plan in plans_of(c, form, isa, target)]
     if target.optimize != "speed":  # neither weights nor scratch may grow much
         held = sum(t.bytes for t in (*operator.inputs, operator.output))
-        plans = [plan for plan in plans if plan.chunk and sum(t.bytes for t in scratch_of(plan)) <= held]
+        plans = [plan for plan in plans if plan.chunk and sum(t.bytes for t in scratch_of(plan)) <= held // 2]
     if not plans:
         return None
     # floats depend on the form, which is therefore that of one thread
