@@ -21,10 +21,9 @@ from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, cheapest, make_p
 
 LOW_RANK, FUSED = "low-rank (fused)", "fused"
 """Their first words are those of schedules/forms.py."""
-MOVE_COST = 0.1  # estimated instructions per element that moves within the first cache
 STREAM_COST = 0.02  # estimated instructions per byte of weights, which every step but the first reads again
 TALLEST = 96  # rows of a band that is no whole part of the image
-SMALL = 1.02  # of the least cost: so much dearer a smaller band may be, whose scratch is smaller
+SMALL = 1.01  # of the least cost: so much dearer a smaller band may be, whose scratch is smaller
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +112,10 @@ def kernel_of(link: Link, isas: tuple[DotProduct, ...], parts: Mapping[DotProduc
 def cost(bands: Bands, kernels: Sequence[Kernel]) -> float:
     """Estimated instructions, in the unit of `tile_cost`."""
     moved = bands.links[-1].out_row * bands.links[-1].out_rows if bands.stores_parts else 0
-    total = moved * MOVE_COST
+    total = moved * COPY_COST
     for link, kernel in zip(bands.links, kernels, strict=True):
         copied = 0 if link.reads_source(kernel.tiling) else link.carry * link.pitch + link.step * link.row
-        total += link.active * kernel.cost + bands.steps * copied * MOVE_COST
+        total += link.active * kernel.cost + bands.steps * copied * COPY_COST
     return total * bands.images + (bands.images * bands.steps - 1) * sum(kernel.weight_bytes for kernel in kernels) * STREAM_COST
 
 
