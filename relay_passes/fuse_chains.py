@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from nnc_tvm.relay_passes.live_bytes import LiveBytes
 from nnc_tvm.relay_passes.program import Layer, ScheduledLayer, ScheduledProgram
-from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.operators import Chain, Conv2d, Dense
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.rule import Choose, choose_default
@@ -20,6 +19,7 @@ from nnc_tvm.schedules.rules.chain_plan import is_pointwise
 from nnc_tvm.targets.base import Target
 
 LONGEST = 4  # layers in one kernel
+FAR = 1.05  # of the estimated cost of a kernel that reads from beyond the first cache, measured
 NOT_SLOWER = 1.03  # of the layers' estimated cost, which is no more exact
 
 
@@ -95,14 +95,13 @@ def parts_of(scheduled: ScheduledProgram, run: range, live: LiveBytes, target: T
 def fused_part(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, target: Target) -> Part | None:
     """`layers` in one kernel; None where they cannot be, may not be or would be slower."""
     links = chain_of(layers)
-    apart = [layer.selection.taken for layer in layers if layer.selection is not None]
-    if len(apart) < len(layers):
+    if any(layer.selection is None for layer in layers):
         return None
     narrow = chain.narrow_values(links)
     if not narrow and not all(map(is_pointwise, links.links)):  # as fast as other layers' best forms they are seldom
         return None
     made = chain.candidate(links, target)
-    if made is None or made.form.split()[0] not in target.forms or not is_worth(made, apart, target):
+    if made is None or made.form.split()[0] not in target.forms or not is_worth(made, layers, target):
         return None
     source, end = layers[0].layer.inputs[0], start + len(layers)
     result = live.of_value(layers[-1].layer.output)
@@ -111,10 +110,19 @@ def fused_part(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, ta
     return Part(start, end, live.before(start) + made.scratch_bytes + (0 if over else result), made.cost, narrow, len(layers) - 1 - narrow, made)
 
 
-def is_worth(made: Candidate, apart: Sequence[Candidate], target: Target) -> bool:
+def is_worth(made: chain.ChainCandidate, layers: Sequence[ScheduledLayer], target: Target) -> bool:
     """Whether it is no slower than the layers apart, nor larger where size is what counts."""
-    larger = target.optimize == "size" and made.weight_bytes > sum(c.weight_bytes for c in apart)
-    return not larger and made.cost <= NOT_SLOWER * sum(c.cost for c in apart)
+    apart = [(layer, layer.selection.taken) for layer in layers if layer.selection is not None]
+    if target.optimize == "size" and made.weight_bytes > sum(taken.weight_bytes for _, taken in apart):
+        return False
+    near = made.scratch_bytes <= target.l1_bytes
+    cost = sum(taken.cost * (FAR if near and copies_far(layer, target) else 1) for layer, taken in apart)
+    return made.cost <= NOT_SLOWER * cost
+
+
+def copies_far(layer: ScheduledLayer, target: Target) -> bool:
+    """Whether the layer's kernel reads a copy of its input that leaves the first cache, once for every block of channels."""
+    return any(stage.output.bytes > target.l1_bytes for stage in layer.stages[:-1])
 
 
 def chain_of(layers: Sequence[ScheduledLayer]) -> Chain:

@@ -55,14 +55,17 @@ def candidate(operator: Operator, target: Any) -> ChainCandidate | None:
     parts = [{isa: len(isa.split(link.weight)) for isa in able} for link, able in zip(operator.links, isas, strict=True)]
     kernels = {rows: [kernel_of(link, able, known, target) for link, able, known in zip(bands.links, isas, parts, strict=True)] for rows, bands in made.items()}
     costs = {rows: cost(bands, kernels[rows]) for rows, bands in made.items()}
-    best = min((rows for rows, c in costs.items() if c <= SMALL * min(costs.values())), key=lambda rows: (scratch_bytes(made[rows], kernels[rows]), rows))
+    scratch = {rows: scratch_bytes(bands, kernels[rows]) for rows, bands in made.items()}
+    near = [rows for rows in made if scratch[rows] <= target.l1_bytes] or list(made)  # beyond the first cache a band gains nothing
+    least = min(costs[rows] for rows in near)
+    best = min((rows for rows in near if costs[rows] <= SMALL * least), key=lambda rows: (scratch[rows], rows))
 
     def build(choose: Choose) -> tuple[Stage, ...]:
         return (stage(operator, made[choose("rows", list(made), best)], target, choose),)
 
     narrow = narrow_values(operator)
     size = sum(kernel.weight_bytes for kernel in kernels[best])
-    return ChainCandidate(LOW_RANK if narrow else FUSED, costs[best], size, build, scratch_bytes(made[best], kernels[best]), made[best].overwrites, narrow)
+    return ChainCandidate(LOW_RANK if narrow else FUSED, costs[best], size, build, scratch[best], made[best].overwrites, narrow)
 
 
 def sizes(rows: int) -> list[int]:
