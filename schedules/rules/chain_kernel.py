@@ -42,13 +42,13 @@ def chain_kernel(bands: Bands, tilings: Sequence[Tiling], kernels: Sequence[Any]
             with T.sblock("chain"):
                 T.reads()
                 T.writes()
-                with T.serial(bands.images) as image:
+                with (T.parallel if bands.images > 1 else T.serial)(bands.images) as image:
                     for k, (link, window) in enumerate(zip(bands.links, windows, strict=True)):
                         if window is not None and link.bordered:
                             fill(window, 0, int(window.shape[0]), link.band.border + offset_of(tilings[k]))
                         if window is not None and link.delay < 0:
                             read_ahead(link, window, x, image, offset_of(tilings[k]))
-                    with T.serial(bands.steps) as step:
+                    with (T.parallel if bands.independent else T.serial)(bands.steps) as step:
                         source = x
                         for k, link in enumerate(bands.links):
                             start = step * link.out_step - link.out_delay

@@ -89,6 +89,11 @@ class Bands:
         return self.links[-1].out_step
 
     @property
+    def independent(self) -> bool:
+        """Whether no step needs what another one leaves in a window."""
+        return all(link.carry == 0 and link.out_delay == 0 for link in self.links)
+
+    @property
     def stores_parts(self) -> bool:
         """Whether some step's band is not all of it in the output image: it is computed apart, and what exists is copied."""
         return self.links[-1].out_delay % self.rows > 0 or self.links[-1].out_rows % self.rows > 0
