@@ -41,8 +41,8 @@ def npu_info(scheduled: ScheduledProgram, companion: Companion | None) -> NpuInf
 def _layer(network: Network, node: int, found: profile.LayerProfile, layer: int, program: Program, config: Config) -> NpuLayer:
     operator, value = network.nodes[node].operator, program.values[network.nodes[node].output]
     utilization = operator.macs / (found.cycles * config.macs_per_cycle)
-    fused = operator.first.kind if isinstance(operator, Fused) else ""
-    return NpuLayer(network.nodes[node].name, layer, operator.kind, fused, operator.output.shape, value.scale, value.zero_point,
+    kind, fused = (operator.sum.kind, operator.first.kind) if isinstance(operator, Fused) else (operator.kind, "")
+    return NpuLayer(network.nodes[node].name, layer, kind, fused, operator.output.shape, value.scale, value.zero_point,
                     found.weights, operator.macs, found.macs_skipped, found.cycles, found.array, found.sram, found.flash,
                     round(utilization, 4), found.sram_bytes, found.bound)
 

@@ -147,7 +147,9 @@ def _row_bytes(operator: Operator) -> int:
         return rows * shape[2] * min(CHANNELS, channels)
     if window == Window() and shape[1] * shape[2] <= MOST:
         return max(channels, _window_bytes(operator))
-    return max(rows * shape[2] * channels if channels % DEPTH == 0 else operator.output.shape[2] * _window_bytes(operator), _window_bytes(operator))
+    if channels % DEPTH == 0:
+        return rows * shape[2] * channels
+    return rows * operator.output.shape[2] * (_window_bytes(operator) // operator.kernel[0])
 
 
 def memory(operator: Operator, config: Config) -> bool:

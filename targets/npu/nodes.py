@@ -37,6 +37,11 @@ class Fused(Operator):
     sum: LinearCombination
     swap: bool
 
+    @property
+    def macs(self) -> int:
+        """Of the weighted sum: the other adds no products of weights."""
+        return self.first.macs
+
 
 def fuse_sums(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     """Sums with the result of the convolution right before them become its epilogue: a node of operators joined by `Fused`."""

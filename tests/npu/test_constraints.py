@@ -21,6 +21,7 @@ DENSE = Dense((TensorType((1, 8), "int8"),), TensorType((1, 8), "int8"), np.ones
 CONV = Conv2d((IMAGE,), IMAGE, np.ones((8, 1, 1, 8), np.int16), np.zeros(8, np.int32), FIXED, 0, (1, 1), (0, 0, 0, 0), (1, 1))
 POOL = MaxPool2d((IMAGE,), IMAGE, (1, 1), (1, 1), (0, 0, 0, 0))
 WIDE = TensorType((1, 6, 700, 8), "int8")
+LONG, TALL = TensorType((1, 6, 60000, 8), "int8"), TensorType((1, 60000, 6, 8), "int8")
 TWICE = TensorType((2, 6, 6, 8), "int8")
 
 
@@ -50,7 +51,7 @@ def product(*shapes: tuple[int, ...], scale: float = 0.1) -> Multiply:
     (replace(CONV, weight=np.ones((8, 3, 3, 8), np.int16), padding=(1, 1, 1, 1), inputs=(WIDE,), output=WIDE), "input_buffer"),
     (replace(CONV, inputs=(WIDE,), output=WIDE), None),
     (replace(POOL, kernel=(3, 3), padding=(1, 1, 1, 1), inputs=(WIDE,), output=WIDE), None),
-    (replace(CONV, inputs=(TensorType((1, 600, 600, 8), "int8"),)), "memory"),
+    (replace(addition(IMAGE), inputs=(LONG, LONG), output=LONG), "memory"), (replace(addition(IMAGE), inputs=(TALL, TALL), output=TALL), None),
 ])
 def test_what_is_refused_and_why(operator: Operator, constraint: str | None) -> None:
     reason = refusal(operator, Config())
