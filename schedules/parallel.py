@@ -13,6 +13,8 @@ from typing import Any
 import tvm_ffi
 from tvm import s_tir, tirx
 
+from nnc_tvm.schedules.nests import contains, loop_nests, operands
+
 PARTS = "nnc.parts"
 """The attribute of a function in several parts: how many."""
 BALANCED = 0.91  # turns over those that the parts have time for: of such loops the outermost is taken
@@ -86,8 +88,7 @@ def with_parallel(function: tirx.PrimFunc, chosen: list[Any]) -> tirx.PrimFunc:
 
 def with_proven_loops(function: tirx.PrimFunc) -> tirx.PrimFunc:
     """`function` with the loops marked around everything whose turns are proven to write apart; as it is where one of its loop nests has none."""
-    root = function.body.block
-    nests = list(root.body.seq) if isinstance(root.body, tirx.SeqStmt) else [root.body]
+    nests = loop_nests(function)
     proven = []
     for nest in nests:
         if depends(nest, [other for other in nests if not other.same_as(nest)]):
@@ -169,22 +170,3 @@ def depends(nest: Any, nests: list[Any]) -> bool:
     """Whether the nest reads what one of `nests` writes."""
     read, written = operands(nest)[0], [buffer for other in nests for buffer in operands(other)[1]]
     return any(contains(written, buffer) for buffer in read)
-
-
-def operands(nest: Any) -> tuple[list[Any], list[Any]]:
-    """(buffers read, buffers written) of a loop nest, each once."""
-    read: list[Any] = []
-    written: list[Any] = []
-
-    def visit(block: s_tir.SBlock) -> None:
-        for buffers, regions in ((read, block.reads), (written, block.writes)):
-            for region in regions:
-                if not contains(buffers, region.source):
-                    buffers.append(region.source)
-
-    tvm_ffi.structural_walk(nest, (s_tir.SBlock, visit))
-    return read, written
-
-
-def contains(buffers: list[Any], buffer: Any) -> bool:
-    return any(buffer.same_as(other) for other in buffers)

@@ -19,7 +19,7 @@ from nnc_tvm.schedules.epilogue import requantize
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, store_width, x_layout
 from nnc_tvm.schedules.rules.residual import store_channels
-from nnc_tvm.schedules.rules.winograd_kernel import condition
+from nnc_tvm.schedules.statements import condition
 
 
 class TilePlan(Protocol):

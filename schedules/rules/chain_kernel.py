@@ -16,7 +16,7 @@ from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.operators import TensorType
 from nnc_tvm.schedules.rules.chain_plan import Bands, Link, Tiling
-from nnc_tvm.schedules.rules.winograd_kernel import condition
+from nnc_tvm.schedules.statements import condition
 
 
 def chain_kernel(bands: Bands, tilings: Sequence[Tiling], kernels: Sequence[Any], input_: TensorType, output: TensorType) -> Any:

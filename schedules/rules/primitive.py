@@ -6,10 +6,10 @@ import math
 from typing import Any
 
 import tvm
-import tvm_ffi
 from tvm import s_tir, tirx
 
 from nnc_tvm.schedules.loops import fuse_outer, vectorize
+from nnc_tvm.schedules.nests import contains, loop_nests, operands
 from nnc_tvm.schedules.operators.operator import Operator, TensorType
 from nnc_tvm.schedules.operators.primitive import Primitive
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -59,31 +59,6 @@ def merge_blocks(sch: s_tir.Schedule) -> None:
             sch.compute_at(rv, sch.get_loops(readers[0])[-1])
         elif len(readers) == 1 and all(v.iter_type == tirx.IterVar.DataPar for v in block.iter_vars) and iterations(block) >= iterations(sch.get(readers[0])):
             sch.compute_inline(rv)
-
-
-def loop_nests(function: tirx.PrimFunc) -> list[Any]:
-    """The statements of the root block, in order."""
-    body = function.body.block.body
-    return list(body.seq) if isinstance(body, tirx.SeqStmt) else [body]
-
-
-def operands(nest: Any) -> tuple[list[Any], list[Any]]:
-    """(buffers read, buffers written) of a loop nest, each once."""
-    read: list[Any] = []
-    written: list[Any] = []
-
-    def visit(block: s_tir.SBlock) -> None:
-        for buffers, regions in ((read, block.reads), (written, block.writes)):
-            for region in regions:
-                if not contains(buffers, region.source):
-                    buffers.append(region.source)
-
-    tvm_ffi.structural_walk(nest, (s_tir.SBlock, visit))
-    return read, written
-
-
-def contains(buffers: list[Any], buffer: Any) -> bool:
-    return any(buffer.same_as(other) for other in buffers)
 
 
 def kernel_of(nest: Any, parameters: list[Any], internal: list[Any]) -> tirx.PrimFunc:

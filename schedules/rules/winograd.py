@@ -26,7 +26,8 @@ from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, T
 from nnc_tvm.schedules.rules.input_patches import padded_copy, split_phases
 from nnc_tvm.schedules.rules.residual import final_stage
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
-from nnc_tvm.schedules.rules.winograd_kernel import WinogradPlan, image_layout, tiles_of, winograd_kernel
+from nnc_tvm.schedules.rules.winograd_kernel import winograd_kernel
+from nnc_tvm.schedules.rules.winograd_plan import WinogradPlan, image_layout, tiles_of
 
 FORMS = (F4, F3, F2)
 TOGETHER = 1.6  # what several threads get from memory at once, over what one gets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,16 @@ def random_generator() -> np.random.Generator:
     seed = int(os.environ.get("NNC_TEST_SEED") or np.random.default_rng().integers(1 << 31))
     print(f"NNC_TEST_SEED={seed}")
     return np.random.default_rng(seed)
+
+
+def any_choice(rng: np.random.Generator) -> Choose:
+    """Decides as tuning may: anything that is offered."""
+
+    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
+        assert default in candidates, f"{name}: the default {default} is not among {candidates}"
+        return candidates[rng.integers(len(candidates))]
+
+    return choose
 
 
 def random_requantize(rng: np.random.Generator, mode: Mode, channels: int, products: int) -> FixedRequantize | FloatRequantize:

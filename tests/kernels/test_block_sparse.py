@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from nnc_tvm.schedules.operators import Conv2d, Dense, TensorType
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import block_sparse
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, rule_of, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, random_requantize, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, with_residual
 
 stages = rule_of(block_sparse.candidate)
@@ -72,12 +71,7 @@ def test_layers_of_zeros(cpu: tuple[str, str | None]) -> None:
 def test_every_choice(cpu: tuple[str, str | None]) -> None:
     """Whatever tuning may choose is exact."""
     rng, target = random_generator(), target_of(cpu)
-
-    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
-        assert default in candidates
-        return candidates[rng.integers(len(candidates))]
-
-    check(list(taken([random_case(rng) for _ in range(8)], target)), stages, target, choose=choose)
+    check(list(taken([random_case(rng) for _ in range(8)], target)), stages, target, choose=any_choice(rng))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])

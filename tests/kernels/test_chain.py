@@ -10,7 +10,7 @@ import pytest
 from nnc_tvm.schedules.operators import Chain, Conv2d, Dense, TensorType
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.rules import chain
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, rule_of, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, random_requantize, rule_of, target_of
 from tests.kernels.test_conv2d import with_residual
 
 stages = rule_of(chain.candidate)
@@ -89,3 +89,10 @@ def test_residuals(cpu: tuple[str, str | None]) -> None:
 def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
     check([make(rng) for make in [random_pointwise] * 5 + [random_spatial] * 8], stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_every_choice(cpu: tuple[str, str | None]) -> None:
+    """Whatever tuning may choose is exact."""
+    rng = random_generator()
+    check([random_pointwise(rng) for _ in range(4)] + [random_spatial(rng) for _ in range(6)], stages, target_of(cpu), choose=any_choice(rng))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from nnc_tvm.schedules.quantization import FixedRequantize, FloatClamp, FloatReq
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import contraction
 from nnc_tvm.targets.base import Target
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, random_requantize, target_of
 
 Case = tuple[Conv2d, list[np.ndarray]]
 
@@ -99,12 +97,7 @@ def test_float_results(cpu: tuple[str, str | None]) -> None:
 def test_every_choice(cpu: tuple[str, str | None]) -> None:
     """Whatever tuning may choose is exact."""
     rng = random_generator()
-
-    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
-        assert default in candidates, f"{name}: the default {default} is not among {candidates}"
-        return candidates[rng.integers(len(candidates))]
-
-    check([random_conv2d(rng) for _ in range(5)], contraction.stages, target_of(cpu), choose=choose)
+    check([random_conv2d(rng) for _ in range(5)], contraction.stages, target_of(cpu), choose=any_choice(rng))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])

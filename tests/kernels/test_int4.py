@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import pytest
 from nnc_tvm.schedules.intrin.short_sums import SHORT
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import int4
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, random_conv2d, with_residual
 
 stages = rule_of(int4.candidate)
@@ -37,12 +36,7 @@ def test_random_shapes(cpu: tuple[str, str | None]) -> None:
 def test_every_choice(cpu: tuple[str, str | None]) -> None:
     """Whatever tuning may choose is exact."""
     rng = random_generator()
-
-    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
-        assert default in candidates
-        return candidates[rng.integers(len(candidates))]
-
-    check([random_case(rng) for _ in range(8)], stages, target_of(cpu), choose=choose)
+    check([random_case(rng) for _ in range(8)], stages, target_of(cpu), choose=any_choice(rng))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])

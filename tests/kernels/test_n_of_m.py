@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
 
 from nnc_tvm.schedules.rules import groups_of_four, n_of_m
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, with_residual
 
 stages = rule_of(n_of_m.candidate)
@@ -42,12 +40,7 @@ def test_random_shapes(cpu: tuple[str, str | None]) -> None:
 def test_every_choice(cpu: tuple[str, str | None]) -> None:
     """Whatever tuning may choose is exact."""
     rng = random_generator()
-
-    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
-        assert default in candidates
-        return candidates[rng.integers(len(candidates))]
-
-    check([random_case(rng) for _ in range(8)], stages, target_of(cpu), choose=choose)
+    check([random_case(rng) for _ in range(8)], stages, target_of(cpu), choose=any_choice(rng))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])

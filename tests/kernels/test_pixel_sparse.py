@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
 from nnc_tvm.schedules.rules import pixel_quads, pixel_sparse
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d
 
 stages = rule_of(pixel_sparse.candidate)
@@ -46,14 +45,10 @@ def test_random_shapes(cpu: tuple[str, str | None]) -> None:
 def test_layers_of_zeros_and_every_choice(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
 
-    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
-        assert default in candidates
-        return candidates[rng.integers(len(candidates))]
-
     target = target_of(cpu)
     cases = taken([random_case(rng, zeros) for zeros in (1.0, 1.0, 0.95, 0.97, 0.97)], target)
     assert cases
-    check(cases, stages, target, choose=choose)
+    check(cases, stages, target, choose=any_choice(rng))
 
 
 @pytest.mark.parametrize("backwards", [False, True])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import winograd
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.targets.base import Target
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, rule_of, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, with_residual
 
 stages = rule_of(winograd.candidate)
@@ -70,12 +69,7 @@ def test_strides(cpu: tuple[str, str | None]) -> None:
 def test_every_choice(cpu: tuple[str, str | None]) -> None:
     """Whatever tuning may choose is exact."""
     rng = random_generator()
-
-    def choose(name: str, candidates: Sequence[Any], default: Any) -> Any:
-        assert default in candidates
-        return candidates[rng.integers(len(candidates))]
-
-    check([random_case(rng) for _ in range(5)], stages, fast(cpu), choose=choose)
+    check([random_case(rng) for _ in range(5)], stages, fast(cpu), choose=any_choice(rng))
 
 
 @pytest.mark.parametrize("form", [F2, F3, F4], ids=lambda form: form.name)

@@ -1,0 +1,85 @@
+"""What a Winograd kernel is made for: its form, register tile and blocks, and where the operands lie."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES
+from nnc_tvm.schedules.rules.contraction_plan import Contraction
+from nnc_tvm.schedules.rules.winograd_forms import WinogradForm
+
+CACHE_LINE = 64  # bytes
+
+
+@dataclass(frozen=True, eq=False)
+class WinogradPlan:
+    """isa and tile multiply int16 by int16 or floats (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
+
+    lanes: of the instruction's inputs in a vector register. depth: input channels, rounded up to whole steps. ahead: bytes that weights are
+    prefetched by, 0 for none. chunk: steps of the instruction's depth whose weights are transformed at once, while they are in the cache; 0 where they
+    come transformed.
+    """
+
+    form: WinogradForm
+    isa: DotProduct
+    tile: Tile
+    group: int
+    lanes: int
+    depth: int
+    ahead: int = 0
+    chunk: int = 0
+
+    @property
+    def block(self) -> int:
+        """Output channels of a block."""
+        return self.tile.vectors * self.isa.lanes
+
+    @property
+    def name(self) -> str:
+        return f"winograd {self.form.name} {self.isa.name} {self.tile.pixels}x{self.block}{' +weights' if self.chunk else ''}"
+
+    @property
+    def scratch(self) -> tuple[int, int]:
+        """Elements of V and M."""
+        points = self.form.points**2
+        return points * self.pitch, points * self.group * self.block
+
+    @property
+    def pitch(self) -> int:
+        """Elements of V from one point to the next, a line longer than its tiles: at a power of two all points would meet in one set of the cache."""
+        return self.group * self.depth + CACHE_LINE // ITEM_BYTES[self.isa.x_dtype]
+
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """The weights of a step: (vectors, depth / group, lanes, group)."""
+        return self.tile.vectors, *self.isa.weight_shape
+
+    @property
+    def steps(self) -> int:
+        """Of the instruction's depth."""
+        return self.depth // self.isa.depth
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """U of a chunk, a step longer as V is a line."""
+        return self.form.points**2, self.chunk + 1, *self.step_shape
+
+    def packed_shape(self, channels: int) -> tuple[int, ...]:
+        """The weights as the kernel reads them: U (blocks, points, steps, *step_shape), or what it is made of (blocks, steps, taps, elements of a step)."""
+        blocks = math.ceil(channels / self.block)
+        if self.chunk:
+            return blocks, self.steps, self.form.taps**2, math.prod(self.step_shape)
+        return blocks, self.form.points**2, self.steps, *self.step_shape
+
+
+def tiles_of(c: Contraction, form: WinogradForm) -> tuple[int, int, int]:
+    """(images, tile rows, tiles of a row)."""
+    return c.out[0], math.ceil(c.out[1] / form.m), math.ceil(c.out[2] / form.m)
+
+
+def image_layout(c: Contraction, form: WinogradForm) -> tuple[int, int]:
+    """(rows, elements of a row) of the image that whole tiles read."""
+    _, down, across = tiles_of(c, form)
+    return down * form.m + form.taps - 1, (across * form.m + form.taps - 1) * c.image[3]
