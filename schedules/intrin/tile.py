@@ -60,8 +60,8 @@ def describe(isa: DotProduct, tile: Tile) -> Any:
 
 
 def tile_step(isa: DotProduct, tile: Tile) -> str:
-    """The name of the TensorIntrin of this step; registered on first use."""
-    name = f"{isa.name}_{tile.pixels}x{tile.vectors}x{tile.steps}_{tile.stride}"
+    """The name of the TensorIntrin of this step; registered on first use. Instructions of several types may have one name."""
+    name = f"{isa.name}_{isa.x_dtype}_{isa.w_dtype}_{tile.pixels}x{tile.vectors}x{tile.steps}_{tile.stride}"
     if TensorIntrin.get(name, allow_missing=True) is None:
         TensorIntrin.register(name, describe(isa, tile), tile_function(isa, tile, lambda x, w, acc: isa.emit(tile, x, w, acc)))
     return name
