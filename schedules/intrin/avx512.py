@@ -42,6 +42,15 @@ def emit_vpdpwssd(tile: Tile, x: Any, w: Any, acc: Any) -> None:
         T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 16)])
 
 
+def emit_vpdpbusd_pixels(tile: Tile, x: Any, w: Any, acc: Any) -> None:
+    """As vpdpbusd with the parts changed: x are four signed weights, w vectors of pixels, unsigned."""
+    four = T.reinterpret(T.broadcast(T.reinterpret(x.vload([0], "int8x4"), dtype="int32"), 16), dtype="int8x64")
+    for v in range(tile.vectors):
+        total = T.call_llvm_pure_intrin("llvm.x86.avx512.vpdpbusd.512", acc.vload([0, v, 0], "int32x16"), w.vload([0, v, 0, 0, 0], "int8x64"), four,
+                                        dtype="int32x16")
+        T.buffer_store(acc, total, [0, v, T.ramp(0, 1, 16)])
+
+
 ARITHMETIC = Avx512Arithmetic()
 VNNI = frozenset({"avx512bw", "avx512vl", "avx512vnni"})
 TILES = {1: 14, 2: 13, 3: 8, 4: 6, 6: 4}  # of 32 registers
@@ -52,5 +61,9 @@ VPDPBUSD = DotProduct(
 VPDPWSSD = DotProduct(
     "vpdpwssd", VNNI, "int16", "int16", "int32", lanes=16, depth=2, tiles=TILES, cost=(2, 1, 1), emit=emit_vpdpwssd, weight_low=-(2**15),
     weight_high=2**15 - 1, arithmetic=ARITHMETIC)
+VPDPBUSD_PIXELS = DotProduct(
+    "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles={v: 1 for v in (2, 4, 6, 8, 12)}, cost=(2, 1, 1), emit=emit_vpdpbusd_pixels,
+    weight_low=-128, weight_high=127, x_offset=128, arithmetic=ARITHMETIC)
 
 INTEGER = (VPDPBUSD, VPDPWSSD)
+PIXELS = (VPDPBUSD_PIXELS,)

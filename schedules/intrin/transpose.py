@@ -10,6 +10,8 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+HIGHEST_BITS = {"int8": -0x80, "int16": -0x7F80, "int32": -0x7F7F7F80}  # of every byte
+
 
 def interleave(a: Any, b: Any, half: int, lanes: int) -> Any:
     """The elements of the first (half = 0) or last (1) halves of two vectors in turn: `zip1`/`zip2` and `punpckl`/`punpckh`."""
@@ -42,7 +44,7 @@ def overlapping_planes(image: tuple[int, int], channels: int, tiles: int, step: 
     """PrimFunc (x (pixels * C,), y (tiles * channels * pitch,)) with y[t, c, q] = x[t * step + q, c] for q < pitch where there is such a pixel.
 
     image: (pixels, C), of which the first `channels` are turned.
-    flip: y is of int8 and its highest bits are inverted, which makes x + 128 of int8 x.
+    flip: the highest bits of all bytes are inverted, which makes x + 128 of int8 x.
     """
     pixels, total = image
     full = max(0, min(tiles, (pixels - pitch) // step + 1))  # tiles all of whose pixels exist
@@ -76,16 +78,16 @@ def emit_transpose(x: Any, y: Any, x_at: Any, y_at: Any, shape: tuple[int, int],
     """y[y_at + c * column_stride + r] = x[x_at + r * row_stride + c] for r and c below `shape`.
 
     tile x tile elements at a time: log2(tile) rounds of interleaving vector i with vector i + tile / 2 turn rows into columns. The borders
-    that fill no tile go element by element. flip: highest bits of int8 are inverted.
+    that fill no tile go element by element. flip: the highest bits of all bytes are inverted.
     """
     rows, columns = shape
     rounds = int(math.log2(tile))
     full_rows, full_columns = rows // tile * tile, columns // tile * tile
-    mask = tirx.const(-128, "int8")
+    mask = tirx.const(HIGHEST_BITS[str(x.dtype)], str(x.dtype)) if flip else None
 
     def copy(r: Any, c: Any) -> None:
         value = x[x_at + r * row_stride + c]
-        T.buffer_store(y, value ^ mask if flip else value, [y_at + c * column_stride + r])
+        T.buffer_store(y, value if mask is None else value ^ mask, [y_at + c * column_stride + r])
 
     if full_rows and full_columns:
         with T.serial(full_rows // tile) as r, T.parallel(full_columns // tile) as c:
@@ -93,7 +95,8 @@ def emit_transpose(x: Any, y: Any, x_at: Any, y_at: Any, shape: tuple[int, int],
             for _ in range(rounds):
                 vectors = turned(vectors, str(x.dtype), tile)
             for i, vector in enumerate(vectors):
-                T.buffer_store(y, vector ^ T.broadcast(mask, tile) if flip else vector, [T.ramp(y_at + (c * tile + i) * column_stride + r * tile, 1, tile)])
+                flipped = vector if mask is None else vector ^ T.broadcast(mask, tile)
+                T.buffer_store(y, flipped, [T.ramp(y_at + (c * tile + i) * column_stride + r * tile, 1, tile)])
     if full_rows and columns > full_columns:
         with T.serial(columns - full_columns) as c, T.parallel(full_rows) as r:
             copy(r, full_columns + c)

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from nnc_tvm.schedules.intrin import avx512
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
-from nnc_tvm.schedules.rules.contraction import instructions
+from nnc_tvm.schedules.rules.contraction import bias_of, instructions
 from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST, TILE_COST, TURN_COST, Contraction
 from nnc_tvm.schedules.rules.pixel_cells_kernel import Lists, pixel_cells_kernel
 from nnc_tvm.schedules.rules.pixel_plan import Planes, planes_of, turning_cost
@@ -32,7 +33,6 @@ class CellPlan:
     planes: Planes
     cells: np.ndarray
     lists: Lists
-    unsigned: bool = False
 
     @property
     def depth(self) -> int:
@@ -41,6 +41,10 @@ class CellPlan:
     @property
     def x_dtype(self) -> str:
         return self.isa.x_dtype
+
+    @property
+    def unsigned(self) -> bool:
+        return self.isa.x_offset != 0
 
     @property
     def name(self) -> str:
@@ -63,14 +67,14 @@ class CellPlan:
 
     def constants(self) -> tuple[np.ndarray, ...]:
         """One entry of zeros where there is none."""
-        planes, lists, depth = self.planes, self.lists, self.isa.depth
+        planes, lists, depth, bias = self.planes, self.lists, self.isa.depth, bias_of(self.c, self.isa)
         o, i, j, g = np.nonzero(self.cells)
         first = np.concatenate([[0], np.cumsum(np.bincount(o, minlength=self.cells.shape[0]))]).astype(np.int32)
         places = planes.places(self.c)[i, j, g]
         weights = self.c.weight.reshape(*self.cells.shape, depth)[o, i, j, g].astype(lists.weight_dtype).reshape(-1)
         if not len(o):
-            return np.zeros(depth, lists.weight_dtype), np.zeros(1, lists.place_dtype), first, self.c.bias
-        return weights, places.astype(lists.place_dtype), first, self.c.bias
+            return np.zeros(depth, lists.weight_dtype), np.zeros(1, lists.place_dtype), first, bias
+        return weights, places.astype(lists.place_dtype), first, bias
 
     def kernel(self, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
         return pixel_cells_kernel(self.c, self.isa, self.planes, self.lists, epilogue_values, out_dtype)
@@ -78,7 +82,8 @@ class CellPlan:
 
 def plans(c: Contraction, target: Any) -> Iterator[CellPlan]:
     """Every instruction and count of vectors, where enough cells are zero."""
-    for isa in instructions(target.features, c.x_dtype):
+    made_for_pixels = tuple(isa for isa in avx512.PIXELS if isa.features <= target.features and isa.x_dtype == c.x_dtype)
+    for isa in (*made_for_pixels, *(isa for isa in instructions(target.features, c.x_dtype) if not isa.x_offset)):
         if not usable(isa, c):
             continue
         cells = (c.weight != 0).reshape(*c.weight.shape[:3], -1, isa.depth).any(-1)
@@ -94,4 +99,4 @@ def plans(c: Contraction, target: Any) -> Iterator[CellPlan]:
 def usable(isa: DotProduct, c: Contraction) -> bool:
     """Whether weights and pixels can change places in the instruction, and cells are moved as words."""
     whole = c.image[3] % isa.depth == 0 and isa.depth * ITEM_BYTES[isa.x_dtype] in (2, 4)
-    return isa.rows == 1 and isa.x_dtype == isa.w_dtype and not isa.x_offset and isa.weight_shape[0] == 1 and whole and len(isa.split(c.weight)) == 1
+    return isa.rows == 1 and isa.x_dtype == isa.w_dtype and isa.weight_shape[0] == 1 and whole and len(isa.split(c.weight)) == 1

@@ -48,7 +48,7 @@ class View:
 
 
 def pixel_cells_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: Lists, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, weights, places, first, bias (O,), *epilogue_values (O,), y (O * tiles * tile_pixels,))."""
+    """PrimFunc (x, weights, places, first, bias (O,), *epilogue_values (O,), y (O * line,))."""
     out, depth, vectors = c.out[3], isa.depth, planes.tile.vectors
     line = planes.line
     with IRBuilder() as builder:

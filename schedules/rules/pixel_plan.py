@@ -40,8 +40,9 @@ class Planes:
 
     @property
     def line(self) -> int:
-        """Pixels of the result's planes."""
-        return self.tiles * self.tile_pixels
+        """Pixels of the result's planes, of which those of the tiles are computed."""
+        computed = self.tiles * self.tile_pixels
+        return computed + LINE * (computed % (2 * LINE) == 0)
 
     @property
     def tile_cells(self) -> int:

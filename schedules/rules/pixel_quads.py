@@ -1,8 +1,9 @@
-"""Lists of single weights, four at a time, on AVX2: planes of bytes, two of which meet in every pmaddubsw.
+"""Lists of single weights, four at a time, on x86: planes of bytes, four of which meet in an instruction.
 
-The instruction adds two products of unsigned and signed bytes in int16, where those of two weights of one sign may saturate. A list
-therefore is two streams, of the positive and of the negative weights, that are taken in pairs: 255 * 128 fits. Each stream goes through
-the weights channel by channel. What is stored of a place is the place itself, or the step to it, a byte: smaller and slower.
+AVX2's pmaddubsw adds two products of unsigned and signed bytes in int16, where those of two weights of one sign may saturate. A list
+therefore is two streams, of the positive and of the negative weights, that are taken in pairs: 255 * 128 fits. AVX-512's vpdpbusd adds all four
+in int32, and one stream has all weights. Each stream goes through the weights channel by channel. What is stored of a place is the place itself,
+or the step to it, a byte: smaller and slower.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from typing import Any
 
 import numpy as np
 
+from nnc_tvm.schedules.intrin.quads import QUADS, Quads
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST, TILE_COST, Contraction
 from nnc_tvm.schedules.rules.pixel_plan import Planes, planes_of, turning_cost
 from nnc_tvm.schedules.rules.pixel_quads_kernel import pixel_quads_kernel
 
 SPARSE = 0.5  # of the weights at most: longer lists never win
-GROUP = 32  # pixels of a vector of bytes
 STEP = 127  # the farthest that an entry is from the one before
-QUAD_COST = {1: 30.0, 2: 70.0}  # estimated instructions per four weights, by vectors of bytes
-STEPPING_COST = 10.0  # and of four steps
+STEPPING_COST = 10.0  # estimated instructions of four steps
 LIST_COST = 60.0  # of a list's end, which the CPU does not foresee
 
 
 @dataclass(frozen=True, eq=False)
 class QuadPlan:
-    """A PixelPlan. lists: (steps, values) of every output channel, as `pairs_of` makes them. stepping: whether steps are stored, or places."""
+    """A PixelPlan. lists: (steps, values) of every output channel, as `streams_of` makes them. stepping: whether steps are stored, or places."""
 
     c: Contraction
+    quads: Quads
     planes: Planes
     lists: tuple[tuple[np.ndarray, np.ndarray], ...]
     stepping: bool
@@ -43,7 +44,7 @@ class QuadPlan:
 
     @property
     def name(self) -> str:
-        return f"unstructured pmaddubsw {self.planes.tile_pixels} pixels{' by steps' if self.stepping else ''}"
+        return f"unstructured {self.quads.name} {self.planes.tile_pixels} pixels{' by steps' if self.stepping else ''}"
 
     @property
     def weights(self) -> int:
@@ -58,7 +59,7 @@ class QuadPlan:
     @property
     def cost(self) -> float:
         planes, vectors = self.planes, self.planes.tile.vectors
-        quad = QUAD_COST[planes.tile_pixels // GROUP] + STEPPING_COST * self.stepping
+        quad = self.quads.costs[vectors // 4] + STEPPING_COST * self.stepping
         tiles = planes.tiles * (self.entries * quad + self.c.out[3] * (vectors * (EPILOGUE_COST[16] + 1) + TILE_COST + LIST_COST))
         return tiles + turning_cost(self.c, planes)
 
@@ -72,7 +73,7 @@ class QuadPlan:
         """(weights, places of the weights or steps to them, [the places of all weights of an output channel,] first entries, bias)."""
         c, dtype = self.c, self.planes.place_dtype
         everywhere = self.planes.places(c).transpose(2, 0, 1).astype(dtype).reshape(-1)
-        first = np.concatenate([[0], np.cumsum([len(values) // 2 for _, values in self.lists])]).astype(np.int32)
+        first = np.concatenate([[0], np.cumsum([values.size // 4 for _, values in self.lists])]).astype(np.int32)
         bias = (c.bias.astype(np.int64) - 128 * c.weight.astype(np.int64).sum(axis=(1, 2, 3))).astype(np.int32)
         weights, paths = np.zeros(4 * self.entries, np.int8), np.zeros(4 * self.entries, np.int8 if self.stepping else dtype)
         weights[: 4 * first[-1]] = np.concatenate([values for _, values in self.lists]).reshape(-1)
@@ -82,18 +83,21 @@ class QuadPlan:
         return (weights, paths, everywhere, first, bias) if self.stepping else (weights, paths, first, bias)
 
     def kernel(self, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-        return pixel_quads_kernel(self.c, self.planes, self.entries, self.stepping, epilogue_values, out_dtype)
+        return pixel_quads_kernel(self.c, self.quads, self.planes, self.entries, self.stepping, epilogue_values, out_dtype)
 
 
 def plans(c: Contraction, target: Any) -> Iterator[QuadPlan]:
-    """Every size of tile, where enough weights are zero."""
-    if "avx2" not in target.features or c.x_dtype != "int8" or c.weight.min() < -128 or c.weight.max() > 127 or np.mean(c.weight != 0) > SPARSE:
+    """Every instruction and size of tile, where enough weights are zero."""
+    if c.x_dtype != "int8" or c.weight.min() < -128 or c.weight.max() > 127 or np.mean(c.weight != 0) > SPARSE:
         return
-    planes = [planes_of(c, 8, 4 * groups, 1, 1) for groups in QUAD_COST]
-    rows = c.weight[..., : planes[0].cells].transpose(0, 3, 1, 2).reshape(c.out[3], -1)
-    lists = tuple(pairs_of(row, is_backwards(o)) for o, row in enumerate(rows))
-    for shape, stepping in product(planes, (False, True)):
-        yield QuadPlan(c, shape, lists, stepping)
+    for quads in QUADS:
+        if not quads.features <= target.features:
+            continue
+        planes = [planes_of(c, quads.lanes, 4 * groups, 1, 1) for groups in quads.costs]
+        rows = c.weight[..., : planes[0].cells].transpose(0, 3, 1, 2).reshape(c.out[3], -1)
+        lists = tuple(streams_of(row, is_backwards(o), quads.streams) for o, row in enumerate(rows))
+        for shape, stepping in product(planes, (False, True)):
+            yield QuadPlan(c, quads, shape, lists, stepping)
 
 
 def is_backwards(o: int) -> bool:
@@ -101,15 +105,16 @@ def is_backwards(o: int) -> bool:
     return o % 2 == 1
 
 
-def pairs_of(row: np.ndarray, backwards: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The weights of an output channel that are not zero, positive and negative side by side: (steps (P, 2), values (P, 2)), P even.
+def streams_of(row: np.ndarray, backwards: bool, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The weights of an output channel that are not zero, (steps (P, count), values (P, count)): one stream, or positive and negative ones side by side.
 
+    Four at a time: P * count is a multiple of four.
     A step is what is added to a stream's index into `row`, 0 at first and the last one `backwards`. Far steps are made in several, of zeros.
     """
-    streams = [np.flatnonzero(row > 0), np.flatnonzero(row < 0)]
+    streams = [np.flatnonzero(row)] if count == 1 else [np.flatnonzero(row > 0), np.flatnonzero(row < 0)]
     start = len(row) - 1 if backwards else 0
-    index = np.full((max(map(len, streams)) + 1, 2), start, np.int64)
-    values = np.zeros((len(index) - 1, 2), np.int64)
+    index = np.full((max(map(len, streams)) + 1, count), start, np.int64)
+    values = np.zeros((len(index) - 1, count), np.int64)
     for s, stream in enumerate(streams):
         ordered = stream[::-1] if backwards else stream
         index[1 : 1 + len(stream), s], values[: len(stream), s] = ordered, row[ordered]
@@ -122,4 +127,5 @@ def pairs_of(row: np.ndarray, backwards: bool) -> tuple[np.ndarray, np.ndarray]:
     cut = steps * (number[:, None] + 1) // parts - steps * number[:, None] // parts
     full = np.zeros_like(cut)
     full[last - 1] = values
-    return np.pad(cut, ((0, len(cut) % 2), (0, 0))), np.pad(full, ((0, len(cut) % 2), (0, 0)))
+    rest = -len(cut) % (4 // count)
+    return np.pad(cut, ((0, rest), (0, 0))), np.pad(full, ((0, rest), (0, 0)))

@@ -33,7 +33,7 @@ def taken(cases: list[Case], target: Any) -> list[Any]:
     return [case for case in cases if pixel_sparse.candidate(case[0], target) is not None]
 
 
-@pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
+@pytest.mark.parametrize("cpu", CPUS[:4], ids=CPU_NAMES[:4])
 def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     rng, target = random_generator(), target_of(cpu)
     cases = taken([random_case(rng) for _ in range(10)], target)
@@ -41,7 +41,7 @@ def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     check(cases, stages, target)
 
 
-@pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
+@pytest.mark.parametrize("cpu", CPUS[:4], ids=CPU_NAMES[:4])
 def test_layers_of_zeros_and_every_choice(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
 
@@ -51,15 +51,16 @@ def test_layers_of_zeros_and_every_choice(cpu: tuple[str, str | None]) -> None:
     check(cases, stages, target, choose=any_choice(rng))
 
 
+@pytest.mark.parametrize("streams", [1, 2])
 @pytest.mark.parametrize("backwards", [False, True])
-def test_lists_of_pairs_hold_every_weight(backwards: bool) -> None:
-    """Walking the steps finds each weight at its place; every pair has at most one weight of a sign; far steps are made in several."""
+def test_lists_hold_every_weight(backwards: bool, streams: int) -> None:
+    """Walking the steps finds each weight at its place; every pair of two streams has at most one weight of a sign; far steps are made in several."""
     rng = random_generator()
     for zeros in (0.5, 0.97, 1.0):
         row = (rng.integers(-128, 128, 3000) * (rng.random(3000) >= zeros)).astype(np.int8)
-        steps, values = pixel_quads.pairs_of(row, backwards)
-        assert len(steps) % 2 == 0 and np.abs(steps).max(initial=0) <= pixel_quads.STEP
-        assert (values[:, 0] >= 0).all() and (values[:, 1] <= 0).all()
+        steps, values = pixel_quads.streams_of(row, backwards, streams)
+        assert steps.size % 4 == 0 and np.abs(steps).max(initial=0) <= pixel_quads.STEP
+        assert streams == 1 or ((values[:, 0] >= 0).all() and (values[:, 1] <= 0).all())
         places = np.cumsum(steps, axis=0) + (len(row) - 1 if backwards else 0)
         found = np.zeros(len(row), np.int64)
         np.add.at(found, places.reshape(-1), values.reshape(-1))

@@ -1,0 +1,48 @@
+"""Four products of unsigned and signed bytes, summed in every lane of int32: how x86 CPUs take lists of four weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tvm.script.ir_builder import tirx as T
+
+from nnc_tvm.schedules.epilogue import Arithmetic
+from nnc_tvm.schedules.intrin import avx2, avx512
+from nnc_tvm.schedules.modular import Modular
+
+BYTES = 16  # of the lanes that interleaving instructions stay within
+
+
+@dataclass(frozen=True, eq=False)
+class Quads:
+    """add(acc, x, w): acc[lane] + sum over d < 4 of x[4 * lane + d] * w[4 * lane + d], x unsigned.
+
+    features: what the CPU must have. lanes: of int32. streams: 2 where the first and third product must be of positive weights and the others of
+    negative ones, or sums of two could saturate; 1 for any order. costs: estimated instructions per four weights, by vectors of bytes.
+    """
+
+    name: str
+    features: frozenset[str]
+    lanes: int
+    streams: int
+    costs: dict[int, float]
+    add: Callable[[Any, Any, Any], Any]
+    arithmetic: Arithmetic
+
+
+def add_pmaddubsw(acc: Any, x: Any, w: Any) -> Any:
+    pairs = T.call_llvm_pure_intrin("llvm.x86.avx2.pmadd.ub.sw", x, w, dtype="int16x16")
+    total = T.call_llvm_pure_intrin("llvm.x86.avx2.pmadd.wd", pairs, T.broadcast(T.int16(1), 16), dtype="int32x8")
+    return (Modular(acc) + Modular(total)).value
+
+
+def add_vpdpbusd(acc: Any, x: Any, w: Any) -> Any:
+    return T.call_llvm_pure_intrin("llvm.x86.avx512.vpdpbusd.512", acc, x, w, dtype="int32x16")
+
+
+PMADDUBSW = Quads("pmaddubsw", frozenset({"avx2"}), 8, 2, {1: 30.0, 2: 70.0}, add_pmaddubsw, avx2.ARITHMETIC)
+VPDPBUSD = Quads("vpdpbusd", avx512.VNNI, 16, 1, {1: 24.0, 2: 45.0}, add_vpdpbusd, avx512.ARITHMETIC)
+
+QUADS = (VPDPBUSD, PMADDUBSW)
