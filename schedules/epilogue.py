@@ -89,6 +89,11 @@ def round_half_even(value: Expr) -> Expr:
     return tirx.call_llvm_pure_intrin("float32", "llvm.roundeven", value)
 
 
+def round_half_away(value: Expr) -> Expr:
+    """float32 rounded to an integer, half away from zero."""
+    return tirx.call_llvm_pure_intrin("float32", "llvm.round", value)
+
+
 def high_multiply(a: Expr, b: Expr) -> Expr:
     """gemmlowp's SaturatingRoundingDoublingHighMul for b >= 0: round(a * b / 2^31), halves up; int32.
 

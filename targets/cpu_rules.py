@@ -27,6 +27,6 @@ def cpu_rules() -> tuple[Rule, ...]:
     )
 
     return (
-        weight_forms.stages, chain.stages, matmul.stages, depthwise.stages, rescaled.stages, elementwise.stages, table.stages,
-        pool.max_pool, pool.average_pool, pool.mean, softmax.stages, movement.stages, resize.stages, dynamic.stages, primitive.stages,
+        weight_forms.stages, chain.stages, matmul.stages, depthwise.stages, rescaled.stages, dynamic.stages, elementwise.stages, table.stages,
+        pool.max_pool, pool.average_pool, pool.mean, softmax.stages, movement.stages, resize.stages, primitive.stages,
     )

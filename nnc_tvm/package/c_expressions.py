@@ -24,7 +24,7 @@ LIBM = {name: f"{called}f" for name, called in {
                                "atan", "asinh", "acosh", "atanh", "atan2", "erf", "pow", "fmod", "hypot", "nearbyint")},
     "fabs": "fabs", "round": "nearbyint"}.items()}
 LLVM_NAME = tvm.get_global_func("target.llvm_get_intrinsic_name")
-INTRINSICS = {"llvm.roundeven": "round_half_even", "llvm.ctlz": "leading_zeros", "llvm.sadd.sat": "add_saturating"}
+INTRINSICS = {"llvm.roundeven": "round_half_even", "llvm.round": "round_half_away", "llvm.ctlz": "leading_zeros", "llvm.sadd.sat": "add_saturating"}
 """LLVM's intrinsics that the rules use on every CPU, as helpers."""
 ROUNDED = {"trunc": "rounded_to_zero", "floor": "rounded_down", "ceil": "rounded_up"}
 COMPARISONS = {tirx.EQ: "==", tirx.NE: "!=", tirx.LT: "<", tirx.LE: "<=", tirx.GT: ">", tirx.GE: ">=", tirx.And: "&&", tirx.Or: "||"}

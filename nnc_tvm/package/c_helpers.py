@@ -58,7 +58,8 @@ def _rounded() -> dict[str, str]:
     return {result};
 }}
 """
-    results = {"rounded_to_zero": "whole", "rounded_down": "whole > x ? whole - 1.0f : whole", "rounded_up": "whole < x ? whole + 1.0f : whole"}
+    results = {"round_half_away": "x - whole >= 0.5f ? whole + 1.0f : x - whole <= -0.5f ? whole - 1.0f : whole",
+               "rounded_to_zero": "whole", "rounded_down": "whole > x ? whole - 1.0f : whole", "rounded_up": "whole < x ? whole + 1.0f : whole"}
     return {f"{name}_float32": text.format(name=name, result=result) for name, result in results.items()}
 
 

@@ -9,7 +9,18 @@ from typing import Any
 import numpy as np
 
 from nnc_tvm.errors import Unsupported
-from nnc_tvm.relay_passes.composites.match import Leaf, Match, Output, broadcastable, parse_operand, parse_output, real_values, single_use, unsigned_activations
+from nnc_tvm.relay_passes.composites.match import (
+    Leaf,
+    Match,
+    Output,
+    broadcastable,
+    parse_operand,
+    parse_output,
+    real_values,
+    single_use,
+    unsigned_activations,
+    with_bias,
+)
 from nnc_tvm.relay_passes.graph import Graph, operator_name, tensor_type
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul, TensorType
 from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, KeepInt32, Mode, convolution_scale, product_scale
@@ -37,23 +48,6 @@ def contraction_output(graph: Graph, variable: Expr) -> Output:
 def fits_accumulator(out: Output, integer: bool, unit: np.ndarray) -> bool:
     """Whether `out` takes sums in units of `unit`: results that are the sums themselves need integers of unit 1."""
     return not isinstance(out, Accumulator) or (integer and bool(np.all(unit == 1)))
-
-
-def _with_bias(graph: Graph, out: Output, name: str) -> tuple[Expr, Leaf | None, list[Expr]] | None:
-    """(the contraction's variable, its bias operand, covered) below `out`; None where there is no contraction `name`."""
-    core = out.real
-    call = graph.definition(core)
-    if operator_name(call) == name:
-        return core, None, [core]
-    if operator_name(call) != "relax.add":
-        return None
-    for side in (0, 1):
-        inner, bias = call.args[side], parse_operand(graph, call.args[1 - side])
-        if operator_name(graph.definition(inner)) == name and bias.array is not None and single_use(graph, inner):
-            channels = tensor_type(inner).shape[-1]
-            if bias.array.size == channels and (bias.array.ndim == 0 or bias.array.shape[-1] == channels):
-                return inner, bias, [inner, core]
-    return None
 
 
 def _bias_integers(bias: Leaf | None, unit: np.ndarray, channels: int, name: str) -> np.ndarray:
@@ -99,7 +93,7 @@ def _is_integer(x: Leaf, w: Leaf) -> bool:
 def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """conv2d in NHWC [+ bias] [+ clamp] [+ quantize]; integers when both operands are and the output channels have one scale each, else all float."""
     out = contraction_output(graph, variable)
-    found = _with_bias(graph, out, "relax.nn.conv2d")
+    found = with_bias(graph, out, "relax.nn.conv2d")
     if found is None or any(v is not variable and not single_use(graph, v) for v in found[2]):
         return None
     core, bias, covered = found
@@ -147,7 +141,7 @@ def match_conv2d(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
 def match_dense(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """matmul with a constant right side [+ bias] [+ clamp] [+ quantize]."""
     out = contraction_output(graph, variable)
-    found = _with_bias(graph, out, "relax.matmul")
+    found = with_bias(graph, out, "relax.matmul")
     if found is None or any(v is not variable and not single_use(graph, v) for v in found[2]):
         return None
     core, bias, covered = found

@@ -1,41 +1,67 @@
-"""Quantization by a scale that is computed at run time.
-
-A front end writes the parameters as the packed call "nnc.dynamic_parameters"(x) -> float32 (zero point, scale): a contract between the
-passes, no function exists under that name.
-"""
+"""Quantization by scales that are computed at run time, as `relay_passes.dynamic_calls` writes it."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tvm import relax
+import numpy as np
 
-from nnc_tvm.relay_passes.composites.match import Match
+from nnc_tvm.relay_passes.composites.match import Match, parse_output, real_values, single_use, with_bias
+from nnc_tvm.relay_passes.dynamic_calls import PAD, PARAMETERS, RESCALE, SYMMETRIC, packed_name, parameters_of
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
-from nnc_tvm.schedules.operators import DynamicParameters, DynamicQuantize
+from nnc_tvm.schedules.operators import DynamicPad, DynamicParameters, DynamicQuantize, DynamicRescale
 from nnc_tvm.schedules.quantization import Mode
 
 Expr = Any
-PARAMETERS = "nnc.dynamic_parameters"
 
 
 def match_dynamic_parameters(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
     """The call itself."""
-    del mode
     call = graph.definition(variable)
-    if operator_name(call) != "relax.call_pure_packed" or not isinstance(call.args[0], relax.ExternFunc) or call.args[0].global_symbol != PARAMETERS:
+    name = packed_name(call)
+    if name not in (PARAMETERS, SYMMETRIC):
         return None
     x = call.args[1]
-    return Match(DynamicParameters((tensor_type(x),), tensor_type(variable)), (x,), (variable,))
+    return Match(DynamicParameters((tensor_type(x),), tensor_type(variable), name == SYMMETRIC, mode == "fixed"), (x,), (variable,))
 
 
 def match_dynamic_quantize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
-    """quantize to int8 by a scale and a zero point that are not constant."""
-    del mode
+    """quantize to int8 by parameters of the run, or by any scale and zero point that are not constant."""
     call = graph.definition(variable)
     if operator_name(call) != "relax.quantize" or tensor_type(variable).dtype != "int8" or any(constant(p) is not None for p in call.args[1:]):
         return None
-    types = tuple(tensor_type(a) for a in call.args)
-    if types[1].elements != 1 or types[2].elements != 1 or types[2].dtype != "int8":
+    parameters = parameters_of(graph.definition, call)
+    read = tuple(call.args) if parameters is None else (call.args[0], parameters)
+    types = tuple(tensor_type(a) for a in read)
+    if parameters is None and (types[1].elements != 1 or types[2].elements != 1 or types[2].dtype != "int8"):
         return None
-    return Match(DynamicQuantize(types, tensor_type(variable)), tuple(call.args), (variable,))
+    return Match(DynamicQuantize(types, tensor_type(variable), mode == "fixed"), read, (variable,))
+
+
+def match_dynamic_pad(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """The call itself."""
+    del mode
+    call = graph.definition(variable)
+    if packed_name(call) != PAD:
+        return None
+    read = tuple(call.args[1:3])
+    top, left, bottom, right = (int(p.value) for p in call.args[3:7])
+    return Match(DynamicPad(tuple(map(tensor_type, read)), tensor_type(variable), (top, left, bottom, right)), read, (variable,))
+
+
+def match_dynamic_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
+    """The call [+ bias] [+ clamp]."""
+    del mode
+    out = parse_output(graph, variable)
+    found = with_bias(graph, out, "relax.call_pure_packed")
+    if out.quantization is not None or found is None or packed_name(graph.definition(found[0])) != RESCALE:
+        return None
+    core, bias, covered = found
+    if any(v is not variable and not single_use(graph, v) for v in covered):
+        return None
+    _, acc, parameters, *rest = graph.definition(core).args
+    scale, sums = (constant(c) for c in rest)
+    assert scale is not None and sums is not None
+    values = np.zeros(scale.shape, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
+    operator = DynamicRescale((tensor_type(acc), tensor_type(parameters)), tensor_type(variable), scale, values, sums, out.low, out.high)
+    return Match(operator, (acc, parameters), (*covered, *out.covered))

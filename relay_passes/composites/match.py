@@ -161,6 +161,23 @@ def parse_operand(graph: Graph, expr: Expr) -> Leaf:
     return Leaf(value.args[0], q, array, [])
 
 
+def with_bias(graph: Graph, out: Output, name: str) -> tuple[Expr, Leaf | None, list[Expr]] | None:
+    """(the contraction's variable, its bias operand, covered) below `out`; None where there is no contraction `name`."""
+    core = out.real
+    call = graph.definition(core)
+    if operator_name(call) == name:
+        return core, None, [core]
+    if operator_name(call) != "relax.add":
+        return None
+    for side in (0, 1):
+        inner, bias = call.args[side], parse_operand(graph, call.args[1 - side])
+        if operator_name(graph.definition(inner)) == name and bias.array is not None and single_use(graph, inner):
+            channels = tensor_type(inner).shape[-1]
+            if bias.array.size == channels and (bias.array.ndim == 0 or bias.array.shape[-1] == channels):
+                return inner, bias, [inner, core]
+    return None
+
+
 def broadcastable(q: QuantParams, rank: int) -> tuple[np.ndarray, np.ndarray]:
     """(scale, zero_point) in shapes that broadcast over tensors of that rank."""
     shape = [1] * rank

@@ -4,7 +4,7 @@ from nnc_tvm.schedules.operators.chain import Chain
 from nnc_tvm.schedules.operators.conv2d import Conv2d
 from nnc_tvm.schedules.operators.dense import Dense
 from nnc_tvm.schedules.operators.depthwise import DepthwiseConv2d
-from nnc_tvm.schedules.operators.dynamic import DynamicParameters, DynamicQuantize
+from nnc_tvm.schedules.operators.dynamic import DynamicPad, DynamicParameters, DynamicQuantize, DynamicRescale
 from nnc_tvm.schedules.operators.elementwise import LinearCombination, Multiply
 from nnc_tvm.schedules.operators.matmul import MatMul
 from nnc_tvm.schedules.operators.movement import Broadcast, Concat, Pad, Reshape, StridedSlice, Transpose
@@ -17,8 +17,8 @@ from nnc_tvm.schedules.operators.softmax import FixedSoftmax, TableSoftmax
 from nnc_tvm.schedules.operators.table import Table
 
 __all__ = [
-    "AveragePool2d", "Broadcast", "Chain", "Concat", "Conv2d", "Dense", "DepthwiseConv2d", "Dequantize", "DynamicParameters", "DynamicQuantize",
-    "FixedSoftmax", "FlipSign",
+    "AveragePool2d", "Broadcast", "Chain", "Concat", "Conv2d", "Dense", "DepthwiseConv2d", "Dequantize", "DynamicPad", "DynamicParameters",
+    "DynamicQuantize", "DynamicRescale", "FixedSoftmax", "FlipSign",
     "LinearCombination", "MatMul", "MaxPool2d", "Mean", "Multiply", "Operator", "Pad", "Primitive", "Quantize", "Rescale", "Reshape",
     "ResizeBilinear", "ResizeNearest", "StridedSlice", "Sum", "Table", "TableSoftmax", "TensorType", "Transpose",
 ]

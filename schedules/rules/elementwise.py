@@ -12,7 +12,7 @@ from typing import Any
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
-from nnc_tvm.schedules.epilogue import PORTABLE, round_half_even
+from nnc_tvm.schedules.epilogue import PORTABLE, round_half_away, round_half_even
 from nnc_tvm.schedules.loops import fuse_outer, inline_epilogue, vectorize
 from nnc_tvm.schedules.operators import Dequantize, DynamicQuantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -50,22 +50,20 @@ def clamped(quotient: Expr, low: Expr, high: Expr) -> Expr:
 def _(operator: Quantize, x: Expr) -> Expr:
     low, high = (tirx.const(bound - operator.zero_point, "float32") for bound in (operator.low, operator.high))
     value = clamped(x / tirx.const(operator.scale, "float32"), low, high)
-    if operator.half_away:
-        # |value| <= 255: its fraction is exact, so rounding the magnitude down and adding one from a half upwards is too
-        magnitude = tirx.abs(value)
-        whole = tirx.floor(magnitude)
-        whole = whole + tirx.Select(magnitude - whole >= tirx.const(0.5, "float32"), tirx.const(1, "float32"), tirx.const(0, "float32"))
-        value = tirx.Select(value < tirx.const(0, "float32"), -whole, whole)
-    else:
-        value = round_half_even(value)
+    value = round_half_away(value) if operator.half_away else round_half_even(value)
     return (value.astype("int32") + tirx.const(operator.zero_point, "int32")).astype(operator.output.dtype)
 
 
 @element.register
 def _(operator: DynamicQuantize, x: Expr, scale: Expr, zero_point: Expr) -> Expr:
-    zero = zero_point.astype("float32")
+    return dynamic_element(operator, x, scale, zero_point.astype("float32"))
+
+
+def dynamic_element(operator: DynamicQuantize, x: Expr, scale: Expr, zero: Expr) -> Expr:
+    """The integer of x for float32 parameters."""
     value = clamped(x / scale, tirx.const(-128, "float32") - zero, tirx.const(127, "float32") - zero)
-    return (round_half_even(value) + zero).astype("int32").astype("int8")
+    whole = round_half_away(value) if operator.half_away else round_half_even(value)
+    return (whole + zero).astype("int32").astype("int8")
 
 
 @element.register

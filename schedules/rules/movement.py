@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
@@ -106,19 +107,29 @@ def _(operator: Concat, target: Any) -> tuple[Any, str]:
 
 @kernel.register
 def _(operator: Pad, target: Any) -> tuple[Any, str]:
-    shape, dtype = operator.inputs[0].shape, operator.output.dtype
-    padded = [axis for axis in range(len(shape)) if operator.before[axis] or operator.after[axis]] or [0]
+    dtype = operator.output.dtype
+    return bordered(operator.inputs[0].shape, operator.before, operator.after, dtype, lambda index: const(operator.value, dtype), [],
+                    lanes_of(operator, target)), "pad"
+
+
+def bordered(shape: tuple[int, ...], before: tuple[int, ...], after: tuple[int, ...], dtype: str, border: Callable[[tuple[Expr, ...]], Expr],
+             extra: list[Any], lanes: int) -> Any:
+    """PrimFunc (x of `shape`, extra..., y): x with so many elements before and after on each axis, whose value is border(index).
+
+    extra: tensors that `border` reads. The index's last axes may be merged; those before the last padded one are the output's.
+    """
+    padded = [axis for axis in range(len(shape)) if before[axis] or after[axis]] or [0]
     last = padded[-1]
     run = math.prod(shape[last + 1:])  # behind the last padded axis elements stay neighbours: they are merged into it
-    before, middle, after = operator.before[last] * run, shape[last] * run, operator.after[last] * run
+    first, middle, rest = before[last] * run, shape[last] * run, after[last] * run
     x = te.placeholder((*shape[:last], middle), dtype, name="x")
 
     def element(*index: Expr) -> Expr:
         *outer, i = index
-        inside = [c for axis, v in enumerate(outer) if axis in padded for c in (v >= operator.before[axis], v < operator.before[axis] + shape[axis])]
-        inside += [i >= before, i < before + middle]
-        at = [v - operator.before[axis] for axis, v in enumerate(outer)]
-        return tirx.if_then_else(tirx.all(*inside), x[(*at, i - before)], const(operator.value, dtype))
+        inside = [c for axis, v in enumerate(outer) if axis in padded for c in (v >= before[axis], v < before[axis] + shape[axis])]
+        inside += [i >= first, i < first + middle]
+        at = [v - before[axis] for axis, v in enumerate(outer)]
+        return tirx.if_then_else(tirx.all(*inside), x[(*at, i - first)], border(index))
 
-    y = te.compute((*operator.output.shape[:last], before + middle + after), element, name="y")
-    return vectorize_parts(s_tir.Schedule(te.create_prim_func([x, y])), "y", [before, middle, after], lanes_of(operator, target)), "pad"
+    y = te.compute((*(shape[axis] + before[axis] + after[axis] for axis in range(last)), first + middle + rest), element, name="y")
+    return vectorize_parts(s_tir.Schedule(te.create_prim_func([x, *extra, y])), "y", [first, middle, rest], lanes)

@@ -23,7 +23,7 @@ from nnc_tvm.schedules.operators import Conv2d, Dense, MatMul
 from nnc_tvm.targets.registry import get_target
 from tests.frontend.onnx_builder import run_reference
 from tests.frontend.test_tflite_import import conv, depthwise
-from tests.tflite_builder import Node, Tensor, build_model, constant
+from tests.tflite_builder import RELU, RELU6, Node, Tensor, build_model, constant
 from tests.tflite_builder import run_reference as run_tflite
 
 SEED = 20261125
@@ -319,27 +319,49 @@ def test_refused(tmp_path: pathlib.Path) -> None:
         load(tmp_path / "short.onnx")
 
 
-@pytest.mark.parametrize("code", ["FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"])
-def test_tflite_dynamic_range(code: str, tmp_path: pathlib.Path) -> None:
-    """int8 weights under float activations: float layers. LiteRT quantizes the activations first, and is as far off as that costs."""
-    rng = np.random.default_rng(SEED)
-    shapes = {"FULLY_CONNECTED": ((3, 32), (6, 32), (3, 6)), "CONV_2D": ((1, 9, 7, 4), (6, 3, 3, 4), (1, 9, 7, 6)),
-              "DEPTHWISE_CONV_2D": ((1, 9, 7, 4), (1, 3, 3, 4), (1, 9, 7, 4))}
-    options: dict[str, tuple[str, dict[str, Any]]] = {"FULLY_CONNECTED": ("FullyConnectedOptions", {}), "CONV_2D": conv(), "DEPTHWISE_CONV_2D": depthwise(1)}
-    x_shape, w_shape, y_shape = shapes[code]
+# operator, shapes of x, weights and y, options
+HYBRIDS: dict[str, tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[str, dict[str, Any]]]] = {
+    "dense": ("FULLY_CONNECTED", (3, 32), (6, 32), (3, 6), ("FullyConnectedOptions", {"fusedActivationFunction": RELU})),
+    "dense, asymmetric": ("FULLY_CONNECTED", (3, 2, 32), (6, 32), (6, 6), ("FullyConnectedOptions", {"asymmetricQuantizeInputs": True})),
+    "conv": ("CONV_2D", (2, 9, 7, 4), (6, 3, 3, 4), (2, 9, 7, 6), conv()),
+    "conv, pointwise": ("CONV_2D", (2, 4, 5, 19), (6, 1, 1, 19), (2, 4, 5, 6), conv(fusedActivationFunction=RELU6)),
+    "depthwise": ("DEPTHWISE_CONV_2D", (2, 9, 7, 4), (1, 3, 3, 4), (2, 9, 7, 4), depthwise(1)),
+    "depthwise of two": ("DEPTHWISE_CONV_2D", (1, 9, 7, 3), (1, 3, 3, 6), (1, 9, 7, 6), depthwise(2)),
+    "depthwise of one channel": ("DEPTHWISE_CONV_2D", (1, 9, 7, 1), (1, 3, 3, 6), (1, 9, 7, 6), depthwise(6)),
+}
+
+
+def hybrid(name: str, rng: np.random.Generator, per_channel: bool) -> tuple[bytes, np.ndarray]:
+    """(a TFLite model of one operator with int8 weights under float activations, its input)."""
+    code, x_shape, w_shape, y_shape, options = HYBRIDS[name]
     channels, axis = y_shape[-1], 3 if code == "DEPTHWISE_CONV_2D" else 0
-    scale = 0.02 if code == "FULLY_CONNECTED" else rng.uniform(0.01, 0.03, channels)
-    weight = constant("w", rng.integers(-127, 128, w_shape).astype(np.int8), scale, 0, axis)
+    weight = constant("w", rng.integers(-127, 128, w_shape).astype(np.int8), rng.uniform(0.01, 0.03, channels) if per_channel else 0.02, 0, axis)
     bias = constant("b", rng.standard_normal(channels).astype(np.float32))
     data = build_model([Tensor("x", x_shape, "float32"), weight, bias, Tensor("y", y_shape, "float32")],
-                       [Node(code, ("x", "w", "b"), ("y",), options[code])], ["x"], ["y"])
+                       [Node(code, ("x", "w", "b"), ("y",), options)], ["x"], ["y"])
+    x = rng.standard_normal(x_shape) * 2 + 1
+    x[0] *= 3  # every row has a scale of its own
+    return data, x.astype(np.float32)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ai_edge_litert") is None, reason="LiteRT is not installed")
+@pytest.mark.parametrize(("name", "per_channel"), [(name, c) for name in HYBRIDS for c in (True, False) if c or "depthwise" not in name])
+def test_tflite_dynamic_range(name: str, per_channel: bool, tmp_path: pathlib.Path) -> None:
+    """int8 weights under float activations: LiteRT's integers, so its reals but for the order of two float products."""
+    data, x = hybrid(name, np.random.default_rng(SEED), per_channel)
     (tmp_path / "model.tflite").write_bytes(data)
-    x = rng.standard_normal(x_shape).astype(np.float32)
     program = to_program(load(tmp_path / "model.tflite").module, "fixed")
-    found = run_program(program, {"x": x})[program.outputs[0]]
-    if code == "FULLY_CONNECTED":
-        assert weight.data is not None and bias.data is not None
-        np.testing.assert_allclose(found, x @ (weight.data.astype(np.float32) * np.float32(scale)).T + bias.data, rtol=1e-5, atol=1e-5)
-    if importlib.util.find_spec("ai_edge_litert"):
-        wanted = run_tflite(data, {"x": x})["y"]
-        assert np.abs(found - wanted).max() < 0.03 * np.abs(wanted).max(), f"seed {SEED}"
+    wanted = run_tflite(data, {"x": x})["y"]
+    assert np.abs(run_program(program, {"x": x})[program.outputs[0]] - wanted).max() <= 1e-6 * np.abs(wanted).max(), f"seed {SEED}"
+
+
+@pytest.mark.parametrize("name", ["dense", "conv", "depthwise"])
+def test_tflite_dynamic_range_package(name: str, tmp_path: pathlib.Path) -> None:
+    """Weights are stored as bytes, and kernels compute what the oracle does."""
+    data, x = hybrid(name, np.random.default_rng(SEED), per_channel=True)
+    (tmp_path / "model.tflite").write_bytes(data)
+    compile_model(tmp_path / "model.tflite", get_target("x86_cpu"), tmp_path / "package")
+    program = to_program(load(tmp_path / "model.tflite").module, "fixed")
+    wanted = run_program(program, {"x": x})[program.outputs[0]]
+    np.testing.assert_allclose(run_package(tmp_path / "package", {"x": x})["y"].reshape(wanted.shape), wanted, rtol=1e-6, atol=1e-5)
+    assert all(layer.operator.inputs[0].dtype == "int8" for layer in program.layers if layer.operator.macs)

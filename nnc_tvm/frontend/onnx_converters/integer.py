@@ -17,6 +17,7 @@ from tvm import relax
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, shape_of
 from nnc_tvm.frontend.onnx_converters.windowed import conv
+from nnc_tvm.relay_passes.dynamic_calls import quantized, scale_and_zero
 
 MOST_SUMS = 1 << 22
 CENTRE = {"int8": 0, "uint8": 128}  # the zero point that needs no correction once activations are int8
@@ -122,9 +123,8 @@ def dynamic_quantize_linear(bb: relax.BlockBuilder, inputs: Sequence[Expr], attr
     def emit(expr: Expr) -> Expr:
         return bb.emit(expr)
 
-    parameters = emit(relax.call_pure_packed("nnc.dynamic_parameters", x, ty_args=[relax.TensorType((2,), "float32")]))
-    scale, zero = (emit(relax.op.reshape(emit(relax.op.strided_slice(parameters, axes=[0], begin=[i], end=[i + 1])), [])) for i in (1, 0))
-    integers = emit(relax.op.quantize(x, scale, emit(relax.op.astype(zero, "int8")), axis=0, out_dtype="int8"))
+    scale, zero = scale_and_zero(emit, x)
+    integers = quantized(emit, x, scale, zero)
     # int8 with zero point z is uint8 with z + 128
     unsigned = relax.op.quantize(_unscaled(bb, integers, np.zeros((), np.int32), 0), relax.const(np.float32(1)), relax.const(np.int32(128)), out_dtype="uint8")
     unsigned_zero = relax.op.astype(emit(relax.op.add(zero, relax.const(np.float32(128)))), "uint8")

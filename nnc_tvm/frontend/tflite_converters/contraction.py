@@ -12,6 +12,7 @@ from tvm import relax
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.tflite_converters.activations import activate
 from nnc_tvm.frontend.tflite_converters.operands import Converter, Operands, dequantize
+from nnc_tvm.relay_passes.dynamic_calls import dequantized, quantized, scale_and_zero
 from nnc_tvm.schedules.quantization import QuantParams
 
 Expr = Any
@@ -67,6 +68,18 @@ def add_bias(o: Operands, y: Expr) -> Expr:
     return o.emit(relax.op.add(o.emit(y), real))
 
 
+def hybrid(o: Operands) -> QuantParams | None:
+    """The quantization of int8 weights under a float activation, None for others: dynamic-range quantization, activations are rounded at run time."""
+    x, w = o.tensor(0), o.tensor(1)
+    return w.quantization if x.dtype == "float32" and w.dtype == "int8" and w.data is not None else None
+
+
+def at_run_time(o: Operands, x: Expr, rows: int, symmetric: bool) -> Expr:
+    """The reals of x quantized by the range of each of its rows."""
+    scale, zero = scale_and_zero(o.emit_variable, x, rows, symmetric)
+    return dequantized(o.emit_variable, quantized(o.emit_variable, x, scale, zero), scale, zero)
+
+
 def conv2d(o: Operands) -> Expr:
     """CONV_2D: x NHWC, weights OHWI."""
     a = o.options(tflite.Conv2DOptions)
@@ -88,7 +101,10 @@ def _convolution(o: Operands, a: Any, size: tuple[int, int], kernel: tuple[int, 
     dilation = positive("dilation factors", a.DilationHFactor(), a.DilationWFactor())
     window = ((kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1)
     padding = padding_of(a.Padding(), size, window, strides)
-    y = relax.op.nn.conv2d(o.real(0), w, strides=strides, padding=padding, dilation=dilation, groups=groups, data_layout="NHWC", kernel_layout=layout)
+    x, q = o.real(0), hybrid(o)
+    if q is not None:  # LiteRT's kernel for weights of one scale rounds symmetrically, that for scales per channel does not
+        x = at_run_time(o, x, o.tensor(0).shape[0], symmetric=o.op.code == "CONV_2D" and q.per_tensor)
+    y = relax.op.nn.conv2d(x, w, strides=strides, padding=padding, dilation=dilation, groups=groups, data_layout="NHWC", kernel_layout=layout)
     return o.result(activate(o, add_bias(o, o.emit(y)), a.FusedActivationFunction()))
 
 
@@ -101,6 +117,8 @@ def fully_connected(o: Operands) -> Expr:
     x = o.real(0)
     if o.tensor(0).shape != (rows, depth):
         x = o.emit(relax.op.reshape(x, (rows, depth)))
+    if hybrid(o) is not None:
+        x = at_run_time(o, x, rows, symmetric=not a.AsymmetricQuantizeInputs())
     y = add_bias(o, o.emit(relax.op.matmul(x, weights(o, 1, (1, 0), axis=1))))
     y = o.emit(o.result(activate(o, y, a.FusedActivationFunction())))
     shape = o.output.shape if np.prod(o.output.shape) == rows * units else (rows, units)

@@ -74,6 +74,10 @@ class Operands:
         """`expr`, typed."""
         return self.bb.normalize(expr)
 
+    def emit_variable(self, expr: Expr) -> Expr:
+        """`expr` bound to a variable: what several expressions read."""
+        return self.bb.emit(expr)
+
     def raw(self, i: int) -> Expr:
         """Input i as it is stored: integers where it is quantized."""
         return self.values.expression(self.tensor(i).index)
