@@ -1,4 +1,4 @@
-"""Four products of unsigned and signed bytes, summed in every lane of int32: how x86 CPUs take lists of four weights."""
+"""Four products of bytes, summed in every lane of int32: how CPUs take lists of four weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.epilogue import Arithmetic
-from nnc_tvm.schedules.intrin import avx2, avx512
+from nnc_tvm.schedules.intrin import avx2, avx512, neon
 from nnc_tvm.schedules.modular import Modular
 
 BYTES = 16  # of the lanes that interleaving instructions stay within
@@ -17,16 +17,18 @@ BYTES = 16  # of the lanes that interleaving instructions stay within
 
 @dataclass(frozen=True, eq=False)
 class Quads:
-    """add(acc, x, w): acc[lane] + sum over d < 4 of x[4 * lane + d] * w[4 * lane + d], x unsigned.
+    """add(acc, x, w): acc[lane] + sum over d < 4 of x[4 * lane + d] * w[4 * lane + d].
 
-    features: what the CPU must have. lanes: of int32. streams: 2 where the first and third product must be of positive weights and the others of
-    negative ones, or sums of two could saturate; 1 for any order. costs: estimated instructions per four weights, by vectors of bytes.
+    features: what the CPU must have. x_offset: 128 where x is taken for unsigned, else 0. lanes: of int32. costs: estimated instructions per four
+    weights, by vectors of bytes. streams: 2 where the first and third product must be of positive weights and the others of negative ones, or sums
+    of two could saturate; 1 for any order.
     """
 
     name: str
     features: frozenset[str]
     lanes: int
     streams: int
+    x_offset: int
     costs: dict[int, float]
     add: Callable[[Any, Any, Any], Any]
     arithmetic: Arithmetic
@@ -42,7 +44,12 @@ def add_vpdpbusd(acc: Any, x: Any, w: Any) -> Any:
     return T.call_llvm_pure_intrin("llvm.x86.avx512.vpdpbusd.512", acc, x, w, dtype="int32x16")
 
 
-PMADDUBSW = Quads("pmaddubsw", frozenset({"avx2"}), 8, 2, {1: 30.0, 2: 70.0}, add_pmaddubsw, avx2.ARITHMETIC)
-VPDPBUSD = Quads("vpdpbusd", avx512.VNNI, 16, 1, {1: 24.0, 2: 45.0}, add_vpdpbusd, avx512.ARITHMETIC)
+def add_sdot(acc: Any, x: Any, w: Any) -> Any:
+    return T.call_llvm_pure_intrin("llvm.aarch64.neon.sdot", acc, x, w, dtype="int32x4")
 
-QUADS = (VPDPBUSD, PMADDUBSW)
+
+PMADDUBSW = Quads("pmaddubsw", frozenset({"avx2"}), 8, 2, 128, {1: 30.0, 2: 70.0}, add_pmaddubsw, avx2.ARITHMETIC)
+VPDPBUSD = Quads("vpdpbusd", avx512.VNNI, 16, 1, 128, {1: 24.0, 2: 45.0}, add_vpdpbusd, avx512.ARITHMETIC)
+SDOT = Quads("sdot", frozenset({"dotprod"}), 4, 1, 0, {groups: 14.0 + 16 * groups for groups in range(1, 6)}, add_sdot, neon.ARITHMETIC)
+
+QUADS = (VPDPBUSD, PMADDUBSW, SDOT)

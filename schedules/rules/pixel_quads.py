@@ -1,8 +1,8 @@
-"""Lists of single weights, four at a time, on x86: planes of bytes, four of which meet in an instruction.
+"""Lists of single weights, four at a time: planes of bytes, four of which meet in an instruction.
 
 AVX2's pmaddubsw adds two products of unsigned and signed bytes in int16, where those of two weights of one sign may saturate. A list
-therefore is two streams, of the positive and of the negative weights, that are taken in pairs: 255 * 128 fits. AVX-512's vpdpbusd adds all four
-in int32, and one stream has all weights. Each stream goes through the weights channel by channel. What is stored of a place is the place itself,
+therefore is two streams, of the positive and of the negative weights, that are taken in pairs: 255 * 128 fits. AVX-512's vpdpbusd and NEON's sdot
+add all four in int32, and one stream has all weights. Each stream goes through the weights channel by channel. What is stored of a place is the place itself,
 or the step to it, a byte: smaller and slower.
 """
 
@@ -40,7 +40,10 @@ class QuadPlan:
     stepping: bool
     depth: int = 1
     x_dtype: str = "int8"
-    unsigned: bool = True
+
+    @property
+    def unsigned(self) -> bool:
+        return self.quads.x_offset != 0
 
     @property
     def name(self) -> str:
@@ -54,7 +57,7 @@ class QuadPlan:
     @cached_property
     def entries(self) -> int:
         """Of four weights, in all lists; at least one."""
-        return max(1, sum(len(values) for _, values in self.lists) // 2)
+        return max(1, sum(values.size // 4 for _, values in self.lists))
 
     @property
     def cost(self) -> float:
@@ -74,7 +77,7 @@ class QuadPlan:
         c, dtype = self.c, self.planes.place_dtype
         everywhere = self.planes.places(c).transpose(2, 0, 1).astype(dtype).reshape(-1)
         first = np.concatenate([[0], np.cumsum([values.size // 4 for _, values in self.lists])]).astype(np.int32)
-        bias = (c.bias.astype(np.int64) - 128 * c.weight.astype(np.int64).sum(axis=(1, 2, 3))).astype(np.int32)
+        bias = (c.bias.astype(np.int64) - self.quads.x_offset * c.weight.astype(np.int64).sum(axis=(1, 2, 3))).astype(np.int32)
         weights, paths = np.zeros(4 * self.entries, np.int8), np.zeros(4 * self.entries, np.int8 if self.stepping else dtype)
         weights[: 4 * first[-1]] = np.concatenate([values for _, values in self.lists]).reshape(-1)
         starts = [len(everywhere) - 1 if is_backwards(o) else 0 for o in range(len(self.lists))]

@@ -1,6 +1,6 @@
-"""The kernel of a convolution over lists of four weights, on planes of bytes, for AVX2 and AVX-512 VNNI.
+"""The kernel of a convolution over lists of four weights, on planes of bytes.
 
-y[o, q] = epilogue(bias[o] + sum over k in [first[o], first[o + 1]), d < 4 of x[places[k, d] + q] * weights[k, d]), x unsigned, of the planes of q's tile
+y[o, q] = epilogue(bias[o] + sum over k in [first[o], first[o + 1]), d < 4 of x[places[k, d] + q] * weights[k, d]) of the planes of q's tile
 
 Stepping, the place is places[at[d % streams]] instead, where at[d % streams] grows by steps[k, d] before each, from 0 or for odd o from the last place.
 
@@ -70,7 +70,7 @@ def pixel_quads_kernel(c: Contraction, quads: Quads, planes: Planes, entries: in
 
 
 def interleaved(a: Any, b: Any, high: int, dtype: str) -> Any:
-    """Elements of two vectors in turn, of the lower or higher halves of their 16-byte lanes (punpckl, punpckh), as `dtype`."""
+    """Elements of two vectors in turn, of the lower or higher halves of their 16-byte lanes (punpckl, punpckh; zip1, zip2), as `dtype`."""
     elements = int(str(a.ty.dtype).rpartition("x")[2])
     half = BYTES // (2 if str(a.ty.dtype).startswith("int16") else 1) // 2
     order = [start + half * high + i + elements * odd for start in range(0, elements, 2 * half) for i in range(half) for odd in (0, 1)]
