@@ -59,7 +59,7 @@ def quantize(source: SourceModel, samples: Iterable[Mapping[str, np.ndarray]], o
 
 def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_cpu", output: str | os.PathLike[str] | None = None, *,
             mcpu: str | None = None, npu: str | Mapping[str, object] | None = None, name: str | None = None, requantize: RequantizeOption = "auto",
-            optimize: Optimize = "balanced", forms: str = "auto", emit: Emit = "obj", threads: int = 1, batch: int | None = None,
+            optimize: Optimize = "balanced", forms: str = "auto", merge_factors: bool = False, emit: Emit = "obj", threads: int = 1, batch: int | None = None,
             quantize: QuantizeOptions | None = None,
             calibration: str | os.PathLike[str] | Iterable[Mapping[str, np.ndarray]] | None = None, progress: Callable[[str], None] = silent) -> Package:
     """Compiles a model into a C package.
@@ -86,7 +86,8 @@ def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_
     from nnc_tvm.targets.registry import get_target
 
     options = ",".join(f"{key}={value}" for key, value in npu.items()) if isinstance(npu, Mapping) else npu
-    device = dataclasses.replace(get_target(target, mcpu, options, emit, threads), optimize=optimize, forms=parse_forms(forms))
+    device = dataclasses.replace(get_target(target, mcpu, options, emit, threads), optimize=optimize,
+                                 forms=parse_forms(forms, merge_factors), merge_factors=merge_factors)
     more: dict[str, Any] = {}
     if calibration is not None:
         samples = pathlib.Path(calibration) if isinstance(calibration, str | os.PathLike) else calibration

@@ -37,6 +37,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
     from nnc_tvm.relay_passes.float_notes import with_notes
     from nnc_tvm.relay_passes.fuse_chains import fuse_chains
     from nnc_tvm.relay_passes.fuse_residuals import fuse_residuals
+    from nnc_tvm.relay_passes.merge_factors import merge_factors
     from nnc_tvm.relay_passes.pipeline import compress, to_program
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
     from nnc_tvm.relay_passes.split_kernels import split_kernels
@@ -49,6 +50,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
 
         progress(f"planning {len(program.layers)} layers for the {target.kind}")
         program = partition(program, target.companion, place)
+    program = merge_factors(program, target)
     progress(f"scheduling {len(program.layers)} layers for {target.kind} {target.mcpu}")
     scheduled = fuse_chains(schedule_layers(fuse_residuals(program, target), target), target)
     scheduled = split_kernels(scheduled, target.threads)

@@ -49,7 +49,7 @@ def fuse_chains(scheduled: ScheduledProgram, target: Target, choose: Choose = ch
 
     Bands follow each other, so that several threads have nothing to share: they take the layers apart, unless size is what counts.
     """
-    if target.threads > 1 and target.optimize != "size":
+    if not makes_chains(target):
         return scheduled
     live = LiveBytes(scheduled)
     parts = {run.start: list(parts_of(scheduled, run, live, target)) for run in runs(scheduled)}
@@ -58,6 +58,11 @@ def fuse_chains(scheduled: ScheduledProgram, target: Target, choose: Choose = ch
     most = max([most, *(least_bytes(made) for made in parts.values())])
     taken = [part for made in parts.values() for part in best_parts(made, most) if part.candidate is not None]
     return apply(scheduled, taken, target, choose) if taken else scheduled
+
+
+def makes_chains(target: Target) -> bool:
+    """Whether the pass may fuse layers at all."""
+    return target.threads == 1 or target.optimize == "size"
 
 
 def runs(scheduled: ScheduledProgram) -> Iterator[range]:

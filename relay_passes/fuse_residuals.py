@@ -33,7 +33,8 @@ def fuse_residuals(program: Program, target: Target, choose: Choose = choose_def
             continue
         operator = fused(source.operator, layer.operator, side)
         if operator is not None and taken(source.operator, target, choose) == taken(operator, target, choose):
-            layers[at] = Layer(layer.name, operator, (*source.inputs, layer.inputs[1 - side]), layer.output, f"with {source.name}", source.form)
+            notes = "; ".join(note for note in (f"with {source.name}", source.note) if note)
+            layers[at] = Layer(layer.name, operator, (*source.inputs, layer.inputs[1 - side]), layer.output, notes, source.form, source.instead)
             del layers[number], values[source.output]
     return replace(program, layers=tuple(layer for _, layer in sorted(layers.items())), values=values)
 

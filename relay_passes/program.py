@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nnc_tvm.schedules.candidates import Selection
+from nnc_tvm.schedules.candidates import Candidate, Selection
 from nnc_tvm.schedules.operators import Operator, TensorType
 from nnc_tvm.schedules.quantization import Mode
 from nnc_tvm.schedules.rule import Stage
@@ -27,6 +27,7 @@ class Layer:
     """One operator applied to values. name: the source model's name for the node, or one made from the operator.
 
     note: for people, why the layer is what it is ("no integer form: Erf"). form: of its weights, see schedules/forms.py.
+    instead: what else it could have been before it was scheduled.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Layer:
     output: str
     note: str = ""
     form: str = "dense"
+    instead: tuple[Candidate, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.program import Program, ScheduledLayer, ScheduledProgram
-from nnc_tvm.schedules.candidates import Selection
+from nnc_tvm.schedules.candidates import Selection, with_others
 from nnc_tvm.schedules.operators import Reshape
 from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.targets.base import Target
@@ -21,5 +21,5 @@ def schedule_layers(program: Program, target: Target, choose: Choose = choose_de
                 break
         if made is None:
             raise Unsupported(f"layer '{layer.name}': {target.kind} has no kernel for {type(layer.operator).__name__} of {layer.operator.inputs}")
-        scheduled.append(ScheduledLayer(layer, made.stages, made) if isinstance(made, Selection) else ScheduledLayer(layer, made))
+        scheduled.append(ScheduledLayer(layer, made.stages, with_others(made, layer.instead)) if isinstance(made, Selection) else ScheduledLayer(layer, made))
     return ScheduledProgram(program, tuple(scheduled))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nnc_tvm.schedules.rule import Choose, Stage
 
@@ -41,8 +41,13 @@ def select(candidates: Sequence[Candidate], optimize: str, choose: Choose) -> Se
     best = preferred(candidates, optimize)
     forms = [candidate.form for candidate in candidates]
     taken = candidates[forms.index(choose("form", forms, best.form))] if len(forms) > 1 else best
-    others = tuple(candidate for candidate in candidates if candidate is not taken)
-    return Selection(taken, others, taken.build(choose), "; ".join(comparison(taken, other) for other in others))
+    return with_others(Selection(taken, (), taken.build(choose), ""), [candidate for candidate in candidates if candidate is not taken])
+
+
+def with_others(selection: Selection, others: Sequence[Candidate]) -> Selection:
+    """`selection` with what else was possible."""
+    everything = (*selection.others, *others)
+    return replace(selection, others=everything, why="; ".join(comparison(selection.taken, other) for other in everything))
 
 
 def preferred(candidates: Sequence[Candidate], optimize: str) -> Candidate:

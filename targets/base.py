@@ -62,6 +62,7 @@ class Target:
     emit: what kernels are written as: machine code ("obj"), or C source ("c", see portable.py).
     channel_multiple: kernels waste nothing on images of a multiple of so many channels.
     forms: what the weights of a layer may become beside dense, see schedules/forms.py.
+    merge_factors: whether integer factors may be merged with results that differ by the requantization between them.
     companion: a device that takes layers over, or None.
     """
 
@@ -82,6 +83,7 @@ class Target:
     stream_cost: float = 0.0
     optimize: Optimize = "balanced"
     forms: frozenset[str] = ALL
+    merge_factors: bool = False
     channel_multiple: int = 8
     companion: Companion | None = None
     emit: Emit = "obj"

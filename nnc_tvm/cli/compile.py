@@ -35,12 +35,14 @@ from nnc_tvm.targets.threaded import MOST
               help="Threads that run the package together on x86_cpu and arm_cpu (POSIX threads). Outputs stay the same.")
 @click.option("--forms", default="auto", show_default=True, metavar="auto|dense|LIST",
               help=f"What pruned weights may become. auto: what its estimated cost says. dense: nothing. LIST: of {', '.join(FORMS)}.")
+@click.option("--merge-factors", is_flag=True, help="Multiply low-rank factors of integers back where that is cheaper, although results then differ by "
+              "the requantization between them. Floats, and integers that stay the same, need no option.")
 @click.option("--batch", type=click.IntRange(1), metavar="N", help="What a dynamic batch becomes.  [default: 1]")
 @quantization_options
 @json_option
 def command(model: pathlib.Path, kind: str, mcpu: str | None, npu: str | None, output: pathlib.Path | None, name: str | None, requantize: RequantizeOption,
-            optimize: Optimize, emit: Emit, threads: int, forms: str, batch: int | None, quantize: QuantizeOptions | None, calibration: pathlib.Path | None,
-            as_json: bool) -> None:
+            optimize: Optimize, emit: Emit, threads: int, forms: str, merge_factors: bool, batch: int | None, quantize: QuantizeOptions | None,
+            calibration: pathlib.Path | None, as_json: bool) -> None:
     """Compile MODEL (.tflite, .onnx or .pt2) into a C package. Float models stay float unless --quantize rounds them.
 
     The package is a folder with a header, readable C, a library of kernels, Make and CMake files, an example and manifest.json.
@@ -62,7 +64,8 @@ def command(model: pathlib.Path, kind: str, mcpu: str | None, npu: str | None, o
     check_output(output)
     from nnc_tvm.targets.registry import get_target
 
-    target = dataclasses.replace(get_target(kind, mcpu, npu, emit, threads), optimize=optimize, forms=parse_forms(forms))
+    target = dataclasses.replace(get_target(kind, mcpu, npu, emit, threads), optimize=optimize, forms=parse_forms(forms, merge_factors),
+                                 merge_factors=merge_factors)
     arguments = () if quantize is None or calibration is None else (quantizer(quantize, calibration, progress, warn, progress_bar),)
     manifest = compile_model(model, target, output, name, requantize, batch, progress, *arguments)
     if as_json:
