@@ -19,21 +19,24 @@ from nnc_tvm.schedules.rules.chain_plan import is_pointwise
 from nnc_tvm.targets.base import Target
 
 LONGEST = 4  # layers in one kernel
-FAR = 1.05  # of the estimated cost of a kernel that reads from beyond the first cache, measured
-NOT_SLOWER = 1.03  # of the layers' estimated cost, which is no more exact
+FAR = 1.025  # of the estimated cost of a kernel that reads from beyond the first cache, measured
+SMALLER = 0.97  # of the arena: less gain is not worth kernels that would be slower but for what lies beyond the first cache
+NOT_SLOWER = 1.01  # of the layers' estimated cost: estimates of the same tiles in other loops are about as exact
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """Layers [start, end) of a program, in one kernel where there is a `candidate`.
 
-    bytes: live at their fullest step. narrow, wide: values of low-rank factors and others that are left out.
+    bytes: live at their fullest step. dearer: whether it is estimated to be, but for what it spares the caches.
+    narrow, wide: values of low-rank factors and others that are left out.
     """
 
     start: int
     end: int
     bytes: int
     cost: float = 0.0
+    dearer: bool = False
     narrow: int = 0
     wide: int = 0
     candidate: chain.ChainCandidate | None = None
@@ -54,9 +57,12 @@ def fuse_chains(scheduled: ScheduledProgram, target: Target, choose: Choose = ch
     live = LiveBytes(scheduled)
     parts = {run.start: list(parts_of(scheduled, run, live, target)) for run in runs(scheduled)}
     inside = {k for made in parts.values() for part in made for k in range(part.start, part.end)}
-    most = max((live.of_layer(k) for k in range(len(scheduled.layers)) if k not in inside), default=0)
-    most = max([most, *(least_bytes(made) for made in parts.values())])
-    taken = [part for made in parts.values() for part in best_parts(made, most) if part.candidate is not None]
+    others = max((live.of_layer(k) for k in range(len(scheduled.layers)) if k not in inside), default=0)
+    cheap = {start: [part for part in made if not part.dearer] for start, made in parts.items()}
+    tight, most = (max([others, *(least_bytes(made) for made in runs_.values())]) for runs_ in (parts, cheap))
+    most = tight if tight <= SMALLER * most else most
+    suited = [cheap[start] if least_bytes(cheap[start]) <= most else made for start, made in parts.items()]
+    taken = [part for made in suited for part in best_parts(made, most) if part.candidate is not None]
     return apply(scheduled, taken, target, choose) if taken else scheduled
 
 
@@ -92,27 +98,25 @@ def parts_of(scheduled: ScheduledProgram, run: range, live: LiveBytes, target: T
         layer = scheduled.layers[start]
         yield Part(start, start + 1, live.of_layer(start), layer.selection.taken.cost if layer.selection else 0.0)
         for end in range(start + 2, min(start + LONGEST, run.stop) + 1):
-            part = fused_part(scheduled.layers[start:end], start, live, target)
-            if part is not None:
-                yield part
+            yield from fused_parts(scheduled.layers[start:end], start, live, target)
 
 
-def fused_part(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, target: Target) -> Part | None:
-    """`layers` in one kernel; None where they cannot be, may not be or would be slower."""
+def fused_parts(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, target: Target) -> Iterator[Part]:
+    """`layers` in one kernel, in bands of several heights; none where they cannot be, may not be or would be slower."""
     links = chain_of(layers)
     if any(layer.selection is None for layer in layers):
-        return None
+        return
     narrow = chain.narrow_values(links)
     if not narrow and not all(map(is_pointwise, links.links)):  # as fast as other layers' best forms they are seldom
-        return None
-    made = chain.candidate(links, target)
-    if made is None or made.form.split()[0] not in target.forms or not is_worth(made, layers, target):
-        return None
+        return
     source, end = layers[0].layer.inputs[0], start + len(layers)
     result = live.of_value(layers[-1].layer.output)
-    over = made.overwrites and live.dies(source, end - 1) and result == live.of_value(live.owner(source))
-    over |= any(live.dies(name, end - 1) for name in layers[-1].layer.inputs[1:] if name != source)
-    return Part(start, end, live.before(start) + made.scratch_bytes + (0 if over else result), made.cost, narrow, len(layers) - 1 - narrow, made)
+    for made in chain.candidates(links, target):
+        if made.form.split()[0] in target.forms and is_worth(made, layers, target):
+            dearer = made.cost > NOT_SLOWER * sum(layer.selection.taken.cost for layer in layers if layer.selection is not None)
+            over = made.overwrites and live.dies(source, end - 1) and result == live.of_value(live.owner(source))
+            over |= not made.overlap and any(live.dies(name, end - 1) for name in layers[-1].layer.inputs[1:] if name != source)
+            yield Part(start, end, live.before(start) + made.scratch_bytes + (0 if over else result), made.cost, dearer, narrow, len(layers) - 1 - narrow, made)
 
 
 def is_worth(made: chain.ChainCandidate, layers: Sequence[ScheduledLayer], target: Target) -> bool:
@@ -166,17 +170,18 @@ def apply(scheduled: ScheduledProgram, parts: Sequence[Part], target: Target, ch
     k = 0
     while k < len(scheduled.layers):
         part = starts.get(k)
-        layers.append(scheduled.layers[k] if part is None else fused_layer(scheduled.layers[k:part.end], target, choose))
+        layers.append(scheduled.layers[k] if part is None else fused_layer(scheduled.layers[k:part.end], part, target, choose))
         k = part.end if part is not None else k + 1
     values = {name: value for name, value in scheduled.program.values.items() if name not in gone}
     return ScheduledProgram(replace(scheduled.program, values=values, layers=tuple(s.layer for s in layers)), tuple(layers))
 
 
-def fused_layer(layers: Sequence[ScheduledLayer], target: Target, choose: Choose) -> ScheduledLayer:
+def fused_layer(layers: Sequence[ScheduledLayer], part: Part, target: Target, choose: Choose) -> ScheduledLayer:
     """One layer under the name of the last, with its kernel."""
     first, last = layers[0].layer, layers[-1].layer
     operator = chain_of(layers)
-    selection = chain.stages(operator, target, choose)
+    assert part.candidate is not None
+    selection = chain.selection(operator, part.candidate, target, choose)
     assert selection is not None
     names = " and ".join(f"'{layer.layer.name}'" for layer in layers[:-1])
     notes = [f"with {names} before it, whose results are never whole in memory", *(layer.layer.note for layer in layers if layer.layer.note)]

@@ -50,15 +50,16 @@ def chain_kernel(bands: Bands, tilings: Sequence[Tiling], kernels: Sequence[Any]
                             read_ahead(link, window, x, image, offset_of(tilings[k]))
                     with (T.parallel if bands.independent else T.serial)(bands.steps) as step:
                         source = x
+                        at = tirx.Min(step * bands.rows, bands.links[0].rows - bands.rows)  # of pointwise links, whose rows are alike
                         for k, link in enumerate(bands.links):
-                            start = step * link.out_step - link.out_delay
+                            start = at if bands.overlap else step * link.out_step - link.out_delay
                             result, place = results[k], (image * link.out_rows + start) * link.out_row
                             to = y if result is None else result
-                            first = (image * link.rows + step * link.step - link.delay) * link.row if k == 0 else 0
+                            first = (image * link.rows + (at if bands.overlap else step * link.step - link.delay)) * link.row if k == 0 else 0
                             window = windows[k]
                             if window is not None:
-                                append(link, window, source, first, step, bands.steps, offset_of(tilings[k]))
-                            always = link.out_delay == 0 and bands.steps * link.out_step <= link.out_rows
+                                append(link, window, source, first, step, bands, offset_of(tilings[k]))
+                            always = bands.overlap or link.out_delay == 0 and bands.steps * link.out_step <= link.out_rows
                             with condition(tirx.all(start > -link.out_step, start < link.out_rows), not always):
                                 parameters = kernels[k].params
                                 calls.append((kernels[k], [
@@ -84,13 +85,13 @@ def read_ahead(link: Link, window: Any, x: Any, image: Any, offset: int) -> None
         move(window, (above + r) * link.pitch + link.left, x, (image * link.rows + r) * link.row, min(link.row, link.pitch - link.left), offset)
 
 
-def append(link: Link, window: Any, source: Any, first: Any, step: Any, steps: int, offset: int) -> None:
+def append(link: Link, window: Any, source: Any, first: Any, step: Any, bands: Bands, offset: int) -> None:
     """Moves what stays in the window to its beginning; behind it come the rows of `source` from element `first` on, or borders, plus `offset`."""
     if link.carry:
         with T.serial(link.carry * link.pitch) as e:
             T.buffer_store(window, window[e + link.step * link.pitch], [e])
     copied = min(link.row, link.pitch - link.left)
-    inside = link.delay == 0 and steps * link.step <= link.rows
+    inside = bands.overlap or link.delay == 0 and bands.steps * link.step <= link.rows
     with T.serial(link.step) as r:
         row = step * link.step - link.delay + r
         begin = (link.carry + r) * link.pitch

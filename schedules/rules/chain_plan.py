@@ -31,7 +31,7 @@ class Link:
     rows, step, delay, row: of the input: its rows, the new ones of a step, how late they are (early where it is negative), and a row's elements;
     out_*: of the output.
     carry: rows of the window that stay from the step before. pitch, left: of the window: a row's elements, and its border's before the image.
-    padded: whether the image has a border on any side.
+    padded: whether the image has a border on any side. cut_off: whether it reads an input that ends within a step.
     """
 
     band: Contraction
@@ -48,6 +48,7 @@ class Link:
     pitch: int
     left: int
     padded: bool
+    cut_off: bool
 
     @property
     def bordered(self) -> bool:
@@ -55,9 +56,9 @@ class Link:
         return self.carry > 0 or self.padded
 
     def reads_source(self, tiling: Tiling) -> bool:
-        """Whether the kernel can read the new rows where they are: all that a step reads are rows of the image."""
+        """Whether the kernel can read the new rows where they are: all that a step reads are rows of the image, or of another link's band."""
         *_, copied = x_layout(self.band, *tiling)
-        return not (copied or self.bordered or self.rows % self.step) and math.prod(self.band.image) == self.step * self.row
+        return not (copied or self.bordered or self.cut_off) and math.prod(self.band.image) == self.step * self.row
 
     def window(self, tiling: Tiling) -> TensorType:
         """The window, with what tiles read beyond it."""
@@ -69,19 +70,23 @@ class Link:
         """Steps in which some of the output exists."""
         return math.ceil((self.out_rows + self.out_delay % self.out_step) / self.out_step)
 
-    @property
-    def result(self) -> TensorType:
-        """What a step writes."""
-        return TensorType((self.out_step * self.out_row,), self.types[1])
+    def result(self, reader: tuple[Link, Tiling] | None) -> TensorType:
+        """What a step writes, with what the next link's tiles read beyond it where they read it in place."""
+        beyond = x_layout(reader[0].band, *reader[1])[2] if reader is not None and reader[0].reads_source(reader[1]) else 0
+        return TensorType((max(self.out_step * self.out_row, beyond),), self.types[1])
 
 
 @dataclass(frozen=True, eq=False)
 class Bands:
-    """links, the images that they run over one by one, and the steps that each takes."""
+    """links, the images that they run over one by one, and the steps that each takes.
+
+    overlap: whether the last step, where the images end within it, begins so early that it ends with them: it computes some rows once more.
+    """
 
     links: tuple[Link, ...]
     images: int
     steps: int
+    overlap: bool = False
 
     @property
     def rows(self) -> int:
@@ -90,27 +95,28 @@ class Bands:
 
     @property
     def independent(self) -> bool:
-        """Whether no step needs what another one leaves in a window."""
-        return all(link.carry == 0 and link.out_delay == 0 for link in self.links)
+        """Whether no step needs what another one leaves in a window, or writes what another one writes."""
+        return not self.overlap and all(link.carry == 0 and link.out_delay == 0 for link in self.links)
 
     @property
     def stores_parts(self) -> bool:
         """Whether some step's band is not all of it in the output image: it is computed apart, and what exists is copied."""
-        return self.links[-1].out_delay % self.rows > 0 or self.links[-1].out_rows % self.rows > 0
+        return not self.overlap and (self.links[-1].out_delay % self.rows > 0 or self.links[-1].out_rows % self.rows > 0)
 
     @property
     def overwrites(self) -> bool:
         """Whether the output may take the input's memory: no step writes over what a later one reads."""
         first, last = self.links[0], self.links[-1]
         read, written = first.row * ITEM_BYTES[first.types[0]], last.out_row * ITEM_BYTES[last.types[1]]
-        return last.out_step * written <= first.step * read and last.out_rows * written <= first.rows * read
+        return not self.overlap and last.out_step * written <= first.step * read and last.out_rows * written <= first.rows * read
 
     def scratch(self, tilings: Sequence[Tiling]) -> list[TensorType]:
         """The window of every link that has one and its result, in turn; but for the last one's where whole bands are stored."""
         made = []
-        for link, tiling in zip(self.links, tilings, strict=True):
+        readers = [*zip(self.links[1:], tilings[1:], strict=True), None]
+        for link, tiling, reader in zip(self.links, tilings, readers, strict=True):
             made += [] if link.reads_source(tiling) else [link.window(tiling)]
-            made += [link.result] if link is not self.links[-1] or self.stores_parts else []
+            made += [link.result(reader)] if reader is not None or self.stores_parts else []
         return made
 
 
@@ -127,8 +133,8 @@ def images_of(chain: Chain) -> list[tuple[int, ...]]:
     return [t.shape for t in types]
 
 
-def cut(chain: Chain, rows: int) -> Bands | None:
-    """The chain in bands of `rows` rows of its output; None where a link is no contraction.
+def cut(chain: Chain, rows: int, may_overlap: bool = True) -> Bands | None:
+    """The chain in bands of `rows` rows of its output, of which the last two may overlap; None where a link is no contraction.
 
     A residual is read as the output is stored, in whole bands: None where these are not whole.
     """
@@ -137,30 +143,35 @@ def cut(chain: Chain, rows: int) -> Bands | None:
     steps = [rows]
     for layer in reversed(chain.links):
         steps.insert(0, steps[0] * (layer.strides[0] if isinstance(layer, Conv2d) else 1))
+    overlap = may_overlap and rows < images[-1][1] and images[-1][1] % rows > 0 and all(map(is_pointwise, chain.links))
     links: list[Link] = []
     for k, (layer, whole) in enumerate(zip(chain.links, contractions, strict=True)):
         if whole is None:
             return None
-        links.append(link_of(layer, whole, (images[k], images[k + 1]), (steps[k], steps[k + 1]), links[-1].out_delay if links else None))
+        links.append(link_of(layer, whole, (images[k], images[k + 1]), (steps[k], steps[k + 1]), links[-1].out_delay if links else None, overlap))
     last = links[-1]
-    bands = Bands(tuple(links), images[0][0], math.ceil((last.out_rows + last.out_delay) / rows))
+    bands = Bands(tuple(links), images[0][0], math.ceil((last.out_rows + last.out_delay) / rows), overlap)
     return None if bands.stores_parts and last.band.residual is not None else bands
 
 
 def link_of(layer: WeightedSum, whole: Contraction, images: tuple[tuple[int, ...], tuple[int, ...]], steps: tuple[int, int],
-            delay: int | None) -> Link:
-    """images, steps: of the input and the output. delay: of the input; None where it is there from the beginning."""
+            delay: int | None, overlap: bool) -> Link:
+    """images, steps: of the input and the output. delay: of the input; None where it is there from the beginning. overlap: as in Bands."""
     (_, h, w, c), (_, oh, ow, o) = images
     (kh, kw), (sh, sw), (dh, dw), (top, left, *_) = whole.weight.shape[1:3], whole.strides, whole.dilation, whole.padding
     step, out_step = steps
     ahead = max((kh - 1) * dh + 1 - sh, 0) - top
+    cut_off = delay is None and not overlap and h % step > 0
+    slack = delay is not None  # another link's result
     delay = -max(0, ahead) if delay is None else delay
     out_delay = math.ceil(max(0, delay + ahead) / sh)
     if is_pointwise(layer):  # pixels are alike: one long row
         image, out = (1, 1, step * w, c), (1, 1, out_step * ow, o)
     else:
         image, out = (1, (out_step - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, c), (1, out_step, ow, o)
-    band = dataclasses.replace(whole, image=image, out=out, padding=(0, 0, 0, 0))
     pitch = w * c if is_pointwise(layer) else image[2] * c
-    return Link(band, (layer.inputs[0].dtype, layer.output.dtype), h, step, delay, w * c, oh, out_step, out_delay, ow * o, sh * out_delay + top - delay, pitch,
-                left * c, any(whole.padding))
+    carry = sh * out_delay + top - delay
+    windowed = cut_off or carry > 0 or any(whole.padding)
+    band = dataclasses.replace(whole, image=image, out=out, padding=(0, 0, 0, 0), slack=slack or windowed)
+    return Link(band, (layer.inputs[0].dtype, layer.output.dtype), h, step, delay, w * c, oh, out_step, out_delay, ow * o, carry, pitch, left * c,
+                any(whole.padding), cut_off)

@@ -23,6 +23,7 @@ class Contraction:
     weight: (O, KH, KW, C / groups). bias: (O,) of the accumulator's dtype, the zero point's share already subtracted.
     border: what lies outside the image. own_weights: every image has weights (and biases) of its own, packed at run time.
     row_terms: something is added to all channels of a pixel. residual: as in Conv2d.
+    slack: the image lies in memory that may be read beyond its end.
     """
 
     image: tuple[int, int, int, int]
@@ -39,6 +40,7 @@ class Contraction:
     own_weights: bool = False
     row_terms: bool = False
     residual: LinearCombination | None = None
+    slack: bool = False
 
     @property
     def group_channels(self) -> int:
@@ -93,8 +95,9 @@ def x_layout(c: Contraction, isa: DotProduct, pixels: int) -> tuple[int, int, in
     rows, width = (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1
     # of the last row: all that its tiles read, pixels and elements that do not count included
     last = ((round_up(ow, pixels) - 1) * sw + (runs - 1) * dw) * channels + (c.groups - 1) * c.weight.shape[3] + round_up(run, isa.depth)
-    if not any(c.padding) and isa.x_dtype == c.x_dtype and ((n - 1) * h + rows - 1) * w * channels + last <= n * h * w * channels:
-        return h, w * channels, n * h * w * channels, False
+    read, given = ((n - 1) * h + rows - 1) * w * channels + last, n * h * w * channels
+    if not any(c.padding) and isa.x_dtype == c.x_dtype and (c.slack or read <= given):
+        return h, w * channels, max(read, given), False
     return rows, width * channels, (n * rows - 1) * width * channels + max(last, width * channels), True
 
 
@@ -110,20 +113,29 @@ def store_width(c: Contraction, block: int) -> int:
     return math.gcd(c.group_channels, block, 16)
 
 
-def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors: int) -> float:
-    """Estimated instructions of the whole contraction."""
+def turns(c: Contraction, isa: DotProduct, parts: int) -> int:
+    """Of the innermost loop, for a tile."""
     runs, run = c.runs
     depths = math.ceil(run / isa.depth)
-    steps = next(s for s in isa.steps if depths % s == 0)
+    return depths // steps_of(isa, depths) * runs * c.weight.shape[1] * parts
+
+
+def steps_of(isa: DotProduct, depths: int) -> int:
+    """How many depths of a run a turn takes."""
+    return next(s for s in isa.steps if depths % s == 0)
+
+
+def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors: int) -> float:
+    """Estimated instructions of the whole contraction."""
+    steps, count = steps_of(isa, math.ceil(c.runs[1] / isa.depth)), turns(c, isa, parts)
     accumulators, block = pixels // isa.rows * vectors, vectors * isa.lanes
-    turns = depths // steps * runs * c.weight.shape[1] * parts
-    if turns <= isa.short and 2 * accumulators > isa.accumulators + 8:
+    if count <= isa.short and 2 * accumulators > isa.accumulators + 8:
         return math.inf
     multiply, load_x, load_w = isa.cost
     step = accumulators * multiply + pixels * (load_x if steps > 1 or len(isa.steps) == 1 else 1.0) + vectors * load_w
     tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / pixels) * c.groups * math.ceil(c.group_channels / block)
     *_, elements, copied = x_layout(c, isa, pixels)
-    return tiles * (turns * (step * steps + TURN_COST) + accumulators * EPILOGUE_COST[store_width(c, block)] + TILE_COST) + copied * elements * COPY_COST
+    return tiles * (count * (step * steps + TURN_COST) + accumulators * EPILOGUE_COST[store_width(c, block)] + TILE_COST) + copied * elements * COPY_COST
 
 
 def pixel_counts(c: Contraction, isa: DotProduct, vectors: int) -> list[int]:

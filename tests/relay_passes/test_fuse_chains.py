@@ -10,7 +10,7 @@ import pytest
 from nnc_tvm.package.constants import Constants
 from nnc_tvm.package.layout import lay_out
 from nnc_tvm.reference import run_program
-from nnc_tvm.relay_passes.fuse_chains import fuse_chains
+from nnc_tvm.relay_passes.fuse_chains import NOT_SLOWER, SMALLER, fuse_chains
 from nnc_tvm.relay_passes.live_bytes import LiveBytes
 from nnc_tvm.relay_passes.program import Program, ScheduledProgram
 from nnc_tvm.relay_passes.schedule_layers import schedule_layers
@@ -18,6 +18,7 @@ from nnc_tvm.schedules.forms import parse_forms
 from nnc_tvm.schedules.operators import Chain
 from nnc_tvm.targets.base import Target
 from nnc_tvm.targets.registry import get_target
+from tests.kernels.cases import random_generator
 from tests.relay_passes.random_programs import Network
 
 CPUS = [("x86_cpu", "x86-64-v3"), ("arm_cpu", "cortex-a76")]
@@ -92,3 +93,30 @@ def test_values_that_others_read_stay() -> None:
     program = net.program(net.conv(c, 64, 1, pad=0), a, net.conv(c, 32, 1, pad=0))
     values = fused(program, target_of(CPUS[0])).program.values
     assert {a, c} <= values.keys()
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=["avx2", "a76"])
+def test_what_is_dearer_must_make_the_arena_smaller(cpu: tuple[str, str]) -> None:
+    """Of random chains those whose estimate is above their layers' are taken only where the arena shrinks by more than a little."""
+    rng = random_generator()
+    for seed in rng.integers(1 << 30, size=6):
+        net = Network(int(seed), "float", prune=0.0)
+        x = net.conv(net.input(1, *(int(v) for v in rng.integers(6, 20, 2)), int(rng.integers(8, 64))), int(rng.integers(16, 128)), 3)
+        for _ in range(2):
+            x = net.conv(net.conv(x, int(rng.integers(4, 24)), int(rng.choice([1, 3])), pad=0), int(rng.integers(32, 128)), 1, pad=0)
+        program, target = net.program(x), target_of(cpu)
+        apart, together = schedule_layers(program, target), fused(program, target)
+        costs = [sum(s.selection.taken.cost for s in scheduled.layers if s.selection is not None) for scheduled in (apart, together)]
+        assert costs[1] <= NOT_SLOWER * costs[0] or arena_bytes(together) <= SMALLER * arena_bytes(apart)
+
+
+def test_nothing_between_is_whole() -> None:
+    """Each buffer of a chain is smaller than the value that passes through it, unless that is one row."""
+    together = fused(low_rank(8), target_of(CPUS[0]))
+    chains = [(s.layer.operator, s.stages) for s in together.layers if isinstance(s.layer.operator, Chain)]
+    assert chains
+    for operator, (stage,) in chains:
+        between = [link.output for link in operator.links[:-1]]
+        if between[0].elements > between[0].shape[-1]:
+            results = [t.bytes for t in stage.scratch]
+            assert sum(results) < sum(t.bytes for t in between) + operator.inputs[0].bytes and min(results) < min(t.bytes for t in between)
