@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -96,3 +97,20 @@ def test_every_choice(cpu: tuple[str, str | None]) -> None:
     """Whatever tuning may choose is exact."""
     rng = random_generator()
     check([random_pointwise(rng) for _ in range(4)] + [random_spatial(rng) for _ in range(6)], stages, target_of(cpu), choose=any_choice(rng))
+
+
+def test_no_band_is_all_of_an_image() -> None:
+    """What lies between links is never whole, unless it is one row."""
+    assert chain.sizes(1) == [1]
+    assert all(chain.sizes(rows) and max(chain.sizes(rows)) < rows for rows in range(2, 300))
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_of_the_heights_none_is_better_in_all(cpu: tuple[str, str | None]) -> None:
+    """Each that needs more memory than another costs less."""
+    rng = random_generator()
+    for make in [random_pointwise] * 4 + [random_residual] * 4:
+        made = chain.candidates(make(rng)[0], target_of(cpu))
+        for a, b in itertools.permutations(made, 2):
+            worse = a.scratch_bytes >= b.scratch_bytes and a.cost >= b.cost and a.overwrites <= b.overwrites and a.overlap >= b.overlap
+            assert not worse
