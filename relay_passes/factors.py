@@ -10,9 +10,9 @@ import numpy as np
 
 from nnc_tvm.relay_passes.prove_accumulators import LIMIT, accumulator_bound
 from nnc_tvm.schedules.operators import Conv2d, Dense
-from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, ScaleToFloat, make_requantize
 
+Sum = Conv2d | Dense
 LARGEST = 255  # what integer weights may be at most, see WeightedSum
 ROUNDED = 127  # what rounded ones are at most
 
@@ -21,11 +21,11 @@ ROUNDED = 127  # what rounded ones are at most
 class Product:
     """layer: reads what the first factor reads and computes what the last one does. exact: whether the same integers; floats differ by rounding."""
 
-    layer: Conv2d | Dense
+    layer: Sum
     exact: bool
 
 
-def product(factors: Sequence[WeightedSum], rounded: bool) -> Product | None:
+def product(factors: Sequence[Sum], rounded: bool) -> Product | None:
     """The layer that `factors`, each of which reads what the one before it computes, are together; None where there is none.
 
     rounded: whether integer factors may become one that differs from them by rounding: its weights are rounded to int8 for each channel,
@@ -35,7 +35,7 @@ def product(factors: Sequence[WeightedSum], rounded: bool) -> Product | None:
     if not all(is_factor(before, after) for before, after in zip(factors, factors[1:], strict=False)):
         return None
     weight, bias = first.weight.astype(np.float64), first.bias.astype(np.float64)
-    shape = first
+    shape: Sum = first
     for before, after in zip(factors, factors[1:], strict=False):
         together = None if leaves_border(shape, after, bias) else geometry(shape, after)
         if together is None:
@@ -54,7 +54,7 @@ def product(factors: Sequence[WeightedSum], rounded: bool) -> Product | None:
     return None if inexact is None else Product(inexact, False)
 
 
-def is_factor(before: WeightedSum, after: WeightedSum) -> bool:
+def is_factor(before: Sum, after: Sum) -> bool:
     """Whether `after` reads the sums of `before` scaled, and at most rounded and clamped as integers."""
     kinds = (Conv2d, Conv2d), (Dense, Dense)
     if not any(isinstance(before, a) and isinstance(after, b) for a, b in kinds):
@@ -74,7 +74,7 @@ def scale_of(epilogue: Epilogue) -> np.ndarray:
     return epilogue.scale.astype(np.float64) if isinstance(epilogue, FloatRequantize | ScaleToFloat) else np.ones(1)
 
 
-def leaves_border(before: WeightedSum, after: WeightedSum, bias: np.ndarray) -> bool:
+def leaves_border(before: Sum, after: Sum, bias: np.ndarray) -> bool:
     """Whether `after` reads zeros outside the image where `before`, whose bias that is, would compute something else."""
     if not (isinstance(before, Conv2d) and isinstance(after, Conv2d) and any(after.padding)):
         return False
@@ -84,7 +84,7 @@ def leaves_border(before: WeightedSum, after: WeightedSum, bias: np.ndarray) -> 
     return any(axes)
 
 
-def geometry(before: WeightedSum, after: WeightedSum) -> Conv2d | Dense | None:
+def geometry(before: Sum, after: Sum) -> Sum | None:
     """The layer's shape, without its weights; None where both kernels are wider than a pixel along one axis, so that the product's grows."""
     if not (isinstance(before, Conv2d) and isinstance(after, Conv2d)):
         assert isinstance(after, Dense)
@@ -111,7 +111,7 @@ def multiplied(after: np.ndarray, before: np.ndarray) -> np.ndarray:
     return np.tensordot(after, before, 1).transpose(0, 1, 3, 2, 4, 5).reshape(o, h * kh, w * kw, c)
 
 
-def passes_exactly(factor: WeightedSum) -> bool:
+def passes_exactly(factor: Sum) -> bool:
     """Whether, whatever it reads, its requantization multiplies by integers and never clamps: nothing is lost."""
     epilogue = factor.epilogue
     assert isinstance(epilogue, FixedRequantize | FloatRequantize)
@@ -130,7 +130,7 @@ def covers_int8(epilogue: Epilogue) -> bool:
     return isinstance(epilogue, FixedRequantize | FloatRequantize) and (epilogue.low, epilogue.high) == (-128, 127)
 
 
-def as_integers(made: Conv2d | Dense) -> Conv2d | Dense | None:
+def as_integers(made: Sum) -> Sum | None:
     """The layer with its weights, which are whole numbers, as integers; None where kernels could not take them."""
     if np.abs(made.weight).max(initial=0) > LARGEST or np.abs(made.bias).max(initial=0) > LIMIT:
         return None
@@ -138,7 +138,7 @@ def as_integers(made: Conv2d | Dense) -> Conv2d | Dense | None:
     return whole if accumulator_bound(whole) <= LIMIT else None
 
 
-def with_rounded_weights(made: Conv2d | Dense) -> Conv2d | Dense | None:
+def with_rounded_weights(made: Sum) -> Sum | None:
     """The layer with each channel's weights rounded to [-127, 127], its requantization made up for that."""
     axes = tuple(range(1, made.weight.ndim))
     step = np.abs(made.weight).max(axes) / ROUNDED

@@ -12,13 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nnc_tvm.relay_passes.factors import Product, is_factor, product
+from nnc_tvm.relay_passes.factors import Product, Sum, is_factor, product
 from nnc_tvm.relay_passes.fuse_chains import LONGEST, makes_chains
 from nnc_tvm.relay_passes.program import Layer, Program
 from nnc_tvm.schedules.candidates import GROWTH, WORTH, Candidate
 from nnc_tvm.schedules.forms import MERGED
 from nnc_tvm.schedules.operators import Chain, Conv2d, Dense
-from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.rules import chain, weight_forms
 from nnc_tvm.targets.base import Target
 
@@ -48,7 +47,7 @@ def merge_factors(program: Program, target: Target) -> Program:
     made: dict[str, Layer] = {}
     gone: set[str] = set()
     for stretch in stretches(program):
-        for part in merged_parts([layer.operator for layer in stretch], target):
+        for part in merged_parts([o for layer in stretch if isinstance(o := layer.operator, Conv2d | Dense)], target):
             factors = stretch[part.start:part.end]
             made[factors[-1].output] = merged_layer(factors, part)
             gone |= {layer.output for layer in factors[:-1]}
@@ -74,7 +73,7 @@ def stretches(program: Program) -> Iterator[list[Layer]]:
     yield from (stretch for stretch in ending.values() if len(stretch) > 1)
 
 
-def merged_parts(factors: Sequence[WeightedSum], target: Target) -> list[Part]:
+def merged_parts(factors: Sequence[Sum], target: Target) -> list[Part]:
     """The parts of the cheapest division of a stretch that are merged, each clearly cheaper than the best division without it."""
     apart = list(parts_of(factors, target))
     merged = [part for start in range(len(factors)) for end in range(start + 2, len(factors) + 1)
@@ -82,7 +81,7 @@ def merged_parts(factors: Sequence[WeightedSum], target: Target) -> list[Part]:
     return [part for part in cheapest([*apart, *merged], 0, len(factors)) if part.product is not None]
 
 
-def parts_of(factors: Sequence[WeightedSum], target: Target) -> Iterator[Part]:
+def parts_of(factors: Sequence[Sum], target: Target) -> Iterator[Part]:
     """Every factor by itself, and several in one kernel, which holds nothing whole between them."""
     for start, factor in enumerate(factors):
         best = weight_forms.best(factor, target)
@@ -94,7 +93,7 @@ def parts_of(factors: Sequence[WeightedSum], target: Target) -> Iterator[Part]:
                 yield Part(start, end, made.cost, made.weight_bytes, made.form)
 
 
-def merged_part(factors: Sequence[WeightedSum], start: int, end: int, apart: Sequence[Part], target: Target) -> Part | None:
+def merged_part(factors: Sequence[Sum], start: int, end: int, apart: Sequence[Part], target: Target) -> Part | None:
     """Factors [start, end) as one layer; None where there is no such layer, or where it is not clearly cheaper or too large for the package's purpose."""
     together = product(factors[start:end], target.merge_factors)
     best = weight_forms.best(together.layer, target) if together is not None else None
