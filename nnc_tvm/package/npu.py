@@ -50,6 +50,9 @@ def _layer(network: Network, node: int, found: profile.LayerProfile, layer: int,
 def _commands(network: Network, places: dict[int, int], start: int, config: Config) -> Iterator[NpuCommand]:
     spans, _ = timeline(network.commands, config)
     for command, span, origin in zip(network.commands, spans, network.origins, strict=True):
-        shape = () if isinstance(command, Dma) else (command.output.height, command.output.width, command.output.channels)
-        at = 0 if isinstance(command, Dma) else origin.at
-        yield NpuCommand(places[origin.node], type(command).__name__, start + span.start, start + span.end, at, shape)
+        times = (places[origin.node], type(command).__name__, start + span.start, start + span.end)
+        if isinstance(command, Dma):
+            yield NpuCommand(*times, 0, 0, ())
+        else:
+            image = command.output
+            yield NpuCommand(*times, origin.at, image.row, (image.height, image.width, image.channels))

@@ -40,7 +40,7 @@ class NpuLayer:
 class NpuCommand:
     """A command in time. layer: number of the NPU's layer. op: "Dma", "Conv", ...; start, end: cycles from the begin of the first network.
 
-    Of jobs, what they write of their layer's output: shape (H, W, C), from element `at` on, pixels as far apart as the layer's.
+    Of jobs, what they write of their layer's output: shape (H, W, C), from element `at` on, pixels as far apart as the layer's, rows `row` elements.
     """
 
     layer: int
@@ -48,6 +48,7 @@ class NpuCommand:
     start: int
     end: int
     at: int
+    row: int
     shape: tuple[int, ...]
 
 

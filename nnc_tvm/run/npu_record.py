@@ -51,7 +51,7 @@ def assemble(manifest: Manifest, jobs: Sequence[NpuCommand], data: bytes) -> lis
     for job in jobs:
         height, width, channels = job.shape
         pixel = layers[job.layer].shape[-1]
-        places = job.at + np.arange(height * width)[:, None] * pixel + np.arange(channels)
+        places = job.at + np.arange(height)[:, None, None] * job.row + np.arange(width)[:, None] * pixel + np.arange(channels)
         outputs[job.layer][places] = np.frombuffer(data, np.int8, places.size, at).reshape(places.shape)
         at += places.size
     return [output.reshape(layers[number].shape) for number, output in outputs.items()]

@@ -121,7 +121,7 @@ def _commands(tasks: Sequence[Task], packed: Packed, config: Config) -> tuple[li
             commands.append(_load(data, packed.first[weights], packed.offsets[weights], flash))
             loaded[weights] = len(loaded) + 1
         places = [Place(packed.offsets[image], image.wrap) for image in task.images]
-        job = task.piece.job(places, packed.offsets[task.weights] if task.weights else 0, task.rows)
+        job = task.piece.job(places, packed.offsets[task.weights] if task.weights else 0, task.rows, task.columns)
         commands.append(waiting(job, loaded[task.weights] if task.weights else 0))
     return commands, bytes(flash)
 

@@ -22,8 +22,6 @@ from nnc_tvm.schedules.operators import (
 )
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
-from nnc_tvm.targets.npu.clock import input_rows
-from nnc_tvm.targets.npu.commands import Window
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
 from nnc_tvm.targets.npu.jobs import windows as npu_windows
 from nnc_tvm.targets.npu.stripes import divisible
@@ -124,8 +122,8 @@ def weight_buffer(operator: Operator, config: Config) -> bool:
 
 
 def input_buffer(operator: Operator, config: Config) -> bool:
-    """what one row of the output needs must fit the input buffer, of depthwise convolutions and pools for four channels"""
-    return _row_bytes(operator) <= config.input_buffer_bytes
+    """what one pixel of the output needs must fit the input buffer, of depthwise convolutions and pools for four channels"""
+    return _pixel_bytes(operator) <= config.input_buffer_bytes
 
 
 def _window_bytes(operator: Conv2d | Dense) -> int:
@@ -134,22 +132,18 @@ def _window_bytes(operator: Conv2d | Dense) -> int:
     return kh * -(-kw * operator.inputs[0].shape[-1] // DEPTH) * DEPTH
 
 
-def _row_bytes(operator: Operator) -> int:
-    """Of the input buffer, for one row of the output; 1x1 convolutions see their pixels as rows of one."""
+def _pixel_bytes(operator: Operator) -> int:
+    """Of the input buffer, for one pixel of the output."""
     shape = operator.inputs[0].shape
     if isinstance(operator, Mean):
         return shape[1] * shape[2] * min(CHANNELS, shape[3])
     if not isinstance(operator, Conv2d | DepthwiseConv2d | MaxPool2d | AveragePool2d):
         return shape[-1]
-    window = Window(operator.kernel, operator.strides, operator.padding[:2], operator.dilation if isinstance(operator, Conv2d | DepthwiseConv2d) else (1, 1))
-    rows, channels = max(input_rows(window, shape[1], operator.output.shape[1], 1)), shape[3]
-    if not isinstance(operator, Conv2d):
-        return rows * shape[2] * min(CHANNELS, channels)
-    if window == Window() and shape[1] * shape[2] <= MOST:
-        return max(channels, _window_bytes(operator))
-    if channels % DEPTH == 0:
-        return rows * shape[2] * channels
-    return rows * operator.output.shape[2] * (_window_bytes(operator) // operator.kernel[0])
+    if isinstance(operator, Conv2d) and shape[-1] % DEPTH:
+        return _window_bytes(operator)
+    dilation = operator.dilation[1] if isinstance(operator, Conv2d | DepthwiseConv2d) else 1
+    rows, columns = min(shape[1], operator.kernel[0]), min(shape[2], (operator.kernel[1] - 1) * dilation + 1)
+    return rows * columns * (shape[3] if isinstance(operator, Conv2d) else min(CHANNELS, shape[3]))
 
 
 def memory(operator: Operator, config: Config) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import lru_cache, singledispatch
 
 import numpy as np
 
-from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import (
     AveragePool2d,
     Conv2d,
@@ -25,52 +24,14 @@ from nnc_tvm.schedules.operators import (
 )
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
-from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codec import Weights, convolution_weights, depthwise_weights, fits_int4, parameters
 from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Image, Job, Lut, Mul, Pool, Softmax, Sum, Window
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.nodes import Fused
-from nnc_tvm.targets.npu.tiling import best_tiling
-from nnc_tvm.targets.npu.views import Place, Rows, extents, flattened, moved, seen_rows, view
+from nnc_tvm.targets.npu.piece import Piece, fitting, over_its_input, whole
+from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents, flattened, moved, seen_view, view
 
-IN_PLACE_COST = 1.1  # what writing over the input may cost, times the fastest tiling's cycles
 PIECE_BYTES = 24 << 10  # of weights that one job loads, about
-
-Build = Callable[[Sequence[Place], int, Rows], Job]
-"""(places of the operator's inputs and output, offset of the data, output rows) -> the job, with any tile and chunk."""
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """One job of an operator, or of some of its rows. data: what it needs of flash, b"" where nothing. rows: all output rows.
-
-    overwrites: inputs that the output may lie exactly on; in_place: on the only one, where the job has all rows and a tiling for that.
-    """
-
-    data: bytes
-    build: Build
-    rows: Rows
-    config: Config
-    overwrites: tuple[int, ...] = ()
-    in_place: bool = False
-    tilings: dict[tuple[int, ...], tuple[int, int, bool]] = field(default_factory=dict)
-
-    def job(self, places: Sequence[Place], data: int, rows: Rows | None = None) -> Job:
-        """Computes output `rows` (None: all). Raises Unsupported where no tile fits the private buffers."""
-        job = self.build(places, data, rows or self.rows)
-        if not isinstance(job, Conv | Pool):
-            return job
-        over = self.in_place and rows is None
-        key = (job.source.height, job.window.padding[0], job.output.height, over)
-        if key not in self.tilings:
-            tiled = best_tiling(job, self.config, over) if isinstance(job, Conv) else best_tiling(job, self.config, over)
-            if tiled is None:
-                raise Unsupported(f"a window's rows of {job.source.width} x {job.source.channels} elements do not fit the NPU's input buffer of "
-                                  f"{self.config.input_buffer_bytes} bytes")
-            self.tilings[key] = (tiled.tile_rows, tiled.chunk, isinstance(tiled, Conv) and tiled.chunks_outer)
-        rows_of_tile, chunk, outer = self.tilings[key]
-        tile = replace(job, tile_rows=rows_of_tile, chunk=chunk)
-        return replace(tile, chunks_outer=outer) if isinstance(tile, Conv) else tile
 
 
 @singledispatch
@@ -150,12 +111,13 @@ def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: in
     assert isinstance(epilogue, FixedRequantize)
     weights, window, int4 = _weights(operator, config, first, last), _window(operator), _int4(operator, config)
     count = operator.bias.size
-    whole = replace(epilogue, multiplier=np.broadcast_to(epilogue.multiplier, count)[first:last], shift=np.broadcast_to(epilogue.shift, count)[first:last])
-    data = weights.data + parameters(operator.bias[first:last], whole)
+    scaling = replace(epilogue, multiplier=np.broadcast_to(epilogue.multiplier, count)[first:last], shift=np.broadcast_to(epilogue.shift, count)[first:last])
+    data = weights.data + parameters(operator.bias[first:last], scaling)
 
-    def build(places: Sequence[Place], at: int, rows: Rows) -> Conv:
-        seen, below = seen_rows(window, extents(operator.inputs[0])[0], rows), moved(window, rows)
-        images = [view(operator.inputs[0], places[0], seen, operator.input_zero_point), *(view(operator.output, place, rows) for place in places[1:])]
+    def build(places: Sequence[Place], at: int, rows: Rows, columns: Columns) -> Conv:
+        below = moved(window, rows, columns)
+        images = [seen_view(operator.inputs[0], places[0], window, rows, columns, operator.input_zero_point),
+                  *(view(operator.output, place, rows, 0, columns) for place in places[1:])]
         source, *results = flattened(images, below)
         output, residual = _slice(results[-1], first, last), None
         if fused is not None:
@@ -164,18 +126,13 @@ def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: in
                     1, 2 * CHANNELS if int4 else CHANNELS, isinstance(operator, DepthwiseConv2d), False, epilogue.single_rounding, weights.mask_bytes, residual,
                     int4=int4)
 
-    rows = (0, extents(operator.output)[0])
-    piece = Piece(data, build, rows, config, () if fused is None else (1,))
-    tiled = piece.job([Place()] * (2 + (fused is not None)), 0)
-    over = best_tiling(build([Place()] * 2, 0, rows), config, in_place=True) if fused is None and last - first == count else None
-    if over is not None and job_cost(over, config).cycles <= IN_PLACE_COST * job_cost(tiled, config).cycles:
-        return Piece(data, build, rows, config, (0,), True)
-    return piece
+    piece = fitting(data, build, operator, config, () if fused is None else (1,))
+    return over_its_input(piece) if fused is None and last - first == count else piece
 
 
-def _slice(whole: Image, first: int, last: int) -> Image:
+def _slice(image: Image, first: int, last: int) -> Image:
     """Some channels of an image."""
-    return replace(whole, base=whole.base + first, channels=last - first)
+    return replace(image, base=image.base + first, channels=last - first)
 
 
 @pieces.register
@@ -201,23 +158,20 @@ def _pool(operator: Operator, config: Config, mode: int, zero_point: int, clamp:
     numbers = (0, 0, 0) if requantize is None else (int(requantize.multiplier[0]), int(requantize.shift[0]), requantize.zero_point)
     window = _window(operator)
 
-    def build(places: Sequence[Place], at: int, rows: Rows) -> Pool:
-        seen = seen_rows(window, extents(operator.inputs[0])[0], rows)
-        source, output = view(operator.inputs[0], places[0], seen, zero_point), view(operator.output, places[1], rows)
-        return Pool(source, output, moved(window, rows), mode, *clamp, 1, CHANNELS, *numbers)
+    def build(places: Sequence[Place], at: int, rows: Rows, columns: Columns) -> Pool:
+        source = seen_view(operator.inputs[0], places[0], window, rows, columns, zero_point)
+        return Pool(source, view(operator.output, places[1], rows, 0, columns), moved(window, rows, columns), mode, *clamp, 1, CHANNELS, *numbers)
 
-    piece = Piece(b"", build, (0, extents(operator.output)[0]), replace(config, sram_bytes=0))
-    piece.job([Place()] * 2, 0)  # raises where no tile fits
-    return [piece]
+    return [fitting(b"", build, operator, replace(config, sram_bytes=0))]
 
 
 def _pixelwise(kind: TensorType, config: Config, data: bytes, overwrites: tuple[int, ...], command: Callable[[list[Image], int], Job]) -> list[Piece]:
     """One job on images of one kind."""
 
-    def build(places: Sequence[Place], at: int, rows: Rows) -> Job:
+    def build(places: Sequence[Place], at: int, rows: Rows, columns: Columns) -> Job:
         return command([view(kind, place, rows) for place in places], at)
 
-    return [Piece(data, build, (0, extents(kind)[0]), config, overwrites)]
+    return [whole(data, build, kind, config, overwrites)]
 
 
 @pieces.register
@@ -233,12 +187,12 @@ def _(operator: Multiply, config: Config, most: int) -> list[Piece]:
     assert isinstance(requantize, FixedRequantize)
     a, b = (0, 1) if operator.inputs[0].shape == kind.shape else (1, 0)
 
-    def build(places: Sequence[Place], at: int, rows: Rows) -> Mul:
+    def build(places: Sequence[Place], at: int, rows: Rows, columns: Columns) -> Mul:
         first, second = (view(operator.inputs[i], places[i], (0, extents(operator.inputs[i])[0]), operator.zero_points[i]) for i in (a, b))
         return Mul(first, second, view(kind, places[2], rows), int(requantize.multiplier[0]), int(requantize.shift[0]), requantize.low, requantize.high,
                    requantize.zero_point, requantize.single_rounding)
 
-    return [Piece(b"", build, (0, extents(kind)[0]), config, tuple(i for i in (0, 1) if operator.inputs[i].shape == kind.shape))]
+    return [whole(b"", build, kind, config, tuple(i for i in (0, 1) if operator.inputs[i].shape == kind.shape))]
 
 
 @pieces.register

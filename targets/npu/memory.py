@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 from nnc_tvm.schedules.operators import Reshape, TensorType
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.jobs import Piece, pieces
+from nnc_tvm.targets.npu.jobs import pieces
 from nnc_tvm.targets.npu.nodes import Node
+from nnc_tvm.targets.npu.piece import Piece
 from nnc_tvm.targets.npu.plan import Segment, whole_pieces
 from nnc_tvm.targets.npu.stripes import cascade, may_write_over
-from nnc_tvm.targets.npu.views import Rows, extents, row_bytes
+from nnc_tvm.targets.npu.views import Columns, Rows, extents, row_bytes
 
 ALIGNMENT = 16
 
@@ -32,8 +33,8 @@ class Buffer:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A job to be, of output `rows` (None: all) of node number `node`: the piece's data lies in `weights`, its images in `images` (inputs, then the
-    output, of type `kind`). loads: whether the weights come for this job; else they are there."""
+    """A job to be, of `columns` of output `rows` (None: all) of node number `node`: the piece's data lies in `weights`, its images in `images` (inputs,
+    then the output, of type `kind`). loads: whether the weights come for this job; else they are there."""
 
     node: int
     kind: TensorType
@@ -41,7 +42,8 @@ class Task:
     images: tuple[Buffer, ...]
     weights: Buffer | None
     loads: bool
-    rows: Rows | None = None
+    rows: Rows | None
+    columns: Columns
 
 
 class Layout:
@@ -75,7 +77,7 @@ class Layout:
         over = next((n for n in node.inputs[::-1] if node.inputs.index(n) in made[0].overwrites and self._dies(n, number)), None)
         self.values[node.output] = self.values[over] if over is not None else Buffer(node.operator.output.bytes, len(self.tasks), 0)
         for piece in made:
-            self._task(number, piece, Buffer(len(piece.data), len(self.tasks), len(self.tasks)) if piece.data else None, True, None)
+            self._tasks(number, piece, Buffer(len(piece.data), len(self.tasks), len(self.tasks)) if piece.data else None, True, None)
 
     def _cascade(self, segment: Segment, height: int) -> None:
         nodes = self.nodes[segment.first:segment.last]
@@ -92,14 +94,16 @@ class Layout:
             piece, loads = made[step.node], step.node not in weights
             if loads and piece.data:
                 weights[step.node] = Buffer(len(piece.data), len(self.tasks), 0)
-            self._task(segment.first + step.node, piece, weights.get(step.node), loads, step.rows)
+            self._tasks(segment.first + step.node, piece, weights.get(step.node), loads, step.rows)
 
-    def _task(self, number: int, piece: Piece, weights: Buffer | None, loads: bool, rows: Rows | None) -> None:
+    def _tasks(self, number: int, piece: Piece, weights: Buffer | None, loads: bool, rows: Rows | None) -> None:
         node = self.nodes[number]
         images = (*(self.values[n] for n in node.inputs), self.values[node.output])
-        for buffer in (*images, *([weights] if weights else [])):
-            buffer.last = max(buffer.last, len(self.tasks))
-        self.tasks.append(Task(number, node.operator.output, piece, images, weights, loads and weights is not None, rows))
+        for columns in piece.columns:
+            for buffer in (*images, *([weights] if weights else [])):
+                buffer.last = max(buffer.last, len(self.tasks))
+            self.tasks.append(Task(number, node.operator.output, piece, images, weights, loads and weights is not None, rows, columns))
+            loads = False
 
     def _dies(self, name: str, number: int) -> bool:
         """Whether nothing reads the value's memory, by any name, after node `number`."""

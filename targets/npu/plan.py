@@ -12,10 +12,11 @@ from nnc_tvm.targets.npu.clock import ceil, job_cost
 from nnc_tvm.targets.npu.codec import rice
 from nnc_tvm.targets.npu.commands import Job
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.jobs import Piece, pieces, windows
+from nnc_tvm.targets.npu.jobs import pieces, windows
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
+from nnc_tvm.targets.npu.piece import ANYWHERE, Piece
 from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible
-from nnc_tvm.targets.npu.views import Place, Rows, extents, row_bytes, seen_rows
+from nnc_tvm.targets.npu.views import Rows, extents, row_bytes, seen_rows
 
 MOST_LAYERS = 12  # of a cascade
 STRIPES = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)  # how many a cascade has
@@ -103,7 +104,7 @@ class Planner:
         made = pieces(node.operator, self.config, most)
         over = any(position in made[0].overwrites and self._dies(name, number) for position, name in enumerate(node.inputs))
         images = sum(self.sizes[name] for name in set(node.inputs)) + (0 if over else node.operator.output.bytes)
-        jobs = [self._cost(piece.job([Place()] * (len(node.inputs) + 1), 0)) for piece in made]
+        jobs = [self._cost(job) for piece in made for job in piece.jobs(ANYWHERE, 0)]
         return Option(Segment(number, number + 1), through + images + max(len(piece.data) for piece in made), self._cycles(jobs, made))
 
     def _cascades(self, first: int) -> list[Option]:
@@ -144,12 +145,13 @@ class Planner:
         return self._cycles([self._step(nodes[step.node], made[step.node], step.rows) for step in striped.steps], made)
 
     def _step(self, node: Node, piece: Piece, rows: Rows) -> tuple[int, int]:
-        """Cycles and bytes of a stripe's job; stripes that see as much of each input cost the same."""
+        """Cycles and bytes of a stripe's jobs; stripes that see as much of each input cost the same."""
         seen = (seen_rows(window, extents(kind)[0], rows) for window, kind in zip(windows(node.operator), node.operator.inputs, strict=True))
         above = windows(node.operator)[0].padding[0] - rows[0] * windows(node.operator)[0].strides[0]
         key = (self.made[node.output], rows[1] - rows[0], max(0, above), *(last - first for first, last in seen))
         if key not in self.steps:
-            self.steps[key] = self._cost(piece.job([Place()] * (len(node.inputs) + 1), 0, rows))
+            costs = [self._cost(job) for job in piece.jobs(ANYWHERE, 0, rows)]
+            self.steps[key] = sum(cycles for cycles, _ in costs), sum(fetched for _, fetched in costs)
         return self.steps[key]
 
     def _cost(self, job: Job) -> tuple[int, int]:

@@ -26,8 +26,9 @@ def best_tiling(job: Tiled, config: Config, in_place: bool = False) -> Tiled | N
 
 
 def overwrites(job: Conv | Pool) -> bool:
-    """Whether the output may lie exactly on the input: no tile reads what another has written, in images of one shape."""
-    if isinstance(job, Pool) or job.chunks_outer or job.source.elements != job.output.elements or job.source.channels != job.output.channels:
+    """Whether the output may lie exactly on the input: no tile reads what another has written, in images of one shape and pitch."""
+    shapes = [(image.height, image.width, image.channels, image.row) for image in (job.source, job.output)]
+    if isinstance(job, Pool) or job.chunks_outer or shapes[0] != shapes[1]:
         return False
     return (job.depthwise and job.tile_rows >= job.output.height) or (job.window == Window() and not job.depthwise)
 

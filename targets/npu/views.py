@@ -12,6 +12,8 @@ MOST_ROWS = (1 << 16) - 1
 
 Rows = tuple[int, int]
 """(first, end)"""
+Columns = tuple[int, int]
+"""(first, end)"""
 
 
 @dataclass(frozen=True)
@@ -33,31 +35,49 @@ def row_bytes(kind: TensorType) -> int:
     return width * channels
 
 
-def view(kind: TensorType, place: Place, rows: Rows, zero_point: int = 0) -> Image:
-    """`rows` of an image at `place`."""
+def view(kind: TensorType, place: Place, rows: Rows, zero_point: int = 0, columns: Columns | None = None) -> Image:
+    """`rows` of an image at `place`; of them `columns` (None: all)."""
     _, width, channels = extents(kind)
-    whole = Image.dense(place.base, rows[1] - rows[0], width, channels, zero_point)
+    left, right = columns or (0, width)
+    whole = Image.dense(place.base + left * channels, rows[1] - rows[0], width, channels, zero_point)
+    part = replace(whole, width=right - left)
     if place.wrap:
-        return replace(whole, first=rows[0] % place.wrap, wrap=place.wrap)
-    return replace(whole, base=place.base + rows[0] * whole.row)
+        return replace(part, first=rows[0] % place.wrap, wrap=place.wrap)
+    return replace(part, base=part.base + rows[0] * part.row)
 
 
 def seen_rows(window: Window, height: int, rows: Rows) -> Rows:
     """The rows of an input of `height` that the windows of output `rows` see: at least one, where they see nothing but padding above it."""
-    first = max(0, rows[0] * window.strides[0] - window.padding[0])
-    end = (rows[1] - 1) * window.strides[0] - window.padding[0] + (window.kernel[0] - 1) * window.dilation[0] + 1
-    return first, min(height, max(end, first + 1))
+    return _seen(window, 0, height, rows)
 
 
-def moved(window: Window, rows: Rows) -> Window:
-    """The window that output `rows` have on an image of the rows alone that they see."""
-    start = rows[0] * window.strides[0] - window.padding[0]
-    return replace(window, padding=(max(0, start) - start, window.padding[1]))
+def seen_columns(window: Window, width: int, columns: Columns) -> Columns:
+    """The columns of an input of `width` that the windows of output `columns` see: at least one, where they see nothing but padding on their left."""
+    return _seen(window, 1, width, columns)
+
+
+def _seen(window: Window, axis: int, extent: int, span: tuple[int, int]) -> tuple[int, int]:
+    first = max(0, span[0] * window.strides[axis] - window.padding[axis])
+    end = (span[1] - 1) * window.strides[axis] - window.padding[axis] + (window.kernel[axis] - 1) * window.dilation[axis] + 1
+    return first, min(extent, max(end, first + 1))
+
+
+def moved(window: Window, rows: Rows, columns: Columns | None = None) -> Window:
+    """The window that output `rows`, and of them `columns` (None: all), have on an image of that alone which they see."""
+    spans = (rows, columns or (0, 1))
+    starts = [span[0] * stride - before for span, stride, before in zip(spans, window.strides, window.padding, strict=True)]
+    return replace(window, padding=(max(0, starts[0]) - starts[0], max(0, starts[1]) - starts[1]))
+
+
+def seen_view(kind: TensorType, place: Place, window: Window, rows: Rows, columns: Columns, zero_point: int) -> Image:
+    """What the windows of output `rows`, and of them `columns`, see of an image at `place`."""
+    height, width, _ = extents(kind)
+    return view(kind, place, seen_rows(window, height, rows), zero_point, seen_columns(window, width, columns))
 
 
 def flattened(images: Sequence[Image], window: Window) -> list[Image]:
-    """For 1x1 windows the rows of all images are one column of pixels, which tiles cut anywhere."""
-    if window != Window() or any(max(image.height, image.wrap) * image.width > MOST_ROWS for image in images):
+    """For 1x1 windows the rows of all images, where they are whole, are one column of pixels, which tiles cut anywhere."""
+    if window != Window() or any(max(i.height, i.wrap) * i.width > MOST_ROWS or i.row > i.width * i.pixel for i in images):
         return list(images)
     return [replace(image, height=image.height * image.width, width=1, row=image.pixel, first=image.first * image.width, wrap=image.wrap * image.width)
             for image in images]

@@ -24,11 +24,12 @@ from tests.npu.device import run
 MODELS = pathlib.Path(__file__).resolve().parents[3] / "shared" / "models" / "mlperf_tiny"
 
 
-def execute(network: Network, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]]) -> tuple[list[np.ndarray], dict[str, int]]:
+def execute(network: Network, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]], *options: str) -> tuple[list[np.ndarray], dict[str, int]]:
+    """options: of the device's compiler."""
     sram = np.zeros(network.sram_bytes, np.uint8)
     for array, at in zip(inputs, network.inputs, strict=True):
         sram[at:at + array.size] = array.reshape(-1).view(np.uint8)
-    reason, counters = run(network.stream, network.flash, sram)
+    reason, counters = run(network.stream, network.flash, sram, *options)
     assert reason == "OK", (reason, counters["fault_word"])
     return [sram[at:at + int(np.prod(shape))].view(np.int8).reshape(shape) for at, shape in zip(network.outputs, shapes, strict=True)], counters
 

@@ -22,6 +22,7 @@ CONV = Conv2d((IMAGE,), IMAGE, np.ones((8, 1, 1, 8), np.int16), np.zeros(8, np.i
 POOL = MaxPool2d((IMAGE,), IMAGE, (1, 1), (1, 1), (0, 0, 0, 0))
 WIDE = TensorType((1, 6, 700, 8), "int8")
 LONG, TALL = TensorType((1, 6, 60000, 8), "int8"), TensorType((1, 60000, 6, 8), "int8")
+LARGE = TensorType((1, 100, 100, 8), "int8")
 TWICE = TensorType((2, 6, 6, 8), "int8")
 
 
@@ -48,7 +49,8 @@ def product(*shapes: tuple[int, ...], scale: float = 0.1) -> Multiply:
     (replace(POOL, dilation=(2, 2)), "pooling"),
     (addition(TensorType((1, 1, 1, 8), "int8")), "same_shapes"),
     (replace(CONV, weight=np.ones((8, 20, 20, 8), np.int16)), "weight_buffer"),
-    (replace(CONV, weight=np.ones((8, 3, 3, 8), np.int16), padding=(1, 1, 1, 1), inputs=(WIDE,), output=WIDE), "input_buffer"),
+    (replace(CONV, weight=np.ones((8, 3, 3, 8), np.int16), padding=(1, 1, 1, 1), inputs=(WIDE,), output=WIDE), None),
+    (replace(POOL, kernel=(100, 100), inputs=(LARGE,), output=TensorType((1, 1, 1, 8), "int8")), "input_buffer"),
     (replace(CONV, inputs=(WIDE,), output=WIDE), None),
     (replace(POOL, kernel=(3, 3), padding=(1, 1, 1, 1), inputs=(WIDE,), output=WIDE), None),
     (replace(addition(IMAGE), inputs=(LONG, LONG), output=LONG), "memory"), (replace(addition(IMAGE), inputs=(TALL, TALL), output=TALL), None),
