@@ -15,6 +15,10 @@ class NpuLayer:
     flash_cycles: what each of the three needs for it, beside each other; utilization: macs / (cycles * MACs per cycle), above 1
     where zero blocks are skipped or weights have 4 bits. sram_bytes: in use meanwhile.
     bound: "array", "sram", "flash" or "overhead", whichever takes the largest part of the cycles.
+    flash_bytes: of its weights and parameters in flash. What it would be without compression: plain_flash_bytes, of weights of 8 bits not coded;
+    plain_array_cycles, nothing skipped and no weights of 4 bits.
+    whole_macs, whole_bytes: of the layer that this and the one that reads it are factors of low rank of, bytes of weights of 8 bits; factor_macs,
+    factor_bytes: of both factors. 0 where it is no first factor.
     """
 
     name: str
@@ -34,6 +38,13 @@ class NpuLayer:
     utilization: float
     sram_bytes: int
     bound: str
+    flash_bytes: int
+    plain_flash_bytes: int
+    plain_array_cycles: int
+    whole_macs: int
+    whole_bytes: int
+    factor_macs: int
+    factor_bytes: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,28 @@ class NpuBounds:
 
 
 @dataclass(frozen=True)
+class NpuSavings:
+    """What compressed weights save, of all layers. macs_skipped: by zero blocks. int4_macs: with weights of 4 bits, two at a time.
+
+    array_cycles, flash_bytes: of layers with weights; plain_...: what they would be with weights of 8 bits, not coded, nothing skipped.
+    factors: pairs of layers that are the factors of one; factor_macs, factor_bytes: theirs, of weights of 8 bits; whole_...: those of the layers that they
+    stand for.
+    """
+
+    macs_skipped: int
+    int4_macs: int
+    array_cycles: int
+    plain_array_cycles: int
+    flash_bytes: int
+    plain_flash_bytes: int
+    factors: int
+    factor_macs: int
+    factor_bytes: int
+    whole_macs: int
+    whole_bytes: int
+
+
+@dataclass(frozen=True)
 class NpuInfo:
     """An NPU beside the CPU. cycles: of one inference, by the compiler's clock; sram_bytes: what its networks need; macs: done there."""
 
@@ -72,5 +105,6 @@ class NpuInfo:
     sram_bytes: int
     macs: int
     bounds: NpuBounds
+    savings: NpuSavings
     layers: tuple[NpuLayer, ...]
     commands: tuple[NpuCommand, ...]

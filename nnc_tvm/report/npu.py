@@ -9,7 +9,8 @@ from nnc_tvm.package.npu_info import NpuInfo, NpuLayer
 from nnc_tvm.report.package import NAME_WIDTH
 from nnc_tvm.report.table import kib, shorten, table, thousands
 
-HEADER = ("", "layer on the NPU", "operator", "output", "weights", "MACs", "skipped", "cycles", "array", "SRAM", "flash", "utilization", "SRAM bytes", "bound")
+HEADER = ("", "layer on the NPU", "operator", "output", "weights", "MACs", "skipped", "flash bytes", "of plain", "cycles", "array", "SRAM", "flash",
+          "utilization", "SRAM bytes", "bound")
 
 
 def npu_text(manifest: Manifest) -> str:
@@ -18,7 +19,8 @@ def npu_text(manifest: Manifest) -> str:
     if info is None:
         return ""
     rows = [[str(number), shorten(row.name, NAME_WIDTH), operators(row), "x".join(map(str, row.shape)), row.weights, thousands(row.macs),
-             _share(row.macs_skipped, row.macs), *map(thousands, (row.cycles, row.array_cycles, row.sram_cycles, row.flash_cycles)),
+             _share(row.macs_skipped, row.macs), thousands(row.flash_bytes), _share(row.flash_bytes, row.plain_flash_bytes),
+             *map(thousands, (row.cycles, row.array_cycles, row.sram_cycles, row.flash_cycles)),
              f"{row.utilization:.1%}", thousands(row.sram_bytes), row.bound]
             for number, row in enumerate(info.layers, 1)]
     return "\n".join([table(HEADER, rows), "", *_totals(info), *_host(manifest)])
@@ -40,7 +42,28 @@ def _totals(info: NpuInfo) -> list[str]:
         f"total        {thousands(info.cycles)} cycles, {used:.1%} of {info.macs_per_cycle} MACs a cycle, {kib(info.sram_bytes)} of SRAM",
         f"lower bounds {', '.join(f'{name} {thousands(cycles)}' for name, cycles in bounds.items())} cycles; "
         f"the total is {info.cycles / max(1, *bounds.values()):.2f} times the largest",
+        *_savings(info),
     ]
+
+
+def _savings(info: NpuInfo) -> list[str]:
+    """A line for each way in which weights are compressed."""
+    s = info.savings
+    lines = []
+    if s.macs_skipped:
+        lines.append(f"zeros        {thousands(s.macs_skipped)} of {thousands(info.macs)} MACs are skipped, {_share(s.macs_skipped, info.macs)}")
+    if s.int4_macs:
+        lines.append(f"4 bits       {thousands(s.int4_macs)} of {thousands(info.macs)} MACs are done two at a time, {_share(s.int4_macs, info.macs)}")
+    if s.array_cycles < s.plain_array_cycles:
+        lines.append(f"array        {thousands(s.array_cycles)} cycles where plain weights of 8 bits would take {thousands(s.plain_array_cycles)}: "
+                     f"{_share(s.array_cycles, s.plain_array_cycles)}")
+    if s.flash_bytes < s.plain_flash_bytes:
+        lines.append(f"flash        {thousands(s.flash_bytes)} bytes of weights where plain ones of 8 bits would take {thousands(s.plain_flash_bytes)}: "
+                     f"{_share(s.flash_bytes, s.plain_flash_bytes)}")
+    if s.factors:
+        lines.append(f"low rank     {s.factors} pair{'s' * (s.factors > 1)} of factors: {thousands(s.factor_macs)} MACs and {thousands(s.factor_bytes)} bytes "
+                     f"where the layers that they stand for would take {thousands(s.whole_macs)} and {thousands(s.whole_bytes)}")
+    return lines
 
 
 def _host(manifest: Manifest) -> list[str]:

@@ -10,6 +10,7 @@ from nnc_tvm.targets.npu.clock import ceil, dma_cycles, job_cost, timeline
 from nnc_tvm.targets.npu.codegen import Network
 from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Conv, Dma, Job
 from nnc_tvm.targets.npu.config import DEPTH, Config
+from nnc_tvm.targets.npu.savings import plain_array_cycles
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class LayerProfile:
     array, sram, flash: what the array, the SRAM's port and the DMA each need for it, beside each other. sram_bytes: in use meanwhile, at the most.
     bound: what takes the largest part of `cycles`: "array", "sram" (the port and filling the first tile), "flash" (waiting for weights or commands)
     or "overhead". macs_skipped: of weights' zero blocks. weights: "int8" or "int4", with "masked" where zero blocks are left out, "" where there are none.
+    flash_bytes: of its weights and parameters. plain_array: cycles of the array with 8-bit weights, zeros multiplied.
     """
 
     cycles: int
@@ -29,6 +31,8 @@ class LayerProfile:
     bound: str
     macs_skipped: int
     weights: str
+    flash_bytes: int
+    plain_array: int
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,11 @@ def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
     forms: dict[int, dict[str, None]] = {}
     before = 0
     for command, span, origin in zip(network.commands, spans, network.origins, strict=True):
-        part = parts.setdefault(origin.node, dict.fromkeys(("array", "port", "wait", "overhead", "transfer", "flash", "live", "skipped"), 0))
+        part = parts.setdefault(origin.node, dict.fromkeys(("array", "port", "wait", "overhead", "transfer", "flash", "live", "skipped", "bytes", "plain"), 0))
         part["flash"] += 4 * len(command.words()) + (dma_cycles(command, config) if isinstance(command, Dma) else 0)
         part["live"] = max(part["live"], origin.live)
+        if isinstance(command, Dma):
+            part["bytes"] += command.coded
         if isinstance(command, Conv):
             forms.setdefault(origin.node, {}).update(dict.fromkeys(_form(command)))
         if not isinstance(command, Dma):
@@ -57,7 +63,8 @@ def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
             transfer = ceil(cost.bytes, config.compute_bytes_per_cycle)
             port = cost.prologue + max(0, transfer - cost.prologue - cost.array)
             for name, value in (("array", cost.array), ("port", port), ("wait", span.start - before), ("overhead", cost.cycles - cost.array - port),
-                                ("transfer", transfer), ("skipped", skipped_macs(command))):
+                                ("transfer", transfer), ("skipped", skipped_macs(command)),
+                                ("plain", plain_array_cycles(command, config) if isinstance(command, Conv) else cost.array)):
                 part[name] += value
             before = span.end
     return {node: _layer(part, " ".join(forms.get(node, ()))) for node, part in parts.items()}
@@ -70,7 +77,7 @@ def _form(job: Conv) -> tuple[str, ...]:
 def _layer(part: dict[str, int], weights: str) -> LayerProfile:
     shares = {"array": part["array"], "sram": part["port"], "flash": part["wait"], "overhead": part["overhead"]}
     return LayerProfile(sum(shares.values()), part["array"], part["transfer"], part["flash"], part["live"], max(shares, key=lambda name: shares[name]),
-                        part["skipped"], weights)
+                        part["skipped"], weights, part["bytes"], part["plain"])
 
 
 def skipped_macs(job: Job) -> int:

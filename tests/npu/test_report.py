@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from nnc_tvm.cli.main import exit_code
 from nnc_tvm.compiler import compile_model
 from nnc_tvm.package.manifest import read_manifest
+from nnc_tvm.package.npu_info import NpuSavings
 from nnc_tvm.report.npu import npu_text, schedule_picture
 from nnc_tvm.targets.registry import get_target
 from tests.npu.test_codegen import MODELS
@@ -38,6 +40,9 @@ def test_layers_make_up_the_run(resnet8: pathlib.Path) -> None:
     for row in info.layers:
         assert max(row.array_cycles, row.sram_cycles) <= row.cycles and 0 <= row.utilization <= 1
         assert row.weights == ("int8" if row.macs else "")
+    saved = info.savings
+    assert saved.flash_bytes == sum(c.flash_bytes for c in info.layers) and saved.flash_bytes < saved.plain_flash_bytes
+    assert (saved.macs_skipped, saved.int4_macs, saved.factors) == (0, 0, 0) and saved.array_cycles == saved.plain_array_cycles
     fused = [row for row in info.layers if row.epilogue_of]
     assert len(fused) == 3 and all((row.op, row.epilogue_of) == ("linear_combination", "conv2d") for row in fused)
 
@@ -53,12 +58,25 @@ def test_lanes_do_one_thing_at_a_time(resnet8: pathlib.Path) -> None:
 def test_text_and_picture(resnet8: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code(["inspect", str(resnet8), "--plot", str(tmp_path / "schedule.svg")]) == 0
     text = capsys.readouterr().out
+    assert "bytes of weights where plain ones of 8 bits would take" in text
     assert "conv2d + linear_combination" in text and "lower bounds" in text and "no layer runs on the host" in text
     info = read_manifest(resnet8).npu
     picture = ElementTree.parse(tmp_path / "schedule.svg")
     assert info is not None and len(picture.findall(".//{*}title")) == len(info.commands)
     assert exit_code(["inspect", str(resnet8), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["npu"]["layers"][0]["bound"] in ("array", "sram", "flash", "overhead")
+
+
+def test_each_way_to_compress_has_its_line(resnet8: pathlib.Path) -> None:
+    manifest = read_manifest(resnet8)
+    info = manifest.npu
+    assert info is not None
+    savings = NpuSavings(info.macs // 4, info.macs // 2, 70_000, 140_000, 30_000, 90_000, 1, 1000, 2000, 3000, 4000)
+    text = npu_text(replace(manifest, npu=replace(info, savings=savings)))
+    for line in ("are skipped, 25%", "are done two at a time, 50%", "70 000 cycles where plain weights of 8 bits would take 140 000: 50%",
+                 "30 000 bytes of weights where plain ones of 8 bits would take 90 000: 33%",
+                 "1 pair of factors: 1 000 MACs and 2 000 bytes where the layers that they stand for would take 3 000 and 4 000"):
+        assert line in text, line
 
 
 def test_layers_of_the_host_say_which_constraint_refused(resnet8: pathlib.Path, tmp_path: pathlib.Path) -> None:
