@@ -120,7 +120,12 @@ def shift_halves_up(value: Expr, exponent: Expr) -> Expr:
 
 
 class Arithmetic:
-    """The steps of requantization in operations that every CPU has. Instruction sets override those that they have instructions for."""
+    """The steps of requantization in operations that every CPU has. Instruction sets override those that they have instructions for.
+
+    shortest: lanes of the shortest vector that requantizes well; those that say nothing take whole vectors of accumulators only.
+    """
+
+    shortest = 1 << 30
 
     def high_multiply(self, a: Expr, b: Expr) -> Expr:
         """As the function `high_multiply`."""

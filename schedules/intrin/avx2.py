@@ -44,8 +44,8 @@ ARITHMETIC = Avx2Arithmetic()
 TILES = {1: 12, 2: 6, 3: 3, 4: 2, 6: 1, 8: 1}  # of 16 registers
 
 PMADDWD = DotProduct(
-    "pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1), emit=emit_pmaddwd, weight_low=-128,
-    weight_high=127, arithmetic=ARITHMETIC)
+    "pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1), emit=emit_pmaddwd, unrolled=60,
+    weight_low=-128, weight_high=127, arithmetic=ARITHMETIC)
 PMADDWD_16 = DotProduct(
     "pmaddwd_16", frozenset({"avx2"}), "int16", "int16", "int32", lanes=8, depth=2, tiles=TILES, cost=(2, 1, 1.1), emit=emit_pmaddwd, weight_low=-(2**15),
     weight_high=2**15 - 1, arithmetic=ARITHMETIC)

@@ -16,6 +16,8 @@ from nnc_tvm.schedules.isa import DotProduct, Tile
 class Avx512Arithmetic(SaturatingArithmetic):
     """Any number of lanes: LLVM rounds in vectors of its own choice."""
 
+    shortest = 8
+
     def round_to_int16(self, value: Expr, fits: bool = False) -> Expr:
         # too large a value would become -2^31; too small a one does, and saturates as it should
         bounded = value if fits else clamp(value, -math.inf, 2**15 - 1, "float32")
@@ -56,8 +58,8 @@ VNNI = frozenset({"avx512bw", "avx512vl", "avx512vnni"})
 TILES = {1: 14, 2: 13, 3: 8, 4: 6, 6: 4}  # of 32 registers
 
 VPDPBUSD = DotProduct(
-    "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles=TILES, cost=(2, 1.5, 1), emit=emit_vpdpbusd, weight_low=-128, weight_high=127,
-    x_offset=128, arithmetic=ARITHMETIC)
+    "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles=TILES, cost=(2, 1.5, 1), emit=emit_vpdpbusd, unrolled=150, weight_low=-128,
+    weight_high=127, x_offset=128, arithmetic=ARITHMETIC)
 VPDPWSSD = DotProduct(
     "vpdpwssd", VNNI, "int16", "int16", "int32", lanes=16, depth=2, tiles=TILES, cost=(2, 1, 1), emit=emit_vpdpwssd, weight_low=-(2**15),
     weight_high=2**15 - 1, arithmetic=ARITHMETIC)

@@ -21,8 +21,8 @@ Expr = Any
 
 
 def takes_residual(c: Contraction, isa: DotProduct) -> bool:
-    """Whether `c` adds nothing, or has whole vectors of accumulators to add to."""
-    return c.residual is None or c.group_channels % (isa.rows * isa.lanes) == 0
+    """Whether `c` adds nothing, or has whole vectors of accumulators to add to, which may be short where the CPU requantizes any."""
+    return c.residual is None or c.group_channels % min(isa.rows * isa.lanes, isa.arithmetic.shortest) == 0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def store_channels(c: Contraction, isa: DotProduct, width: int, held: Any, at: t
         with T.vectorized(width) as lane:
             T.buffer_store(y, finish(c.epilogue, held[(*row, start + lane)], isa.arithmetic), [*pixel, first + lane])
         return
-    add, native = sum_of(c, isa.arithmetic), isa.rows * isa.lanes
+    add, native = sum_of(c, isa.arithmetic), min(isa.rows * isa.lanes, width)
     own, other, total = [T.sblock_alloc_buffer((width,), "int16", scope="local") for _ in range(3)]
     with T.vectorized(width) as lane:
         T.buffer_store(own, add.own(held[(*row, start + lane)]), [lane])
