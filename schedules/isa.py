@@ -37,6 +37,7 @@ class DotProduct:
     tiles: accumulator vectors across channels -> the most pixels that leave room for the operands: more would spill.
     cost: instructions per accumulator vector, per pixel and per weight vector of one depth.
     short: a reduction of so many turns LLVM unrolls whole; it then needs more registers.
+    beside: of the time of other instructions what they take beside these, where these keep the multipliers busy.
     unrolled: LLVM unrolls an innermost loop of up to so many accumulations whole.
     emit: (tile, x, w, acc) emits the instructions of one step on the buffers that `intrin.tile` describes.
     x_offset: what the instruction adds to every x; the bias takes it back.
@@ -57,6 +58,7 @@ class DotProduct:
     group: int = 0
     steps: tuple[int, ...] = (1,)
     short: int = 2
+    beside: float = 1.0
     unrolled: int = 0
     weight_low: float = -math.inf
     weight_high: float = math.inf

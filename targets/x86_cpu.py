@@ -24,6 +24,8 @@ def x86_cpu(mcpu: str = DEFAULT_CPU) -> Target:
     features = cpu_features(TRIPLE, mcpu) - lacking
     if not features >= REQUIRED:
         raise InvalidInput(f"--mcpu {mcpu}: x86_cpu needs AVX2 and FMA; use {DEFAULT_CPU} or a later CPU")
+    # VNNI leaves memory half the time
+    stream_bytes, stream_cost = (1 << 20, 0.25) if "avx512vnni" in features else (6 << 20, 0.5)
     return Target(kind="x86_cpu", mcpu=mcpu, triple=TRIPLE, features=features, vector_bytes=32, registers=16, l1_bytes=32 << 10, l2_bytes=512 << 10,
-                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10, stream_bytes=6 << 20, stream_cost=0.5,
+                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10, stream_bytes=stream_bytes, stream_cost=stream_cost,
                   attributes=tuple(f"-{name}" for name in sorted(lacking)))

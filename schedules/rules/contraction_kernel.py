@@ -123,7 +123,7 @@ def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_
     outer = [b, g, o0, i, j0] if weights_stay else [b, i, j0, g, o0]
     sch.reorder(*outer, rh, rj, r0, j1, o1, *r1)
     turns, accumulators = plan.packed_shape[4] // tile.steps, tile.pixels // isa.rows * tile.vectors
-    if 1 < turns and turns * accumulators <= isa.unrolled and accumulators > isa.accumulators - 8:
+    if turns > 1 and turns * accumulators <= isa.unrolled and accumulators > isa.accumulators - 8:
         rh = sch.fuse(rh, rj, r0)  # one long loop: LLVM would unroll the short one and hoist loads, more than fit the registers
     sch.reverse_compute_at(requantized, outer[-1])
     if c.residual is not None:

@@ -135,7 +135,8 @@ def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors:
     step = accumulators * multiply + pixels * (load_x if steps > 1 or len(isa.steps) == 1 else 1.0) + vectors * load_w
     tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / pixels) * c.groups * math.ceil(c.group_channels / block)
     *_, elements, copied = x_layout(c, isa, pixels)
-    return tiles * (count * (step * steps + TURN_COST) + accumulators * EPILOGUE_COST[store_width(c, block)] + TILE_COST) + copied * elements * COPY_COST
+    turn = step * steps + TURN_COST * isa.beside
+    return tiles * (count * turn + accumulators * EPILOGUE_COST[store_width(c, block)] + TILE_COST) + copied * elements * COPY_COST
 
 
 def pixel_counts(c: Contraction, isa: DotProduct, vectors: int) -> list[int]:

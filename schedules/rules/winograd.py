@@ -32,6 +32,7 @@ from nnc_tvm.schedules.rules.winograd_plan import WinogradPlan, image_layout, ti
 FORMS = (F4, F3, F2)
 TOGETHER = 1.6  # what several threads get from memory at once, over what one gets
 TRANSFORM_COST = 7.0  # estimated instructions per vector of U that the kernel makes: it is written and read again
+ROW_COST = 25.0  # estimated instructions per row of points of such a vector, where they are used at once
 WEIGHT_COST = 0.1  # estimated instructions per byte of weights, which every block of tiles reads again
 
 
@@ -81,19 +82,24 @@ def phases(c: Contraction) -> Contraction:
 def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
     """Every register tile of the instruction, with the blocks of tiles whose scratch fills at most half of the second cache: weights pass through it.
 
-    Weights come transformed where they may grow, and as they are.
+    Weights come transformed where they may grow, and as they are: then a chunk of them is transformed at a time, or, where what stands beside
+    the products takes little time, every vector on its way.
     """
     tiles, channels, plans = math.prod(tiles_of(c, form)), c.image[3], []
+    lanes = max(isa.lanes * isa.depth, target.vector_bytes // ITEM_BYTES[isa.x_dtype])
     item, depth = ITEM_BYTES[isa.x_dtype], round_up(channels, isa.depth)
     ahead = target.prefetch_bytes if item * form.points**2 * channels * c.out[3] > target.l2_bytes else 0
     for vectors in isa.tiles:
         for pixels in range(1, isa.tiles[vectors] + 1):
             steps = next(s for s in isa.steps if depth % (s * isa.depth) == 0)
             for group in groups(tiles, pixels):
-                plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, target.vector_bytes // item, depth, ahead)
+                plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, lanes, depth, ahead)
                 v, m = plan.scratch
                 if item * v + 4 * m <= target.l2_bytes // 2 or group == pixels:
                     plans += [plan, dataclasses.replace(plan, ahead=0, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
+                    if vectors == 1 and isa.beside < 1 and pixels * form.points <= isa.accumulators:
+                        from_afar = form.taps**2 * channels * c.out[3] > target.l2_bytes
+                        plans.append(dataclasses.replace(plan, ahead=target.prefetch_bytes * from_afar, chunk=plan.steps, in_registers=True))
     return plans
 
 
@@ -118,13 +124,15 @@ def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     channel_blocks = math.ceil(c.out[3] / plan.block)
     multiply, load_x, load_w = isa.cost
     accumulators = tile.pixels * tile.vectors
-    turn = (accumulators * multiply + tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w) * tile.steps + TURN_COST
+    turn = (accumulators * multiply + tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w) * tile.steps + TURN_COST * isa.beside
     chunks = plan.steps // plan.chunk if plan.chunk else 1
-    a_tile = plan.steps // tile.steps * turn + chunks * ((3 if plan.chunk else 2) * accumulators + TILE_COST)
+    if plan.in_registers:
+        turn += ROW_COST / form.points * isa.beside * tile.steps
+    a_tile = plan.steps // tile.steps * turn + chunks * ((2 if chunks == 1 else 3) * accumulators + TILE_COST)
     product = blocks * channel_blocks * points * (plan.group // tile.pixels) * a_tile
     into = tiles * math.ceil(c.image[3] / plan.lanes) * points * 6.5
     out = tiles * channel_blocks * tile.vectors * (points * 4.0 + form.m**2 * (3 + EPILOGUE_COST[store_width(c, plan.block)]))
-    weights = blocks * weights_cost(c, plan, target)
+    weights = weights_cost(c, plan, blocks, target)
     rows, row = image_layout(c, form)
     # parts share the blocks of tiles, or those of channels: then each transforms all tiles
     threads, by_tiles, by_channels = target.threads, share(blocks, target.threads), share(channel_blocks, target.threads)
@@ -133,15 +141,17 @@ def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     return computed + c.out[0] * rows * row * COPY_COST
 
 
-def weights_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
-    """Of a block of tiles: reading the weights, and transforming those that do not come so."""
+def weights_cost(c: Contraction, plan: WinogradPlan, blocks: int, target: Any) -> float:
+    """Reading the weights for every block of tiles, and transforming those that do not come so."""
     size = weight_bytes(c, plan)
-    read = size * (WEIGHT_COST if size <= target.stream_bytes else target.stream_cost * max(1.0, target.threads / TOGETHER))
-    if not plan.chunk:
+    again = size * WEIGHT_COST * plan.isa.beside
+    first = size * target.stream_cost * max(1.0, target.threads / TOGETHER) if size > target.stream_bytes else again
+    read = first + (blocks - 1) * again
+    if not plan.u_shape:
         return read
     elements = math.prod(plan.step_shape)
     vectors = math.ceil(c.out[3] / plan.block) * plan.steps * elements // math.gcd(elements, plan.lanes)
-    return read + vectors * (plan.form.taps**2 + TRANSFORM_COST * plan.form.points**2)
+    return read + blocks * vectors * (plan.form.taps**2 + TRANSFORM_COST * plan.form.points**2)
 
 
 def weight_bytes(c: Contraction, plan: WinogradPlan) -> int:
@@ -162,7 +172,7 @@ def make_stages(operator: Conv2d, direct: Contraction, c: Contraction, plan: Win
 def scratch_of(plan: WinogradPlan) -> tuple[TensorType, ...]:
     """V, M, and U where the kernel makes it."""
     (v, m), isa = plan.scratch, plan.isa
-    return (TensorType((v,), isa.x_dtype), TensorType((m,), isa.acc_dtype), *((TensorType(plan.chunk_shape, isa.w_dtype),) if plan.chunk else ()))
+    return (TensorType((v,), isa.x_dtype), TensorType((m,), isa.acc_dtype), *((TensorType(plan.u_shape, isa.w_dtype),) if plan.u_shape else ()))
 
 
 def prepare_image(direct: Contraction, c: Contraction, rows: int, row: int, dtype: str) -> tuple[Stage, ...]:

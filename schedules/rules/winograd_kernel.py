@@ -20,6 +20,7 @@ from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
 from nnc_tvm.schedules.rules.winograd_plan import CACHE_LINE, WinogradPlan, image_layout, tiles_of
+from nnc_tvm.schedules.rules.winograd_rows import multiply_rows
 from nnc_tvm.schedules.rules.winograd_transforms import transform_input, transform_output, transform_weights
 from nnc_tvm.schedules.statements import condition
 
@@ -42,7 +43,7 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
             bias = T.arg("bias", T.buffer((channels,), isa.acc_dtype))
             values = [T.arg(f"epilogue_{i}", T.buffer((channels,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
             v, m = [T.arg(name, T.buffer((size,), dtype)) for name, size, dtype in zip("vm", plan.scratch, (isa.x_dtype, isa.acc_dtype), strict=True)]
-            u = T.arg("u", T.buffer(plan.chunk_shape, isa.w_dtype)) if plan.chunk else weights
+            u = T.arg("u", T.buffer(plan.u_shape, isa.w_dtype)) if plan.u_shape else weights
             y = T.arg("y", T.buffer(c.out, out_dtype))
             with T.sblock("winograd"):
                 T.reads()
@@ -55,10 +56,13 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
                     with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
                         transform_input(c, plan, x, v, t, place(t))
                     with T.parallel(plan.packed_shape(c.out[3])[0]) as o:
-                        with T.serial(plan.steps // (plan.chunk or plan.steps)) as part:
-                            if plan.chunk:
-                                transform_weights(plan, weights, u, o, part)
-                            multiply(plan, v, u, m, o, part)
+                        if plan.in_registers:
+                            multiply_rows(plan, v, weights, m, o)
+                        else:
+                            with T.serial(plan.steps // (plan.chunk or plan.steps)) as part:
+                                if plan.chunk:
+                                    transform_weights(plan, weights, u, o, part)
+                                multiply(plan, v, u, m, o, part)
                         with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
                             transform_output(c, plan, m, (bias, *values), residual, y, t, place(t), o)
         return builder.get()

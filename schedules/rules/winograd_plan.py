@@ -18,8 +18,8 @@ class WinogradPlan:
     """isa and tile multiply int16 by int16 or floats (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
 
     lanes: of the instruction's inputs in a vector register. depth: input channels, rounded up to whole steps. ahead: bytes that weights are
-    prefetched by, 0 for none. chunk: steps of the instruction's depth whose weights are transformed at once, while they are in the cache; 0 where they
-    come transformed.
+    prefetched by, 0 for none (a whole block where they stay in registers). chunk: steps of the instruction's depth whose weights are transformed at once, while they are in the cache; 0 where they
+    come transformed. in_registers: the kernel transforms them on their way to the products, again for every register tile, and keeps none.
     """
 
     form: WinogradForm
@@ -30,6 +30,7 @@ class WinogradPlan:
     depth: int
     ahead: int = 0
     chunk: int = 0
+    in_registers: bool = False
 
     @property
     def block(self) -> int:
@@ -39,6 +40,11 @@ class WinogradPlan:
     @property
     def name(self) -> str:
         return f"winograd {self.form.name} {self.isa.name} {self.tile.pixels}x{self.block}{' +weights' if self.chunk else ''}"
+
+    @property
+    def u_shape(self) -> tuple[int, ...] | None:
+        """Of the scratch for transformed weights, a step longer as V is a line; None where there is none."""
+        return None if self.in_registers or not self.chunk else (self.form.points**2, self.chunk + 1, *self.step_shape)
 
     @property
     def scratch(self) -> tuple[int, int]:
@@ -60,11 +66,6 @@ class WinogradPlan:
     def steps(self) -> int:
         """Of the instruction's depth."""
         return self.depth // self.isa.depth
-
-    @property
-    def chunk_shape(self) -> tuple[int, ...]:
-        """U of a chunk, a step longer as V is a line."""
-        return self.form.points**2, self.chunk + 1, *self.step_shape
 
     def packed_shape(self, channels: int) -> tuple[int, ...]:
         """The weights as the kernel reads them: U (blocks, points, steps, *step_shape), or what it is made of (blocks, steps, taps, elements of a step)."""

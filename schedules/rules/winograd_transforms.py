@@ -56,7 +56,7 @@ def transform_weights(plan: WinogradPlan, weights: Any, u: Any, o: Any, part: An
     """U of a chunk of block o of the output channels: every vector of a step for itself."""
     form, dtype, taps, elements = plan.form, plan.isa.w_dtype, plan.form.taps, math.prod(plan.step_shape)
     lanes = math.gcd(elements, plan.lanes)
-    flat = T.decl_buffer((math.prod(plan.chunk_shape),), dtype, data=u.data)
+    flat = T.decl_buffer((math.prod(plan.u_shape or ()),), dtype, data=u.data)
     with T.serial(plan.chunk) as k, T.serial(elements // lanes) as vector:
         loaded, between = [T.sblock_alloc_buffer((taps, extent, lanes), dtype, scope="local") for extent in (taps, form.points)]
         for r, s in product(range(taps), range(taps)):

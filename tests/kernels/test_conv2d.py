@@ -67,9 +67,19 @@ def test_residuals(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
     cases = [random_conv2d(rng, int(rng.choice([16, 32, 80]))) for _ in range(8)]
     cases += [conv2d(rng, (2, 5, 7, 16), 48, (3, 3), padding=(1, 1, 1, 1), groups=3, mode=mode) for mode in MODES]
+    if "avx512vnni" in target_of(cpu).features:  # requantizes vectors of any length
+        cases += [random_conv2d(rng, int(rng.choice([8, 24, 40]))) for _ in range(4)]
     check([with_residual(rng, case) for case in cases], contraction.stages, target_of(cpu))
     odd, _ = with_residual(rng, conv2d(rng, (1, 5, 5, 8), 7))
     assert contraction.stages(odd, target_of(cpu), choose_default) is None
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_short_runs_of_wide_tiles(cpu: tuple[str, str | None]) -> None:
+    """Kernel rows that LLVM would unroll whole are one loop: several numbers of turns, kernels of one row and of three."""
+    rng = random_generator()
+    cases = [conv2d(rng, (1, 8, 25, channels), 64, (rows, 3), (1, 2), (1, 1, 0, 2)) for channels in (1, 3, 5, 8) for rows in (1, 3)]
+    check(list(cases), contraction.stages, target_of(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)

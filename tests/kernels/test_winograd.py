@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.operators import Conv2d, TensorType
+from nnc_tvm.schedules.intrin import avx512
+from nnc_tvm.schedules.operators import Conv2d, Operator, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp
-from nnc_tvm.schedules.rule import choose_default
+from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.schedules.rules import winograd
+from nnc_tvm.schedules.rules.contraction import contraction_of
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.targets.base import Target
-from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, rule_of, target_of
+from tests.kernels.cases import CPU_NAMES, CPUS, HAS_VNNI, MODES, any_choice, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, with_residual
 
 stages = rule_of(winograd.candidate)
@@ -120,8 +122,29 @@ def test_weights_transformed_by_the_kernel(cpu: tuple[str, str | None]) -> None:
     for l2_bytes in (target.l2_bytes, 1 << 14):
         small = dataclasses.replace(target, l2_bytes=l2_bytes)
         made = [stages(operator, small, choose_default) for operator, _ in cases]
-        assert all(each is not None and len(each[-1].scratch) == 3 for each in made)
+        assert all(each is not None and "+weights" in each[-1].kernel for each in made)
         check(list(cases), stages, small)
+
+
+@pytest.mark.parametrize("form", [F2, F3, F4], ids=lambda form: form.name)
+def test_weights_transformed_in_registers(form: WinogradForm) -> None:
+    """Of every form, for every number of tiles at once; channels that fill no step and no vector, weights from afar."""
+    rng = random_generator()
+    target = dataclasses.replace(fast(("x86_cpu", "znver4")), l2_bytes=1 << 12)
+    kernel = (form.taps, form.taps)
+    cases = [conv2d(rng, (2, 9, 8, channels), out, kernel, padding=(1, 1, 2, 1), mode=mode) for channels, out in ((5, 20), (64, 16)) for mode in MODES]
+    cases += [with_residual(rng, conv2d(rng, (1, 6, 7, 40), 24, kernel, weights=(-160, 160)))]
+
+    def stages_of(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
+        c = contraction_of(operator)
+        assert c is not None
+        plans = [plan for isa in avx512.INTEGER[1:] for plan in winograd.plans_of(c, form, isa, target) if plan.in_registers]
+        return winograd.make_stages(operator, c, c, plans[rng.integers(len(plans))])
+
+    if HAS_VNNI:
+        check(cases, stages_of, target)
+    else:
+        assert all(stages_of(operator, target, choose_default) for operator, _ in cases)
 
 
 def test_only_where_it_is_proven_and_wanted() -> None:
