@@ -124,7 +124,8 @@ def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     channel_blocks = math.ceil(c.out[3] / plan.block)
     multiply, load_x, load_w = isa.cost
     accumulators = tile.pixels * tile.vectors
-    turn = (accumulators * multiply + tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w) * tile.steps + TURN_COST * isa.beside
+    loads = tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w
+    turn = (accumulators * multiply + loads) * tile.steps + TURN_COST * isa.beside
     chunks = plan.steps // plan.chunk if plan.chunk else 1
     if plan.in_registers:
         turn += ROW_COST / form.points * isa.beside * tile.steps

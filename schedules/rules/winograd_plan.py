@@ -18,8 +18,9 @@ class WinogradPlan:
     """isa and tile multiply int16 by int16 or floats (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
 
     lanes: of the instruction's inputs in a vector register. depth: input channels, rounded up to whole steps. ahead: bytes that weights are
-    prefetched by, 0 for none (a whole block where they stay in registers). chunk: steps of the instruction's depth whose weights are transformed at once, while they are in the cache; 0 where they
-    come transformed. in_registers: the kernel transforms them on their way to the products, again for every register tile, and keeps none.
+    prefetched by, 0 for none; a whole block where they are transformed in registers. chunk: steps of the instruction's depth whose weights are
+    transformed at once, while they are in the cache; 0 where they come transformed. in_registers: the kernel transforms them on their way to the
+    products, again for every register tile, and keeps none.
     """
 
     form: WinogradForm
