@@ -26,6 +26,7 @@ from nnc_tvm.schedules.rules.residual import final_stage
 
 SPARSE = 0.9  # of the blocks at most: a list of nearly all blocks only adds indices
 INDEX_COST = 2.0  # estimated instructions of reading a block's place
+ALONE_COST = 2.5  # of a pixel's elements of one depth, where an instruction would take several: such a load has no offset, each pixel needs an address
 
 
 def candidate(operator: Operator, target: Any) -> Candidate | None:
@@ -86,7 +87,7 @@ def plan_cost(c: Contraction, plan: BlockPlan) -> float:
     isa, tile = plan.isa, plan.tile
     accumulators = tile.pixels * tile.vectors
     multiply, load_x, load_w = isa.cost
-    step = accumulators * multiply + tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w
+    step = accumulators * multiply + tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else ALONE_COST) + tile.vectors * load_w
     pixel_tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
     a_tile = accumulators * EPILOGUE_COST[store_width(c, plan.block)] + TILE_COST
     *_, elements, copied = x_layout(c, isa, tile.pixels)

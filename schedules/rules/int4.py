@@ -31,7 +31,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     plans = list(plans_of(c, target))
     if not plans:
         return None
-    costs = [(target.optimize == "size" and packed_bytes(c, plan), plan_cost(c, plan)) for plan in plans]
+    costs = [(target.optimize == "size" and packed_bytes(plan), plan_cost(c, plan)) for plan in plans]
     best = min(range(len(plans)), key=costs.__getitem__)
 
     def build(choose: Choose) -> tuple[Stage, ...]:
@@ -42,7 +42,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         function = int4_kernel(c, plan, parameters[1:], operator.output.dtype)
         return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *parameters), operator.output, plan.name, plan.scratch))
 
-    return Candidate("int4", plan_cost(c, plans[best]), packed_bytes(c, plans[best]), build)
+    return Candidate("int4", plan_cost(c, plans[best]), packed_bytes(plans[best]), build)
 
 
 def plans_of(c: Contraction, target: Any) -> Iterator[Int4Plan]:
@@ -58,7 +58,8 @@ def plans_of(c: Contraction, target: Any) -> Iterator[Int4Plan]:
         chain = isa.chain(largest) // steps if isinstance(isa, ShortDotProduct) else math.prod(turns)
         for vectors in isa.tiles:
             for pixels in pixel_counts(c, isa, vectors):
-                cut = (isa, Tile(pixels, vectors, steps, c.strides[1] * c.image[3]), turns, target.vector_bytes, chain)
+                tile = Tile(pixels, vectors, steps, c.strides[1] * c.image[3])
+                cut = (isa, tile, turns, target.vector_bytes, chain, math.ceil(c.out[3] / (vectors * isa.lanes)))
                 yield Int4Plan(*cut)
                 if (alone := RegisterPlan(*cut)).possible:
                     yield alone
@@ -67,8 +68,8 @@ def plans_of(c: Contraction, target: Any) -> Iterator[Int4Plan]:
 def plan_cost(c: Contraction, plan: Int4Plan) -> float:
     """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
     isa, tile = plan.isa, plan.tile
-    tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels) * blocks(c, plan)
-    unpacked = tiles if isinstance(plan, RegisterPlan) else blocks(c, plan)
+    tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels) * plan.blocks
+    unpacked = tiles if isinstance(plan, RegisterPlan) else plan.blocks
     cost = tile_cost(c, isa, 1, tile.pixels, tile.vectors) + unpacked * plan.unpack_cost
     if isinstance(isa, ShortDotProduct):
         kept = 2.0 * (plan.sums > 1)  # the totals wait in memory
@@ -76,14 +77,9 @@ def plan_cost(c: Contraction, plan: Int4Plan) -> float:
     return cost
 
 
-def blocks(c: Contraction, plan: Int4Plan) -> int:
-    """Panels of all output channels."""
-    return math.ceil(c.out[3] / plan.block)
-
-
-def packed_bytes(c: Contraction, plan: Int4Plan) -> int:
+def packed_bytes(plan: Int4Plan) -> int:
     """Bytes of the weights."""
-    return blocks(c, plan) * plan.panel // 2
+    return plan.blocks * plan.panel // 2
 
 
 def pack_weights(c: Contraction, plan: Int4Plan) -> np.ndarray:
@@ -96,7 +92,7 @@ def panels(c: Contraction, plan: Int4Plan) -> np.ndarray:
     isa, tile = plan.isa, plan.tile
     rows, runs, depths = plan.turns
     outer, lanes, inner = isa.weight_shape
-    full = np.zeros((blocks(c, plan) * plan.block, rows, runs, depths * tile.steps * isa.depth), c.weight.dtype)
+    full = np.zeros((plan.blocks * plan.block, rows, runs, depths * tile.steps * isa.depth), c.weight.dtype)
     full[: c.out[3], ..., : c.runs[1]] = c.weight.reshape(c.out[3], rows, runs, -1)
     cut = full.reshape(-1, tile.vectors, lanes, rows, runs, depths, tile.steps, outer, inner).transpose(0, 3, 4, 5, 6, 1, 7, 2, 8)
     return np.ascontiguousarray(cut).reshape(cut.shape[0], -1)

@@ -27,9 +27,9 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
     x: as `x_layout` says. packed: as the plan unpacks it.
     """
     isa, tile = plan.isa, plan.tile
-    n, oh, ow, out = c.out
+    n, oh, ow, _ = c.out
     rows, row, elements, _ = x_layout(c, isa, tile.pixels)
-    blocks = -(-out // plan.block)
+    blocks = plan.blocks
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
@@ -38,13 +38,15 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
             packed = T.arg("packed", T.buffer((blocks, plan.packed), "uint8"))
             bias = T.arg("bias", T.buffer((blocks * plan.block,), isa.acc_dtype))
             values = [T.arg(f"epilogue_{i}", T.buffer((blocks * plan.block,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
-            weights = T.arg("panel", T.buffer((plan.panel,), isa.w_dtype)) if plan.scratch else packed
+            weights = T.arg("panel", T.buffer((plan.held * plan.panel,), isa.w_dtype)) if plan.scratch else packed
             y = T.arg("y", T.buffer(c.out, out_dtype))
             with T.sblock("int4"):
                 T.reads()
                 T.writes()
+                if plan.scratch and plan.held > 1:
+                    unpack_all(plan, packed, weights)
                 with T.parallel(blocks) as o:
-                    if plan.scratch:
+                    if plan.scratch and plan.held == 1:
                         plan.emit_unpack(packed, o, weights)
                     with T.serial(n) as b, T.parallel(oh) as i, T.parallel(-(-ow // tile.pixels)) as j:
                         acc = T.sblock_alloc_buffer((tile.pixels // isa.rows, tile.vectors, isa.rows * isa.lanes), isa.acc_dtype, scope="local")
@@ -52,6 +54,15 @@ def int4_kernel(c: Contraction, plan: Int4Plan, epilogue_values: Sequence[np.nda
                         accumulate(c, plan, row, Operand(x, start), weights, bias, acc, o)
                         store(c, plan, acc, values, residual, y, (b, i, j, o))
         return builder.get()
+
+
+def unpack_all(plan: Int4Plan, packed: Any, weights: Any) -> None:
+    """All panels, one after the other."""
+    with T.serial(plan.held) as o, T.sblock("unpack"):
+        T.reads()
+        T.writes()
+        panel = T.match_buffer(weights[o * plan.panel : (o + 1) * plan.panel], (plan.panel,), plan.isa.w_dtype, offset_factor=1)
+        plan.emit_unpack(packed, o, panel)
 
 
 def accumulate(c: Contraction, plan: Int4Plan, row: int, x: Operand, weights: Any, bias: Any, acc: Any, o: Any) -> None:

@@ -11,6 +11,8 @@ from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import TensorType
 from nnc_tvm.schedules.rules.nibbles import REGISTER_COST, UNPACK_COST, emit_unpack, half_of
 
+SHORT_PANEL = 512  # weights: LLVM would unroll the unpacking of fewer, and spill vectors that it need not read from memory
+
 
 @dataclass(frozen=True)
 class Operand:
@@ -57,7 +59,7 @@ class Nibbles:
 class Int4Plan:
     """isa and tile. turns: (kernel rows, runs, turns of a run) of a tile's reduction, each of tile.steps depths. lanes: bytes unpacked at once.
 
-    chain: turns whose sum fits the instruction's accumulators.
+    chain: turns whose sum fits the instruction's accumulators. blocks: panels of all output channels.
     """
 
     isa: DotProduct
@@ -65,6 +67,7 @@ class Int4Plan:
     turns: tuple[int, int, int]
     lanes: int
     chain: int
+    blocks: int
 
     @property
     def block(self) -> int:
@@ -111,13 +114,18 @@ class Int4Plan:
         emit_unpack(packed, o, panel, self.lanes)
 
     @property
+    def held(self) -> int:
+        """Panels that are unpacked before any is read: all short ones, one at a time otherwise."""
+        return self.blocks if self.panel <= SHORT_PANEL else 1
+
+    @property
     def scratch(self) -> tuple[TensorType, ...]:
         """Where panels are unpacked."""
-        return (TensorType((self.panel,), self.isa.w_dtype),)
+        return (TensorType((self.held * self.panel,), self.isa.w_dtype),)
 
     def operand(self, weights: Any, o: Any, turn: Any) -> Operand | Nibbles:
-        """What the instruction reads in a turn, of the panel that `weights` holds."""
-        return Operand(weights, turn * self.turn, (self.tile.vectors, *self.isa.weight_shape))
+        """What the instruction reads in a turn, of the panels that `weights` holds."""
+        return Operand(weights, (o * self.panel if self.held > 1 else 0) + turn * self.turn, (self.tile.vectors, *self.isa.weight_shape))
 
     @property
     def name(self) -> str:

@@ -22,7 +22,7 @@ from nnc_tvm.schedules.rules import groups_of_four
 from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions, prepare_x
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, pixel_counts, tile_cost
 from nnc_tvm.schedules.rules.groups_of_four import UNPACK_COST, stretch_of
-from nnc_tvm.schedules.rules.int4 import blocks, panels
+from nnc_tvm.schedules.rules.int4 import panels
 from nnc_tvm.schedules.rules.int4_kernel import int4_kernel
 from nnc_tvm.schedules.rules.int4_plan import Int4Plan
 from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
@@ -71,7 +71,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     plans = list(plans_of(c, target, n)) if n <= 2 else []
     if not plans:
         return None
-    costs = [(target.optimize == "size" and plan.packed * blocks(c, plan), plan_cost(c, plan)) for plan in plans]
+    costs = [(target.optimize == "size" and plan.packed * plan.blocks, plan_cost(c, plan)) for plan in plans]
     best = min(range(len(plans)), key=costs.__getitem__)
 
     def build(choose: Choose) -> tuple[Stage, ...]:
@@ -82,7 +82,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
         function = int4_kernel(c, plan, parameters[1:], operator.output.dtype)
         return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *parameters), operator.output, plan.name, plan.scratch))
 
-    return Candidate("N:M", plan_cost(c, plans[best]), plans[best].packed * blocks(c, plans[best]), build)
+    return Candidate("N:M", plan_cost(c, plans[best]), plans[best].packed * plans[best].blocks, build)
 
 
 def plans_of(c: Contraction, target: Any, n: int) -> Iterator[NOfMPlan]:
@@ -97,13 +97,14 @@ def plans_of(c: Contraction, target: Any, n: int) -> Iterator[NOfMPlan]:
         for vectors in isa.tiles:
             if stretch_of(isa, vectors) and (isa.depth > 2 or steps == 1):
                 for pixels in pixel_counts(c, isa, vectors):
-                    yield NOfMPlan(isa, Tile(pixels, vectors, steps, c.strides[1] * c.image[3]), turns, target.vector_bytes, math.prod(turns), n)
+                    tile = Tile(pixels, vectors, steps, c.strides[1] * c.image[3])
+                    yield NOfMPlan(isa, tile, turns, target.vector_bytes, math.prod(turns), math.ceil(c.out[3] / (vectors * isa.lanes)), n)
 
 
 def plan_cost(c: Contraction, plan: NOfMPlan) -> float:
     """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
     multiplied = tile_cost(c, plan.isa, 1, plan.tile.pixels, plan.tile.vectors) * PANEL_COST
-    return multiplied + blocks(c, plan) * plan.panel * plan.n * UNPACK_COST
+    return multiplied + plan.blocks * plan.panel * plan.n * UNPACK_COST
 
 
 def pack_weights(c: Contraction, plan: NOfMPlan) -> np.ndarray:
