@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nnc_tvm.targets.npu.commands import HEADER_WORDS, PARAMETER_BYTES, TABLE_BYTES, Add, Command, Conv, Dma, Image, Job, Lut, Mul, Pool, Softmax, Window
-from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.config import DEPTH, Config
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,17 @@ def input_rows(window: Window, source_height: int, output_height: int, rows: int
     return tuple(touched_rows(window, source, *span) for span in tiles(output_height, rows))
 
 
+def buffer_line(job: Conv, channels: int) -> int:
+    """Bytes of the input buffer that so many channels of an input row take; where they do not fill the depth, the windows' rows lie side by side."""
+    if channels % DEPTH == 0:
+        return job.source.width * channels
+    return job.output.width * DEPTH * ceil(job.window.kernel[1] * channels, DEPTH)
+
+
 @functools.lru_cache(1 << 10)
-def _sum_of_groups(blocks: tuple[int, ...], least: int) -> int:
-    return sum(max(n, least) for n in blocks)
+def _sum_of_groups(blocks: tuple[int, ...], least: tuple[int, ...]) -> int:
+    """least: of the blocks of each slice."""
+    return sum(max(n, floor) for number, floor in enumerate(least) for n in blocks[number::len(least)])
 
 
 def _tile_pixels(output: Image, rows: int) -> Iterator[tuple[int, int]]:
@@ -91,37 +99,42 @@ def _conv(job: Conv, config: Config) -> Cost:
     chunks = ceil(job.output.channels, job.chunk)
     array = sum(count * ceil(n, config.pixels) for count, n in _tile_pixels(job.output, job.tile_rows)) * _array_steps(job, config)
     line = job.source.width * job.source.channels
-    again = chunks if job.chunks_outer and len(rows) > 1 and not job.depthwise else 1
+    slices = (job.source.channels,) if job.depthwise else job.slices
+    again = chunks if len(slices) > 1 or (job.chunks_outer and len(rows) > 1 and not job.depthwise) else 1
     weights = job.weight_bytes + PARAMETER_BYTES * job.output.channels
-    reloads = len(rows) if not job.chunks_outer and chunks > 1 else 1
+    reloads = len(rows) if not job.chunks_outer and chunks * len(slices) > 1 else 1
     moved = sum(rows) * line * again + weights * reloads + job.output.elements * (1 if job.residual is None else 2)
     chunk = min(job.chunk, job.output.channels)
-    first_input = rows[0] * (job.source.width * chunk if job.depthwise else line)
-    first_weights = job.mask_bytes + job.block_bytes * sum(job.blocks[:ceil(chunk, job.group)]) + PARAMETER_BYTES * chunk
-    return _tiled(array, moved, first_input + first_weights, len(rows) * chunks, config)
+    first_input = rows[0] * job.source.width * (chunk if job.depthwise else slices[0])
+    first_weights = job.mask_bytes + job.block_bytes * sum(job.blocks[:ceil(chunk, job.group) * len(slices):len(slices)]) + PARAMETER_BYTES * chunk
+    return _tiled(array, moved, first_input + first_weights, len(rows) * chunks * len(slices), config)
 
 
-def group_steps(job: Conv, config: Config) -> list[int]:
-    """Cycles of the array on each of its groups of channels, for one block of pixels."""
-    least = _least_steps(job, config)
-    return [max(n, least) for n in (job.blocks if config.skips_zeros else [_dense_steps(job, config)] * _array_groups(job, config))]
+def group_steps(job: Conv, config: Config, slice_: int = 0) -> list[int]:
+    """Cycles of the array on each of its groups of channels, for one block of pixels and one slice of the input channels."""
+    least, slices = _least_steps(job, config), len(job.slices)
+    return [max(n, least[slice_]) for n in (job.blocks[slice_::slices] if config.skips_zeros
+                                            else [_dense_steps(job, job.slices[slice_], config)] * _array_groups(job, config))]
 
 
 def _array_steps(job: Conv, config: Config) -> int:
-    """Their sum."""
+    """Their sum, of all slices."""
     least = _least_steps(job, config)
-    return _sum_of_groups(job.blocks, least) if config.skips_zeros else _array_groups(job, config) * max(_dense_steps(job, config), least)
+    if config.skips_zeros:
+        return _sum_of_groups(job.blocks, least)
+    return _array_groups(job, config) * sum(max(_dense_steps(job, channels, config), n) for channels, n in zip(job.slices, least, strict=True))
 
 
-def _least_steps(job: Conv, config: Config) -> int:
-    """Steps that a group's requantization takes."""
+def _least_steps(job: Conv, config: Config) -> tuple[int, ...]:
+    """Steps that a group takes at least in each slice: changing its accumulators, and in the last its requantization."""
     scalings = 1 if job.residual is None else 1 + config.sum_scalings
-    return ceil(config.pixels * config.array_channels * (2 if job.int4 else 1) * scalings, config.requantize_lanes)
+    last = ceil(config.pixels * config.array_channels * (2 if job.int4 else 1) * scalings, config.requantize_lanes)
+    return (*(config.swap_cycles for _ in job.slices[1:]), last)
 
 
-def _dense_steps(job: Conv, config: Config) -> int:
-    """Of a group, nothing skipped."""
-    (kh, kw), channels = job.window.kernel, job.source.channels
+def _dense_steps(job: Conv, channels: int, config: Config) -> int:
+    """Of a group and so many input channels, nothing skipped."""
+    kh, kw = job.window.kernel
     if job.depthwise:
         return ceil(kh * kw, config.depthwise_taps) * config.depthwise_taps
     return kh * (ceil(kw * channels, config.array_depth) if config.packs_rows else kw * ceil(channels, config.array_depth))

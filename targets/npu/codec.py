@@ -18,7 +18,8 @@ MASK_ALIGNMENT = 16
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """data: bytes in SRAM. blocks: not masked, of each group of channels. mask_bytes: at the front of data, 0 where nothing is masked."""
+    """data: bytes in SRAM. blocks: not masked, of each group of channels, and of that of each slice. mask_bytes: at the front of data, 0 where nothing is
+    masked."""
 
     data: bytes
     blocks: tuple[int, ...]
@@ -37,14 +38,24 @@ def fits_int4(weight: np.ndarray) -> bool:
     return bool(weight.min() >= -8 and weight.max() <= 7)
 
 
-def convolution_weights(weight: np.ndarray, int4: bool = False, masks: bool = True) -> Weights:
-    """(O, KH, KW, C) within int8, in blocks of 4 channels x 4 elements, or with int4 of 8 x 4, two in a byte; with a mask where that is smaller."""
+def _steps(weight: np.ndarray) -> np.ndarray:
+    """(O, KH, KW, C) as (O, steps, 4): the elements of each kernel row, filled up with zeros."""
     o, kh, kw, c = weight.shape
     steps = -(-kw * c // DEPTH)
     rows = np.zeros((o, kh, steps * DEPTH), np.int8)
     rows[:, :, :kw * c] = weight.reshape(o, kh, kw * c)
+    return rows.reshape(o, kh * steps, DEPTH)
+
+
+def convolution_weights(weight: np.ndarray, int4: bool = False, masks: bool = True, slice_: int = 0) -> Weights:
+    """(O, KH, KW, C) within int8, in blocks of 4 channels x 4 elements, or with int4 of 8 x 4, two in a byte; with a mask where that is smaller.
+
+    slice_: input channels that are together, 0: all."""
+    c = weight.shape[-1]
+    slices = [_steps(weight[..., at:at + (slice_ or c)]) for at in range(0, c, slice_ or c)]
+    ends = np.cumsum([each.shape[1] for each in slices])
     channels = 2 * CHANNELS if int4 else CHANNELS
-    blocks = _groups(rows, channels).reshape(-1, channels, kh * steps, DEPTH).swapaxes(1, 2)  # group, step, channel, element
+    blocks = _groups(np.concatenate(slices, axis=1), channels).swapaxes(1, 2)  # group, step, channel, element
     kept = blocks.any(axis=(2, 3))
     if int4:
         blocks = blocks[..., ::2] & 15 | blocks[..., 1::2] << 4
@@ -52,9 +63,9 @@ def convolution_weights(weight: np.ndarray, int4: bool = False, masks: bool = Tr
     mask += bytes(-len(mask) % MASK_ALIGNMENT)
     dense = blocks.tobytes()
     sparse = mask + blocks[kept].tobytes()
-    if masks and len(sparse) < len(dense):
-        return Weights(sparse, tuple(int(n) for n in kept.sum(axis=1)), len(mask))
-    return Weights(dense, (kh * steps,) * len(blocks))
+    masked = masks and len(sparse) < len(dense)
+    counts = np.stack([part.sum(axis=1) if masked else np.full(len(part), part.shape[1]) for part in np.split(kept, ends[:-1], axis=1)], axis=1)
+    return Weights(sparse if masked else dense, tuple(counts.reshape(-1).tolist()), len(mask) if masked else 0)
 
 
 def depthwise_weights(weight: np.ndarray) -> Weights:

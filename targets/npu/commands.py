@@ -18,7 +18,7 @@ PARAMETER_BYTES = 10
 TABLE_BYTES = 256
 
 RICE = 1
-CHUNKS_OUTER, SPARSE, SINGLE_ROUNDING, RESIDUAL, INT4 = 1, 2, 4, 8, 16
+CHUNKS_OUTER, SPARSE, SINGLE_ROUNDING, RESIDUAL, INT4, SLICED = 1, 2, 4, 8, 16, 32
 
 
 def _word(layout: str, *fields: int) -> int:
@@ -112,9 +112,10 @@ class Dma:
 
 @dataclass(frozen=True)
 class Conv:
-    """CONV or DWCONV. wait: DMAs that must have finished. blocks: of each group of channels, those that are not masked.
+    """CONV or DWCONV. wait: DMAs that must have finished. blocks: of each group of channels, and of that of each slice, those that are not masked.
 
     weight_bytes: as in SRAM; mask_bytes: of the mask with its padding. residual: (image, sum block). int4: weights of 4 bits.
+    slice: input channels that are in the buffers at once, while accumulators stay; 0: all.
     """
 
     source: Image
@@ -136,6 +137,7 @@ class Conv:
     residual: tuple[Image, Sum] | None = None
     wait: int = 0
     int4: bool = False
+    slice: int = 0
 
     @property
     def group(self) -> int:
@@ -143,10 +145,22 @@ class Conv:
         return 2 * CHANNELS if self.int4 else CHANNELS
 
     @property
+    def slices(self) -> tuple[int, ...]:
+        """Input channels of each."""
+        channels = self.source.channels
+        return tuple(min(self.slice, channels - at) for at in range(0, channels, self.slice)) if self.slice else (channels,)
+
+    @property
     def steps(self) -> int:
         """Blocks of a group, masked ones too; taps of a depthwise convolution."""
         kh, kw = self.window.kernel
-        return kh * kw if self.depthwise else kh * -(-kw * self.source.channels // DEPTH)
+        return kh * kw if self.depthwise else sum(self.slice_steps)
+
+    @property
+    def slice_steps(self) -> tuple[int, ...]:
+        """Blocks of a group in each slice, masked ones too."""
+        kh, kw = self.window.kernel
+        return tuple(kh * -(-kw * channels // DEPTH) for channels in self.slices)
 
     @property
     def block_bytes(self) -> int:
@@ -154,12 +168,13 @@ class Conv:
 
     def words(self) -> tuple[int, ...]:
         flags = (CHUNKS_OUTER * self.chunks_outer | SPARSE * bool(self.mask_bytes) | SINGLE_ROUNDING * self.single_rounding
-                 | RESIDUAL * (self.residual is not None) | INT4 * self.int4)
+                 | RESIDUAL * (self.residual is not None) | INT4 * self.int4 | SLICED * bool(self.slice))
         w = self.window
         residual = () if self.residual is None else (*self.residual[0].words(), *self.residual[1].words())
         return _command(3 if self.depthwise else 2, flags, (
             self.wait, *self.source.words(), *self.output.words(), _word("4B", *w.kernel, *w.strides), _word("4B", *w.padding, *w.dilation), self.weights,
-            self.weight_bytes, self.parameters, _word("HH", self.tile_rows, self.chunk), _word("bbh", self.low, self.high, self.zero_point), *residual))
+            self.weight_bytes, self.parameters, _word("HH", self.tile_rows, self.chunk), _word("bbh", self.low, self.high, self.zero_point), *residual,
+            *([self.slice] if self.slice else [])))
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ class Config:
     for a codec that packs less well.
     requantize_lanes: scalings by a multiplier a cycle.
     input_buffer_bytes, weight_buffer_bytes: private RAM for a tile's input and a chunk's weights.
+    accumulator_bytes: private RAM for a tile's accumulators of a chunk, where their inputs come in slices of channels. swap_cycles: what changing a
+    group's accumulators for those of other pixels takes at least.
     queue_depth: jobs that may have been fetched and not finished.
     fill_cycles, job_cycles: overhead of a tile's chunk, and of a job.
     fuses_sums: sums may be the epilogue of a convolution; the compiler's business alone.
@@ -46,6 +48,8 @@ class Config:
     requantize_lanes: int = 4
     input_buffer_bytes: int = 16 << 10
     weight_buffer_bytes: int = 8 << 10
+    accumulator_bytes: int = 2 << 10
+    swap_cycles: int = 2
     queue_depth: int = 16
     fill_cycles: int = 12
     job_cycles: int = 16

@@ -24,6 +24,7 @@ from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
 from nnc_tvm.targets.npu.jobs import windows as npu_windows
+from nnc_tvm.targets.npu.slices import group_bytes, least_weight_bytes
 from nnc_tvm.targets.npu.stripes import divisible
 from nnc_tvm.targets.npu.views import extents, row_bytes, seen_rows
 
@@ -34,6 +35,7 @@ COMMANDS: dict[type[Operator], str] = {
 }
 """What computes each operator; a Reshape is another name for the same memory."""
 MOST = (1 << 16) - 1
+MOST_PRODUCTS = 1 << 16
 
 
 def known(operator: Operator, config: Config) -> bool:
@@ -116,34 +118,33 @@ def small_products(operator: Operator, config: Config) -> bool:
     return not isinstance(operator, Multiply) or (isinstance(operator.requantize, FixedRequantize) and int(operator.requantize.shift.max()) <= 14)
 
 
+def sums(operator: Operator, config: Config) -> bool:
+    """an output must be a sum of up to 65536 products"""
+    return not isinstance(operator, Conv2d | Dense) or group_bytes(operator, operator.inputs[0].shape[-1]) // CHANNELS <= MOST_PRODUCTS
+
+
 def weight_buffer(operator: Operator, config: Config) -> bool:
-    """the weights of four output channels must fit the weight buffer"""
-    return not isinstance(operator, Conv2d | Dense) or _window_bytes(operator) * CHANNELS <= config.weight_buffer_bytes
+    """the weights of four output and four input channels must fit the weight buffer"""
+    return not isinstance(operator, Conv2d | Dense) or least_weight_bytes(operator) <= config.weight_buffer_bytes
 
 
 def input_buffer(operator: Operator, config: Config) -> bool:
-    """what one pixel of the output needs must fit the input buffer, of depthwise convolutions and pools for four channels"""
+    """what one pixel of the output needs of four input channels must fit the input buffer"""
     return _pixel_bytes(operator) <= config.input_buffer_bytes
 
 
-def _window_bytes(operator: Conv2d | Dense) -> int:
-    """Elements of the input for one output, as blocks take them."""
-    kh, kw = operator.kernel if isinstance(operator, Conv2d) else (1, 1)
-    return kh * -(-kw * operator.inputs[0].shape[-1] // DEPTH) * DEPTH
-
-
 def _pixel_bytes(operator: Operator) -> int:
-    """Of the input buffer, for one pixel of the output."""
+    """Of the input buffer, for one pixel of the output and four channels, or what is left of them."""
     shape = operator.inputs[0].shape
+    channels = min(CHANNELS, shape[-1])
     if isinstance(operator, Mean):
-        return shape[1] * shape[2] * min(CHANNELS, shape[3])
+        return shape[1] * shape[2] * channels
     if not isinstance(operator, Conv2d | DepthwiseConv2d | MaxPool2d | AveragePool2d):
-        return shape[-1]
-    if isinstance(operator, Conv2d) and shape[-1] % DEPTH:
-        return _window_bytes(operator)
+        return channels
     dilation = operator.dilation[1] if isinstance(operator, Conv2d | DepthwiseConv2d) else 1
     rows, columns = min(shape[1], operator.kernel[0]), min(shape[2], (operator.kernel[1] - 1) * dilation + 1)
-    return rows * columns * (shape[3] if isinstance(operator, Conv2d) else min(CHANNELS, shape[3]))
+    packed = group_bytes(operator, shape[-1] % DEPTH) // CHANNELS if isinstance(operator, Conv2d) else 0
+    return max(rows * columns * channels if packed == 0 or shape[-1] > DEPTH else 0, packed)
 
 
 def memory(operator: Operator, config: Config) -> bool:
@@ -162,7 +163,7 @@ CONSTRAINTS: dict[Constraint, tuple[type[Operator], ...]] = {
     integers: ALL, one_image: tuple(kind for kind in ALL if kind is not Reshape), fixed: (*WEIGHTED, AveragePool2d, Mean, LinearCombination, Multiply),
     int8_weights: WEIGHTED, plain_convolution: (Conv2d, DepthwiseConv2d), windows: (Conv2d, DepthwiseConv2d, *POOLS), pooling: POOLS,
     over_the_image: (Mean,), same_shapes: (LinearCombination,), one_pixel: (Multiply,),
-    small_products: (Multiply,), weight_buffer: (Conv2d, Dense),
+    small_products: (Multiply,), sums: (Conv2d, Dense), weight_buffer: (Conv2d, Dense),
     input_buffer: (*WEIGHTED, *POOLS, Mean), memory: ALL,
 }
 """What must hold of which operators."""

@@ -8,6 +8,7 @@ from functools import lru_cache, singledispatch
 
 import numpy as np
 
+from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import (
     AveragePool2d,
     Conv2d,
@@ -29,6 +30,7 @@ from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Image, Job,
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.nodes import Fused
 from nnc_tvm.targets.npu.piece import Piece, fitting, over_its_input, whole
+from nnc_tvm.targets.npu.slices import slices
 from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents, flattened, moved, seen_view, view
 
 PIECE_BYTES = 24 << 10  # of weights that one job loads, about
@@ -97,19 +99,33 @@ def _int4(operator: WeightedSum, config: Config) -> bool:
     return config.int4_weights and not isinstance(operator, DepthwiseConv2d) and fits_int4(operator.weight)
 
 
-def _weights(operator: WeightedSum, config: Config, first: int, last: int) -> Weights:
+def _weights(operator: WeightedSum, config: Config, first: int, last: int, slice_: int) -> Weights:
     if isinstance(operator, DepthwiseConv2d):
         return depthwise_weights(operator.weight)
     weight = operator.weight[first:last]
-    return convolution_weights(weight if weight.ndim == 4 else weight[:, None, None, :], _int4(operator, config), config.skips_zeros)
+    return convolution_weights(weight if weight.ndim == 4 else weight[:, None, None, :], _int4(operator, config), config.skips_zeros, slice_)
 
 
 @lru_cache(1 << 10)  # a search over plans asks for the same again and again
 def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: int, last: int) -> Piece:
-    """Output channels first ... last - 1."""
+    """Output channels first ... last - 1, with input channels in the slices that take the fewest cycles where all together do not fit or hardly do."""
+    found: list[Piece] = []
+    refused: list[Unsupported] = []
+    for slice_ in (0, *slices(operator, config)):
+        try:
+            found.append(_sliced(operator, config, fused, first, last, slice_))
+        except Unsupported as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return min(found, key=lambda piece: piece.cycles)
+
+
+def _sliced(operator: WeightedSum, config: Config, fused: Fused | None, first: int, last: int, slice_: int) -> Piece:
+    """With slices of so many input channels; 0: all together."""
     epilogue = operator.epilogue
     assert isinstance(epilogue, FixedRequantize)
-    weights, window, int4 = _weights(operator, config, first, last), _window(operator), _int4(operator, config)
+    weights, window, int4 = _weights(operator, config, first, last, slice_), _window(operator), _int4(operator, config)
     count = operator.bias.size
     scaling = replace(epilogue, multiplier=np.broadcast_to(epilogue.multiplier, count)[first:last], shift=np.broadcast_to(epilogue.shift, count)[first:last])
     data = weights.data + parameters(operator.bias[first:last], scaling)
@@ -124,7 +140,7 @@ def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: in
             residual = (_slice(results[0], first, last), Sum.of(fused.sum, fused.swap))
         return Conv(source, output, below, at, len(weights.data), at + len(weights.data), weights.blocks, epilogue.low, epilogue.high, epilogue.zero_point,
                     1, 2 * CHANNELS if int4 else CHANNELS, isinstance(operator, DepthwiseConv2d), False, epilogue.single_rounding, weights.mask_bytes, residual,
-                    int4=int4)
+                    int4=int4, slice=slice_)
 
     piece = fitting(data, build, operator, config, () if fused is None else (1,))
     return over_its_input(piece) if fused is None and last - first == count else piece

@@ -80,11 +80,10 @@ def fitting(data: bytes, build: Build, operator: Operator, config: Config, overw
     """
     piece = whole(data, build, operator.output, config, overwrites)
     (_, width), = piece.columns
-    least = next((count for count in range(1, width + 1) if _fits(_cut(piece, count))), None)
-    if least is None:
-        piece.jobs(ANYWHERE, 0)  # raises
-    if least in (None, 1):
+    if _fits(piece):
         return piece
+    _cut(piece, width).jobs(ANYWHERE, 0)  # raises
+    least = next(count for count in range(2, width + 1) if _fits(_cut(piece, count)))
     return min((_cut(piece, count) for count in range(least, min(2 * least, width) + 1)), key=lambda cut: cut.cycles)
 
 

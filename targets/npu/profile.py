@@ -84,7 +84,7 @@ def skipped_macs(job: Job) -> int:
     """Multiplications by blocks of weights that are masked."""
     if not isinstance(job, Conv) or job.depthwise:
         return 0
-    return sum(job.steps - kept for kept in job.blocks) * job.group * DEPTH * job.output.height * job.output.width
+    return (job.steps * len(job.blocks) // len(job.slices) - sum(job.blocks)) * job.group * DEPTH * job.output.height * job.output.width
 
 
 def _least_array(job: Conv, config: Config) -> float:

@@ -36,7 +36,7 @@ def plain_array_cycles(job: Conv, config: Config) -> int:
     if job.depthwise:
         return job_cost(job, config).array
     groups = -(-job.output.channels // CHANNELS)
-    return job_cost(replace(job, blocks=(job.steps,) * groups, mask_bytes=0, int4=False), config).array
+    return job_cost(replace(job, blocks=job.slice_steps * groups, mask_bytes=0, int4=False), config).array
 
 
 def weighted(operator: Operator) -> WeightedSum | None:

@@ -23,7 +23,7 @@ class Pass:
     """A tile's chunk. loads: bytes that come before it, of (input, weights, parameters and masks). frees: whether the array needs input and
     weights for the last time; the third take no room of the buffers.
 
-    pixels: output positions. steps, channels: of each group.
+    pixels: output positions. steps, channels: of each group; no channels come out before the last slice.
     """
 
     loads: tuple[int, int, int]
@@ -51,35 +51,38 @@ def _passes(job: Conv | Pool, config: Config) -> Iterator[Pass]:
     spans = list(tiles(job.output.height, job.tile_rows))
     starts = range(0, job.output.channels, job.chunk)
     outer = isinstance(job, Conv) and job.chunks_outer
-    order = [(t, c) for c in range(len(starts)) for t in range(len(spans))] if outer else [(t, c) for t in range(len(spans)) for c in range(len(starts))]
+    slices = job.slices if isinstance(job, Conv) and not job.depthwise else (job.source.channels,)
+    rows, chunks, parts = range(len(spans)), range(len(starts)), range(len(slices))
+    order = [(t, c, 0) for c in chunks for t in rows] if outer else [(t, c, s) for t in rows for c in chunks for s in parts]
     by_chunk = not isinstance(job, Conv) or job.depthwise  # its input is the chunk's channels
-    for n, (t, c) in enumerate(order):
+    for n, (t, c, s) in enumerate(order):
         channels = min(job.chunk, job.output.channels - starts[c])
         group = job.group if isinstance(job, Conv) else CHANNELS
         groups = slice(starts[c] // group, starts[c] // group + ceil(channels, group))
-        line = job.source.width * (channels if by_chunk else job.source.channels)
+        line = job.source.width * (channels if by_chunk else slices[s])
         data = touched_rows(job.window, job.source, *spans[t]) * line
-        weights, others = _weight_bytes(job, groups, channels, n)
-        before, after = (order[n - 1] if n else (-1, -1)), (order[n + 1] if n + 1 < len(order) else (-1, -1))
-        same = [(other[0] == t and not (by_chunk and other[1] != c), other[1] == c) for other in (before, after)]
+        weights, others = _weight_bytes(job, groups, s, channels, n)
+        before, after = (order[n - 1] if n else (-1, -1, -1)), (order[n + 1] if n + 1 < len(order) else (-1, -1, -1))
+        same = [((other[0], other[2]) == (t, s) and not (by_chunk and other[1] != c), other[1:] == (c, s)) for other in (before, after)]
         pixels = (spans[t][1] - spans[t][0]) * job.output.width
         yield Pass((0 if same[0][0] else data, 0 if same[0][1] else weights, 0 if same[0][1] else others), (not same[1][0], not same[1][1]),
-                   pixels, _steps(job, groups, min(pixels, config.pixels), config),
-                   tuple(min(group, channels - at) for at in range(0, channels, group)))
+                   pixels, _steps(job, groups, s, min(pixels, config.pixels), config),
+                   tuple(min(group, channels - at) if s == len(slices) - 1 else 0 for at in range(0, channels, group)))
 
 
-def _weight_bytes(job: Conv | Pool, groups: slice, channels: int, number: int) -> tuple[int, int]:
+def _weight_bytes(job: Conv | Pool, groups: slice, slice_: int, channels: int, number: int) -> tuple[int, int]:
     """Of the chunk's blocks, of its parameters and the job's masks."""
     if isinstance(job, Pool):
         return 0, 0
-    return job.block_bytes * sum(job.blocks[groups]), PARAMETER_BYTES * channels + (job.mask_bytes if number == 0 else 0)
+    parameters = 0 if slice_ else PARAMETER_BYTES * channels + (job.mask_bytes if number == 0 else 0)
+    return job.block_bytes * sum(job.blocks[slice_::len(job.slices)][groups]), parameters
 
 
-def _steps(job: Conv | Pool, groups: slice, pixels: int, config: Config) -> tuple[int, ...]:
+def _steps(job: Conv | Pool, groups: slice, slice_: int, pixels: int, config: Config) -> tuple[int, ...]:
     """Cycles of the array on each group of the chunk for one block of `pixels`; a pool's taps spread over all its lanes."""
     if isinstance(job, Pool):
         return (max(ceil(pixels * job.window.kernel[0] * job.window.kernel[1], config.pixels), pixels),) * (groups.stop - groups.start)
-    return tuple(group_steps(job, config)[groups])
+    return tuple(group_steps(job, config, slice_)[groups])
 
 
 @dataclass

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from nnc_tvm.targets.npu.clock import ceil, input_rows, job_cost
+from nnc_tvm.targets.npu.clock import buffer_line, ceil, input_rows, job_cost
 from nnc_tvm.targets.npu.commands import Conv, Pool, Window
-from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
+from nnc_tvm.targets.npu.config import CHANNELS, Config
 
 Tiled = TypeVar("Tiled", Conv, Pool)
 
+ACCUMULATOR_BYTES = 4
 MOST_TILE_ROWS = 1024  # the field of the command
 
 
@@ -28,14 +29,16 @@ def best_tiling(job: Tiled, config: Config, in_place: bool = False) -> Tiled | N
 def overwrites(job: Conv | Pool) -> bool:
     """Whether the output may lie exactly on the input: no tile reads what another has written, in images of one shape and pitch."""
     shapes = [(image.height, image.width, image.channels, image.row) for image in (job.source, job.output)]
-    if isinstance(job, Pool) or job.chunks_outer or shapes[0] != shapes[1]:
+    if isinstance(job, Pool) or job.chunks_outer or job.slice or shapes[0] != shapes[1]:
         return False
     return (job.depthwise and job.tile_rows >= job.output.height) or (job.window == Window() and not job.depthwise)
 
 
 def fits(job: Conv | Pool, config: Config) -> bool:
-    """Whether every tile's input and every chunk's weights fit their buffers."""
-    return _input_bytes(job) <= config.input_buffer_bytes and (isinstance(job, Pool) or _weight_bytes(job) <= config.weight_buffer_bytes)
+    """Whether every tile's input, every chunk's weights and with slices a tile's accumulators fit their buffers."""
+    if _input_bytes(job) > config.input_buffer_bytes:
+        return False
+    return isinstance(job, Pool) or (_weight_bytes(job) <= config.weight_buffer_bytes and _accumulator_bytes(job) <= config.accumulator_bytes)
 
 
 def _candidates(job: Tiled) -> Iterator[Tiled]:
@@ -49,7 +52,7 @@ def _candidates(job: Tiled) -> Iterator[Tiled]:
 
 def _orders(job: Tiled) -> list[Tiled]:
     """`job`, and with its chunks outermost where that differs."""
-    if isinstance(job, Pool) or job.depthwise or job.tile_rows >= job.output.height or job.chunk >= job.output.channels:
+    if isinstance(job, Pool) or job.depthwise or job.slice or job.tile_rows >= job.output.height or job.chunk >= job.output.channels:
         return [job]
     return [job, replace(job, chunks_outer=True)]
 
@@ -64,17 +67,21 @@ def _steps(extent: int, unit: int) -> list[int]:
 def _input_bytes(job: Conv | Pool) -> int:
     """Of the largest tile."""
     rows = max(input_rows(job.window, job.source.height, job.output.height, job.tile_rows))
-    channels = job.source.channels
     if isinstance(job, Pool) or job.depthwise:
-        return rows * job.source.width * min(job.chunk, channels)
-    if channels % DEPTH:
-        return rows * job.output.width * DEPTH * ceil(job.window.kernel[1] * channels, DEPTH)
-    return rows * job.source.width * channels
+        return rows * job.source.width * min(job.chunk, job.source.channels)
+    return rows * max(buffer_line(job, channels) for channels in job.slices)
 
 
 def _weight_bytes(job: Conv) -> int:
-    """Of the largest chunk."""
-    return _most_blocks(job.blocks, ceil(job.chunk, job.group)) * job.block_bytes
+    """Of the largest slice of a chunk."""
+    slices = len(job.slices) if job.slice else 1
+    return max(_most_blocks(job.blocks[number::slices], ceil(job.chunk, job.group)) for number in range(slices)) * job.block_bytes
+
+
+def _accumulator_bytes(job: Conv) -> int:
+    """Of the largest tile and chunk, int32 each; 0 where they are finished at once."""
+    channels = min(job.chunk, ceil(job.output.channels, job.group) * job.group)
+    return min(job.tile_rows, job.output.height) * job.output.width * channels * ACCUMULATOR_BYTES if job.slice else 0
 
 
 @functools.lru_cache(1 << 12)

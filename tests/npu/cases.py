@@ -147,7 +147,10 @@ def convolution(rng: np.random.Generator, config: Config = NNC1) -> Case:
     operator = kind((tensor(source),), tensor(output), weight, bias, requantize, zero, strides, padding, dilation)
     expected = evaluate(operator, x[None])
     int4 = config.int4_weights and not depthwise and codec.fits_int4(weight)
-    packed = codec.depthwise_weights(weight) if depthwise else codec.convolution_weights(weight, int4, config.skips_zeros)
+    rows, chunk, slice_ = int(rng.integers(1, out_extents[0] + 1)), (8 if int4 else 4) * int(rng.integers(1, 6)), 4 * int(rng.integers(1, 5))
+    if depthwise or slice_ >= c or rows * out_extents[1] * min(chunk, -(-o // 8) * 8) > config.accumulator_bytes // 4 or rng.random() < 0.3:
+        slice_ = 0
+    packed = codec.depthwise_weights(weight) if depthwise else codec.convolution_weights(weight, int4, config.skips_zeros, slice_)
     second = None
     if residual:
         other = output if rng.random() < 0.5 else memory.image(shape_of(output), int(rng.integers(-128, 128)))
@@ -158,8 +161,7 @@ def convolution(rng: np.random.Generator, config: Config = NNC1) -> Case:
         second = (other, Sum.of(addition))
     job = Conv(source, output, Window(kernel, strides, before, dilation), memory.constant(packed.data), len(packed.data),
                memory.constant(codec.parameters(bias, requantize)), packed.blocks, requantize.low, requantize.high, requantize.zero_point,
-               int(rng.integers(1, out_extents[0] + 1)), (8 if int4 else 4) * int(rng.integers(1, 6)), depthwise, bool(rng.random() < 0.3), single,
-               packed.mask_bytes, second, len(memory.dmas), int4)
+               rows, chunk, depthwise, bool(not slice_ and rng.random() < 0.3), single, packed.mask_bytes, second, len(memory.dmas), int4, slice_)
     return finish(memory, operator, job, expected)
 
 

@@ -14,10 +14,13 @@ from nnc_tvm.reference import evaluate, run_program
 from nnc_tvm.relay_passes.pipeline import to_program
 from nnc_tvm.schedules.operators import Conv2d, Mean, Multiply, Table, TensorType
 from nnc_tvm.schedules.quantization import make_requantize
+from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codegen import Network, generate
+from nnc_tvm.targets.npu.commands import Conv
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import Node
+from nnc_tvm.targets.npu.stepwise import job_cycles
 from tests.kernels.cases import random_generator
 from tests.npu.device import run
 
@@ -53,6 +56,27 @@ def test_mlperf_tiny(file: str, cycles: float, sram: int, limited: bool) -> None
     print(file, counters)
     assert counters["cycles"] == network.cycles <= cycles
     assert counters["sram_peak"] <= config.sram_bytes
+
+
+@pytest.mark.parametrize(("size", "channels", "outputs", "kernel"), [(7, 512, 20, 3), (14, 256, 12, 3), (5, 333, 9, 3), (1, 9216, 16, 1)])
+@pytest.mark.parametrize("zeros", [0, 0.8], ids=["dense", "zeros"])
+def test_convolutions_that_are_too_deep_for_the_buffers(size: int, channels: int, outputs: int, kernel: int, zeros: float) -> None:
+    """Their input comes in slices of channels: equal to the oracle, in the compiler's time, which is that of the job cycle by cycle."""
+    rng = random_generator()
+    image, result = (TensorType((1, size, size, n), "int8") for n in (channels, outputs))
+    weight = rng.integers(-127, 128, (outputs, kernel, kernel, channels)).astype(np.int16)
+    weight *= np.repeat(rng.random((outputs, kernel, kernel, -(-channels // 4))) >= zeros, 4, axis=3)[..., :channels].astype(np.int16)
+    requantize = make_requantize("fixed", 20 / np.abs(weight).sum(axis=(1, 2, 3)).mean(), 5, -128, 127)
+    layer = Conv2d((image,), result, weight, rng.integers(-5000, 5000, outputs).astype(np.int32), requantize, 3, (1, 1), (kernel // 2,) * 4, (1, 1))
+    assert refusal(layer, Config()) is None
+    network = generate([Node("deep", layer, ("x",), "y")], ["x"], ["y"], Config(), place)
+    jobs = [command for command in network.commands if isinstance(command, Conv)]
+    assert any(job.slice for job in jobs) or zeros
+    x = rng.integers(-128, 128, image.shape).astype(np.int8)
+    (y,), counters = execute(network, [x], [result.shape])
+    assert np.array_equal(y, evaluate(layer, x)) and counters["cycles"] == network.cycles
+    assert len(np.unique(y)) > 10 or outputs * size < 20
+    assert all(abs(job_cost(job, Config()).cycles / job_cycles(job, Config()) - 1) <= 0.1 for job in jobs)
 
 
 def test_channels_are_scaled_by_what_their_means_say() -> None:

@@ -23,6 +23,7 @@ POOL = MaxPool2d((IMAGE,), IMAGE, (1, 1), (1, 1), (0, 0, 0, 0))
 WIDE = TensorType((1, 6, 700, 8), "int8")
 LONG, TALL = TensorType((1, 6, 60000, 8), "int8"), TensorType((1, 60000, 6, 8), "int8")
 LARGE = TensorType((1, 100, 100, 8), "int8")
+DEEP = TensorType((1, 6, 6, 136), "int8")
 TWICE = TensorType((2, 6, 6, 8), "int8")
 
 
@@ -48,7 +49,8 @@ def product(*shapes: tuple[int, ...], scale: float = 0.1) -> Multiply:
     (replace(CONV, strides=(256, 1)), "windows"),
     (replace(POOL, dilation=(2, 2)), "pooling"),
     (addition(TensorType((1, 1, 1, 8), "int8")), "same_shapes"),
-    (replace(CONV, weight=np.ones((8, 20, 20, 8), np.int16)), "weight_buffer"),
+    (replace(CONV, weight=np.ones((8, 23, 23, 8), np.int16)), "weight_buffer"), (replace(CONV, weight=np.ones((8, 20, 20, 8), np.int16)), None),
+    (replace(CONV, weight=np.ones((8, 22, 22, 136), np.int16), inputs=(DEEP,)), "sums"),
     (replace(CONV, weight=np.ones((8, 3, 3, 8), np.int16), padding=(1, 1, 1, 1), inputs=(WIDE,), output=WIDE), None),
     (replace(POOL, kernel=(100, 100), inputs=(LARGE,), output=TensorType((1, 1, 1, 8), "int8")), "input_buffer"),
     (replace(CONV, inputs=(WIDE,), output=WIDE), None),

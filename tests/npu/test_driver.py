@@ -109,6 +109,8 @@ def changed(job: Any, **fields: Any) -> Any:
     (CONV, {"source": Image(0, 8, 4, 8, 400, 410), "output__base": 3800}, "IMAGE"),
     (POOL, {"source": Image(0, 8, 4, 8, 0, 0), "output__base": 0}, "IMAGE"),
     (CONV, {"output__base": 100}, "OVERLAP"), (ADD, {"output__base": 1}, "OVERLAP"), (LUT, {"output__base": 1}, "OVERLAP"), (LUT, {"table": 1024}, "OVERLAP"),
+    (CONV, {"slice": 2}, "RANGE"), (CONV, {"slice": 8}, "RANGE"), (CONV, {"slice": 4, "chunks_outer": True}, "RANGE"),
+    (CONV, {"slice": 4, "output__base": 96}, "OVERLAP"), (DEPTHWISE, {"slice": 4}, "COMMAND"),
     (CONV, {"output__base": 2100}, "OVERLAP"), (CONV, {"parameters": 1024}, "OVERLAP"),
 ])
 def test_refuses(job: Command, fields: dict[str, Any], reason: str) -> None:
@@ -125,6 +127,20 @@ def test_buffers() -> None:
     wide = Conv(Image.dense(0, 1, 1, 1000), Image.dense(2000, 1, 1, 12), Window(), 3000, 12000, 16000, (250,) * 3, -128, 127, 0, 1, 8)
     assert run(stream(wide, sram=sram.size), bytes(FLASH), sram)[0] == "OK"
     assert run(stream(replace(wide, chunk=12), sram=sram.size), bytes(FLASH), sram)[0] == "BUFFER"
+
+
+def test_accumulators_of_slices() -> None:
+    """Two slices of 4 channels: 8 rows x 4 pixels x 16 channels are just what their buffer holds."""
+    job = replace(CONV, output=Image.dense(1024, 8, 4, 20), weight_bytes=5 * 18 * 16, blocks=(9, 9) * 5, parameters=3800, tile_rows=8, chunk=16, slice=4)
+    assert outcome(stream(job))[0] == "OK"
+    assert outcome(stream(replace(job, chunk=20)))[0] == "BUFFER"
+    assert outcome(stream(replace(job, chunk=20, tile_rows=6)))[0] == "OK"
+    deep = Conv(Image.dense(0, 1, 1, 65532), Image.dense(65536, 1, 1, 4), Window(), 66000, 65532 * 4, 400000, (512,) * 31 + (511,), -128, 127, 0, 1, 4,
+                slice=2048)
+    sram = np.zeros(500_000, np.uint8)
+    assert run(stream(deep, sram=sram.size), bytes(FLASH), sram)[0] == "OK"
+    wide = replace(deep, source=Image.dense(0, 1, 2, 32772), window=Window((1, 2)), weight_bytes=65544 * 4, blocks=(512,) * 32 + (2,), slice=1024)
+    assert run(stream(wide, sram=sram.size), bytes(FLASH), sram)[0] == "RANGE"  # 65544 products
 
 
 def test_a_dma_may_not_touch_what_a_job_beside_it_uses() -> None:

@@ -14,7 +14,7 @@ from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, 
 from nnc_tvm.schedules.operators.operator import Operator
 from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codegen import for_plan, generate
-from nnc_tvm.targets.npu.commands import Dma
+from nnc_tvm.targets.npu.commands import Conv, Dma
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
@@ -104,9 +104,9 @@ def test_any_cascade_equals_the_oracle() -> None:
     assert striped
 
 
-def test_rows_that_the_input_buffer_does_not_hold_are_cut_into_columns() -> None:
-    """On a device whose private buffers are small: any cascade equals the oracle, in the compiler's own time."""
-    rng, config, cut = random_generator(), Config(input_buffer_bytes=700), 0
+def test_layers_that_buffers_do_not_hold_are_cut() -> None:
+    """Into columns and slices of channels, on a device whose private buffers are small: any cascade equals the oracle, in the compiler's own time."""
+    rng, config, cut, sliced = random_generator(), Config(input_buffer_bytes=700, weight_buffer_bytes=600, accumulator_bytes=512), 0, 0
     for number in range(60):
         nodes = random_chain(rng, int(rng.integers(1, 5)), (4, 26))
         x = rng.integers(-128, 128, nodes[0].operator.inputs[0].shape).astype(np.int8)
@@ -116,10 +116,11 @@ def test_rows_that_the_input_buffer_does_not_hold_are_cut_into_columns() -> None
         network = for_plan(planner, random_plan(rng, planner.nodes), config, place, 2000)
         cut += any(0 < command.output.width < network.nodes[origin.node].operator.output.shape[2] and command.output.row > command.output.pixel
                    for command, origin in zip(network.commands, network.origins, strict=True) if not isinstance(command, Dma))
+        sliced += any(isinstance(command, Conv) and command.slice for command in network.commands)
         (y,), counters = execute(network, [x], [nodes[-1].operator.output.shape], *config.defines)
         assert np.array_equal(y, expected(nodes, x)), (number, nodes)
         assert counters["cycles"] == network.cycles
-    assert cut
+    assert cut and sliced
 
 
 def test_cascades_meet_limits_of_sram() -> None:

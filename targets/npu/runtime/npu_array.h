@@ -6,13 +6,14 @@
 #include "npu_geometry.h"
 
 /* SRAM, the private input buffer of a tile (and where each output row's fresh input rows begin in it), the input elements that one
- * output pixel needs, and the first fault. */
+ * output pixel needs, the accumulators of a tile's chunk whose input comes in slices, and the first fault. */
 typedef struct {
   uint8_t *sram;
   uint32_t sram_bytes;
   int32_t fault;
   int8_t input[NPU_INPUT_BUFFER_BYTES];
   int16_t window[NPU_INPUT_BUFFER_BYTES];
+  int32_t accumulators[NPU_ACCUMULATORS];
   int32_t starts[NPU_MAX_TILE_ROWS];
 } npu_array;
 

@@ -48,29 +48,49 @@ static int32_t check_dma(const npu_command *c, uint32_t flash_bytes, uint32_t sr
   return span(c->source, c->flash_bytes).to > flash_bytes || span(c->destination, c->sram_bytes).to > sram_bytes ? NNC_NPU_BOUNDS : NNC_NPU_OK;
 }
 
+/* Of the largest tile and chunk */
+static int64_t accumulators(const npu_command *c) {
+  int64_t rows = c->tile_rows < c->out.h ? c->tile_rows : c->out.h;
+  return rows * c->out.w * npu_chunk_groups(c) * npu_group_channels(c);
+}
+
+/* Whether the input buffer holds every tile's rows of the first slice and of the last, and the elements of a window. */
+static int32_t tiles_fit(const npu_command *c) {
+  npu_command slices[2] = {npu_slice_at(c, 0), npu_slice_at(c, npu_slices(c) - 1)};
+  int64_t row = 0;
+  for (int i = 0; i < 2; i++) {
+    if (c->op == NPU_CONV && npu_group_blocks(&slices[i]) * NPU_DEPTH > NPU_INPUT_BUFFER_BYTES) return NNC_NPU_BUFFER;
+    if (npu_buffer_row(&slices[i]) > row) row = npu_buffer_row(&slices[i]);
+  }
+  for (int32_t t = 0; t < npu_tiles(c); t++)
+    if (npu_tile_at(c, t).count * row > NPU_INPUT_BUFFER_BYTES) return NNC_NPU_BUFFER;
+  return NNC_NPU_OK;
+}
+
 static int32_t check_tiles(const npu_command *c) {
   const npu_window *w = &c->window;
   if (!w->kh || !w->kw || !w->sh || !w->sw || !w->dh || !w->dw) return NNC_NPU_RANGE;
   if (c->tile_rows < 1 || c->tile_rows > NPU_MAX_TILE_ROWS || c->chunk < 1 || c->chunk % npu_group_channels(c)) return NNC_NPU_RANGE;
   if (c->op != NPU_CONV && c->in.c != c->out.c) return NNC_NPU_IMAGE;
-  if (c->op == NPU_CONV && npu_group_blocks(c) * NPU_DEPTH > NPU_INPUT_BUFFER_BYTES) return NNC_NPU_BUFFER;
-  for (int32_t t = 0; t < npu_tiles(c); t++)
-    if (npu_tile_at(c, t).count * npu_buffer_row(c) > NPU_INPUT_BUFFER_BYTES) return NNC_NPU_BUFFER;
-  return NNC_NPU_OK;
+  if (c->slice ? c->slice % NPU_DEPTH || c->slice >= c->in.c || c->flags & NPU_CHUNKS_OUTER : c->op == NPU_CONV && c->flags & NPU_SLICED) return NNC_NPU_RANGE;
+  if (c->op == NPU_CONV && npu_group_blocks(c) * NPU_DEPTH > NPU_MAX_SUM) return NNC_NPU_RANGE;
+  if (c->slice && accumulators(c) > NPU_ACCUMULATORS) return NNC_NPU_BUFFER;
+  return tiles_fit(c);
 }
 
 static int32_t check_weights(const npu_command *c, uint32_t sram_bytes) {
   int64_t dense = npu_groups(c) * npu_group_bytes(c), mask = npu_mask_bytes(c), blocks = (int64_t)c->weight_bytes - mask;
   if (c->flags & NPU_SPARSE ? blocks < 0 || blocks > dense || blocks % NPU_BLOCK : blocks != dense) return NNC_NPU_RANGE;
-  if (!(c->flags & NPU_SPARSE) && npu_chunk_groups(c) * npu_group_bytes(c) > NPU_WEIGHT_BUFFER_BYTES) return NNC_NPU_BUFFER;
+  npu_command slice = npu_slice_at(c, 0); /* none is larger */
+  if (!(c->flags & NPU_SPARSE) && npu_chunk_groups(c) * npu_group_bytes(&slice) > NPU_WEIGHT_BUFFER_BYTES) return NNC_NPU_BUFFER;
   if (span(c->weights, c->weight_bytes).to > sram_bytes) return NNC_NPU_BOUNDS;
   return span(c->parameters, (int64_t)c->out.c * NPU_PARAMETER_BYTES).to > sram_bytes ? NNC_NPU_BOUNDS : NNC_NPU_OK;
 }
 
-/* Row-chasing: what a tile writes ends before what later tiles read, and with several chunks of channels that are read one after the other
+/* Row-chasing: what a tile writes ends before what later tiles read, and with several chunks that read other channels of it, or all again,
  * before what the tile itself reads. */
 static int chases(const npu_command *c) {
-  int own = c->op != NPU_CONV && npu_chunks(c) > 1;
+  int own = (c->op != NPU_CONV || c->slice) && npu_chunks(c) > 1;
   int32_t earlier = 0;
   uint64_t end = 0;
   if (c->in.wrap || c->out.wrap || c->flags & NPU_CHUNKS_OUTER) return 0;

@@ -7,11 +7,12 @@
 
 static int64_t maximum(int64_t a, int64_t b) { return a > b ? a : b; }
 
-int64_t npu_kept_blocks(const npu_command *c, const uint8_t *mask, int32_t group) {
-  int64_t blocks = npu_group_blocks(c), bytes = npu_ceil_div(blocks, 8), kept = 0;
+int64_t npu_kept_blocks(const npu_command *c, const uint8_t *mask, int32_t group, int32_t slice) {
+  npu_command part = npu_slice_at(c, slice);
+  int64_t blocks = npu_group_blocks(&part), bit = slice * npu_slice_blocks(c), kept = 0;
   if (!(c->flags & NPU_SPARSE)) return blocks;
-  for (int64_t i = 0; i < bytes; i++)
-    for (uint8_t bits = mask[group * bytes + i]; bits; bits &= (uint8_t)(bits - 1)) kept++;
+  mask += group * npu_ceil_div(npu_group_blocks(c), 8);
+  for (int64_t end = bit + blocks; bit < end; bit++) kept += mask[bit / 8] >> (bit % 8) & 1;
   return kept;
 }
 
@@ -40,19 +41,24 @@ static int64_t dense_steps(const npu_command *c) {
 static void weigh(const npu_command *c, const uint8_t *mask, npu_cost *cost, int64_t *first_chunk) {
   int32_t groups = npu_groups(c), chunk_groups = npu_chunk_groups(c), lanes = NPU_ARRAY_CHANNELS * (c->flags & NPU_INT4 ? 2 : 1);
   int64_t requantize = npu_ceil_div(lanes * NPU_PIXELS * (c->flags & NPU_RESIDUAL ? 1 + NPU_SUM_SCALINGS : 1), NPU_REQUANTIZE_LANES);
-  int64_t steps = NPU_SKIPS_ZEROS ? 0 : array_groups(c) * maximum(dense_steps(c), requantize), masked = 0, kept_first = 0;
-  for (int32_t g = 0; g < groups; g++) {
-    int64_t kept = c->op == NPU_CONV ? npu_kept_blocks(c, mask, g) : npu_group_blocks(c);
-    if (NPU_SKIPS_ZEROS) steps += maximum(kept, requantize);
-    masked += npu_group_blocks(c) - kept;
-    if (g < chunk_groups) kept_first += kept;
+  int64_t steps = 0, masked = groups * npu_group_blocks(c), kept_first = 0;
+  for (int32_t s = 0; s < npu_slices(c); s++) {
+    npu_command part = npu_slice_at(c, s);
+    int64_t least = s < npu_slices(c) - 1 ? NPU_SWAP_CYCLES : requantize;
+    if (!NPU_SKIPS_ZEROS) steps += array_groups(c) * maximum(dense_steps(&part), least);
+    for (int32_t g = 0; g < groups; g++) {
+      int64_t kept = c->op == NPU_CONV ? npu_kept_blocks(c, mask, g, s) : npu_group_blocks(c);
+      if (NPU_SKIPS_ZEROS) steps += maximum(kept, least);
+      masked -= kept;
+      if (!s && g < chunk_groups) kept_first += kept;
+    }
   }
   int64_t pixels = (int64_t)c->out.h * c->out.w, channels = c->chunk < c->out.c ? c->chunk : c->out.c;
   cost->array = tile_steps(c, 1, 0) * steps;
   cost->macs = pixels * c->out.c * c->window.kh * c->window.kw * (c->op == NPU_CONV ? c->in.c : 1);
   cost->macs_skipped = masked * NPU_DEPTH * npu_group_channels(c) * pixels;
   cost->weights = c->weight_bytes + (int64_t)NPU_PARAMETER_BYTES * c->out.c;
-  if (!(c->flags & NPU_CHUNKS_OUTER) && npu_chunks(c) > 1) cost->weights *= npu_tiles(c);
+  if (!(c->flags & NPU_CHUNKS_OUTER) && npu_chunks(c) * npu_slices(c) > 1) cost->weights *= npu_tiles(c);
   *first_chunk = kept_first * (c->op == NPU_CONV ? NPU_BLOCK : NPU_CHANNELS) + NPU_PARAMETER_BYTES * channels + npu_mask_bytes(c);
 }
 
@@ -64,8 +70,9 @@ static npu_cost tiled_cost(const npu_command *c, const uint8_t *mask, int64_t *f
   int64_t row = (int64_t)c->in.w * c->in.c, rows = 0;
   for (int32_t t = 0; t < npu_tiles(c); t++) rows += npu_tile_at(c, t).count;
   cost.input = rows * row;
-  if (c->op == NPU_CONV && c->flags & NPU_CHUNKS_OUTER && npu_tiles(c) > 1) cost.input *= npu_chunks(c);
-  *first += (int64_t)npu_tile_at(c, 0).count * c->in.w * npu_buffer_channels(c);
+  if (c->slice || (c->op == NPU_CONV && c->flags & NPU_CHUNKS_OUTER && npu_tiles(c) > 1)) cost.input *= npu_chunks(c);
+  npu_command part = npu_slice_at(c, 0);
+  *first += (int64_t)npu_tile_at(c, 0).count * c->in.w * npu_buffer_channels(&part);
   return cost;
 }
 
@@ -73,7 +80,7 @@ npu_cost npu_job_cost(const npu_command *c, const uint8_t *mask) {
   npu_cost cost;
   int64_t n = (int64_t)c->out.h * c->out.w * c->out.c, first = 0, fills = 0;
   memset(&cost, 0, sizeof cost);
-  if (npu_has_tiles(c)) cost = tiled_cost(c, mask, &first), fills = (int64_t)npu_tiles(c) * npu_chunks(c);
+  if (npu_has_tiles(c)) cost = tiled_cost(c, mask, &first), fills = (int64_t)npu_tiles(c) * npu_chunks(c) * npu_slices(c);
   if (c->flags & NPU_RESIDUAL) cost.input += n;
   if (c->op == NPU_ADD) cost.array = npu_ceil_div(NPU_SUM_SCALINGS * n, NPU_REQUANTIZE_LANES), cost.input = 2 * n;
   if (c->op == NPU_MUL) cost.array = npu_ceil_div(n, NPU_REQUANTIZE_LANES), cost.input = n + (int64_t)c->second.h * c->second.w * c->second.c;

@@ -11,8 +11,8 @@ typedef struct {
 /* What a valid job takes. mask: of SPARSE weights, all of it readable; otherwise not read. */
 npu_cost npu_job_cost(const npu_command *c, const uint8_t *mask);
 
-/* Blocks of group `group` that are not masked. */
-int64_t npu_kept_blocks(const npu_command *c, const uint8_t *mask, int32_t group);
+/* Blocks of slice `slice` of group `group` that are not masked. */
+int64_t npu_kept_blocks(const npu_command *c, const uint8_t *mask, int32_t group, int32_t slice);
 
 /* Cycles of a DMA. */
 int64_t npu_dma_cycles(const npu_command *c);

@@ -50,6 +50,12 @@
 #ifndef NPU_WEIGHT_BUFFER_BYTES
 #define NPU_WEIGHT_BUFFER_BYTES 8192
 #endif
+#ifndef NPU_ACCUMULATOR_BYTES
+#define NPU_ACCUMULATOR_BYTES 2048
+#endif
+#ifndef NPU_SWAP_CYCLES
+#define NPU_SWAP_CYCLES 2
+#endif
 #ifndef NPU_QUEUE_DEPTH
 #define NPU_QUEUE_DEPTH 16
 #endif
@@ -66,6 +72,8 @@ enum {
   NPU_MOST_CHANNELS = 8,
   NPU_BLOCK = NPU_DEPTH * NPU_CHANNELS, /* bytes of a block */
   NPU_PIXELS = NPU_MACS_PER_CYCLE / (NPU_ARRAY_CHANNELS * NPU_ARRAY_DEPTH),
+  NPU_ACCUMULATORS = NPU_ACCUMULATOR_BYTES / 4,
+  NPU_MAX_SUM = 1 << 16, /* products of an accumulator: more may leave int32 */
   NPU_MAX_TILE_ROWS = 1024
 };
 

@@ -1,9 +1,13 @@
-/* CONV and DWCONV. Chunks are computed in the order of groups whatever order the command gives: it decides what memory is read again, not results. */
+/* CONV. Chunks are computed in the order of groups whatever order the command gives: it decides what memory is read again, not results. */
+#include "npu_convolution.h"
+
 #include <string.h>
 
 #include "nnc_npu.h"
-#include "npu_array.h"
 #include "npu_clock.h"
+
+/* Most groups of a chunk whose accumulators stay */
+enum { MOST_GROUPS = NPU_ACCUMULATORS / NPU_CHANNELS };
 
 typedef struct {
   int32_t bias;
@@ -25,8 +29,7 @@ static channel channel_at(npu_array *array, const npu_command *c, int32_t index)
   return result;
 }
 
-/* Finishes the accumulators of the group of channels from `first` of one pixel. */
-static void finish(npu_array *array, const npu_command *c, const int32_t *acc, int32_t first, const int8_t *residual, int8_t *out) {
+void npu_finish(npu_array *array, const npu_command *c, const int32_t *acc, int32_t first, const int8_t *residual, int8_t *out) {
   for (int32_t o = first; o < first + npu_group_channels(c) && o < c->out.c; o++) {
     channel ch = channel_at(array, c, o);
     int8_t value = npu_requantize(array, (int64_t)ch.bias + acc[o - first], &ch.scaling, c->flags & NPU_SINGLE_ROUNDING);
@@ -65,11 +68,11 @@ static void multiply_block(int32_t *acc, const int8_t *weights, const int16_t *x
     for (int e = 0; e < NPU_DEPTH; e++) acc[o] += weights[o * NPU_DEPTH + e] * x[e];
 }
 
-/* The blocks of a group that `mask` (NULL: all) keeps; returns the next group's */
-static const int8_t *multiply_group(const npu_array *array, const npu_command *c, const uint8_t *mask, const int8_t *weights, int32_t *acc) {
+/* The blocks of a group that `mask` (NULL: all) keeps from bit `first` on; returns the next */
+static const int8_t *multiply_group(const npu_array *array, const npu_command *c, const uint8_t *mask, int64_t first, const int8_t *weights, int32_t *acc) {
   int64_t blocks = npu_group_blocks(c);
   for (int64_t k = 0; k < blocks; k++) {
-    if (mask && !(mask[k / 8] >> (k % 8) & 1)) continue;
+    if (mask && !(mask[(first + k) / 8] >> ((first + k) % 8) & 1)) continue;
     if (c->flags & NPU_INT4) multiply_nibbles(acc, weights, array->window + k * NPU_DEPTH);
     else multiply_block(acc, weights, array->window + k * NPU_DEPTH);
     weights += NPU_BLOCK;
@@ -77,16 +80,18 @@ static const int8_t *multiply_group(const npu_array *array, const npu_command *c
   return weights;
 }
 
-/* The blocks behind the mask are those that it keeps, no bit is set behind a group's last block, and every chunk fits its buffer. */
+/* The blocks behind the mask are those that it keeps, no bit is set behind a group's last block, and every chunk's slices fit their buffer. */
 static int masks_fit(const npu_command *c, const uint8_t *mask) {
   int64_t blocks = npu_group_blocks(c), bytes = npu_ceil_div(blocks, 8), kept = 0, chunk = 0;
-  for (int32_t g = 0; g < npu_groups(c); g++) {
-    int64_t here = npu_kept_blocks(c, mask, g);
-    if (blocks % 8 && mask[(g + 1) * bytes - 1] >> (blocks % 8)) return 0;
-    chunk = g % (c->chunk / npu_group_channels(c)) ? chunk + here : here;
-    if (chunk * NPU_BLOCK > NPU_WEIGHT_BUFFER_BYTES) return 0;
-    kept += here;
-  }
+  for (int32_t g = 0; g < npu_groups(c) && blocks % 8; g++)
+    if (mask[(g + 1) * bytes - 1] >> (blocks % 8)) return 0;
+  for (int32_t s = 0; s < npu_slices(c); s++)
+    for (int32_t g = 0; g < npu_groups(c); g++) {
+      int64_t here = npu_kept_blocks(c, mask, g, s);
+      chunk = g % (c->chunk / npu_group_channels(c)) ? chunk + here : here;
+      if (chunk * NPU_BLOCK > NPU_WEIGHT_BUFFER_BYTES) return 0;
+      kept += here;
+    }
   return kept * NPU_BLOCK + npu_mask_bytes(c) == c->weight_bytes;
 }
 
@@ -98,72 +103,83 @@ static void convolve_row(npu_array *array, const npu_command *c, const int8_t *c
     gather(array, c, rows, x);
     for (int32_t o = 0; o < c->out.c; o += npu_group_channels(c)) {
       int32_t acc[NPU_MOST_CHANNELS] = {0};
-      next = multiply_group(array, c, mask, next, acc);
+      next = multiply_group(array, c, mask, 0, next, acc);
       if (mask) mask += mask_bytes;
-      finish(array, c, acc, o, residual + (size_t)x * c->second.pixel_pitch, out + (size_t)x * c->out.pixel_pitch);
+      npu_finish(array, c, acc, o, residual + (size_t)x * c->second.pixel_pitch, out + (size_t)x * c->out.pixel_pitch);
     }
   }
 }
 
-/* The rows of output and residual; 0 where there is a fault */
-static int output_row(npu_array *array, const npu_command *c, int32_t y, int8_t **out, const int8_t **residual) {
+int npu_output_row(npu_array *array, const npu_command *c, int32_t y, int8_t **out, const int8_t **residual) {
   *out = npu_row(array, &c->out, y);
   *residual = c->flags & NPU_RESIDUAL ? npu_row(array, &c->second, y) : *out;
   return !array->fault;
 }
 
-void npu_convolve(npu_array *array, const npu_command *c) {
-  const uint8_t *weights = npu_reach(array, c->weights, c->weight_bytes);
+static void convolve_tile(npu_array *array, const npu_command *c, const npu_tile *tile, const uint8_t *weights) {
   const int8_t *rows[NPU_MAX_KERNEL], *residual;
   int8_t *out;
+  npu_fill(array, c, tile, 0, c->in.c);
+  for (int32_t y = tile->from; y < tile->to && !array->fault; y++) {
+    npu_window_rows(array, c, tile, y, rows);
+    if (npu_output_row(array, c, y, &out, &residual)) convolve_row(array, c, rows, weights, out, residual);
+  }
+}
+
+/* Where the kept blocks of a slice of each group from `group` begin; how many groups there are in its chunk */
+static int32_t find_slices(const npu_command *c, const uint8_t *weights, int32_t group, int32_t slice, const int8_t *starts[MOST_GROUPS]) {
+  const int8_t *at = (const int8_t *)weights + npu_mask_bytes(c);
+  int32_t last = npu_groups(c) - group < npu_chunk_groups(c) ? npu_groups(c) : group + npu_chunk_groups(c);
+  for (int32_t g = 0; g < last; g++)
+    for (int32_t s = 0; s < npu_slices(c); s++) {
+      if (g >= group && s == slice) starts[g - group] = at;
+      at += npu_kept_blocks(c, weights, g, s) * NPU_BLOCK;
+    }
+  return last - group;
+}
+
+/* Adds a slice of the chunk from `group` to the tile's accumulators, pixel by pixel. */
+static void add_slice(npu_array *array, const npu_command *c, const npu_tile *tile, const uint8_t *weights, int32_t group, int32_t slice) {
+  const int8_t *rows[NPU_MAX_KERNEL], *starts[MOST_GROUPS];
+  npu_command part = npu_slice_at(c, slice);
+  int32_t groups = find_slices(c, weights, group, slice, starts), *acc = array->accumulators;
+  int64_t mask_bytes = npu_ceil_div(npu_group_blocks(c), 8);
+  const uint8_t *mask = c->flags & NPU_SPARSE ? weights + group * mask_bytes : NULL;
+  npu_fill(array, &part, tile, 0, part.in.c);
+  for (int32_t y = tile->from; y < tile->to && !array->fault; y++) {
+    npu_window_rows(array, &part, tile, y, rows);
+    for (int32_t x = 0; x < c->out.w; x++) {
+      gather(array, &part, rows, x);
+      for (int32_t g = 0; g < groups; g++, acc += npu_group_channels(c))
+        multiply_group(array, &part, mask ? mask + g * mask_bytes : NULL, slice * npu_slice_blocks(c), starts[g], acc);
+    }
+  }
+}
+
+static void finish_chunk(npu_array *array, const npu_command *c, const npu_tile *tile, int32_t group) {
+  const int8_t *residual;
+  int8_t *out;
+  int32_t *acc = array->accumulators, width = npu_group_channels(c), first = group * width, last = first + npu_chunk_groups(c) * width;
+  for (int32_t y = tile->from; y < tile->to && npu_output_row(array, c, y, &out, &residual); y++)
+    for (int32_t x = 0; x < c->out.w; x++)
+      for (int32_t o = first; o < last && o < c->out.c; o += width, acc += width)
+        npu_finish(array, c, acc, o, residual + (size_t)x * c->second.pixel_pitch, out + (size_t)x * c->out.pixel_pitch);
+}
+
+static void convolve_slices(npu_array *array, const npu_command *c, const npu_tile *tile, const uint8_t *weights) {
+  for (int32_t group = 0; group < npu_groups(c) && !array->fault; group += npu_chunk_groups(c)) {
+    memset(array->accumulators, 0, sizeof array->accumulators);
+    for (int32_t s = 0; s < npu_slices(c) && !array->fault; s++) add_slice(array, c, tile, weights, group, s);
+    if (!array->fault) finish_chunk(array, c, tile, group);
+  }
+}
+
+void npu_convolve(npu_array *array, const npu_command *c) {
+  const uint8_t *weights = npu_reach(array, c->weights, c->weight_bytes);
   if (weights && c->flags & NPU_SPARSE && !masks_fit(c, weights)) array->fault = NNC_NPU_WEIGHTS;
   for (int32_t t = 0; t < npu_tiles(c) && !array->fault; t++) {
     npu_tile tile = npu_tile_at(c, t);
-    npu_fill(array, c, &tile, 0, c->in.c);
-    for (int32_t y = tile.from; y < tile.to && !array->fault; y++) {
-      npu_window_rows(array, c, &tile, y, rows);
-      if (output_row(array, c, y, &out, &residual)) convolve_row(array, c, rows, weights, out, residual);
-    }
-  }
-}
-
-/* One group of 4 channels from `first` of one pixel; rows of `channels` channels from `from` */
-static void depthwise_group(const npu_command *c, const int8_t *const *rows, int32_t x, int32_t from, int32_t channels, int32_t first, const int8_t *weights,
-                            int32_t acc[NPU_CHANNELS]) {
-  const npu_window *w = &c->window;
-  int32_t lanes = from + channels - first < NPU_CHANNELS ? from + channels - first : NPU_CHANNELS;
-  for (int32_t i = 0; i < w->kh; i++)
-    for (int32_t j = 0; j < w->kw && rows[i]; j++) {
-      int32_t column = x * w->sw - w->left + j * w->dw;
-      if (column < 0 || column >= c->in.w) continue;
-      const int8_t *pixel = rows[i] + column * channels + (first - from), *tap = weights + (i * w->kw + j) * NPU_CHANNELS;
-      for (int32_t l = 0; l < lanes; l++) acc[l] += (pixel[l] - c->in.zero) * tap[l];
-    }
-}
-
-static void depthwise_chunk(npu_array *array, const npu_command *c, const npu_tile *tile, int32_t from, int32_t channels, const int8_t *weights) {
-  const int8_t *rows[NPU_MAX_KERNEL], *residual;
-  int8_t *out;
-  for (int32_t y = tile->from; y < tile->to; y++) {
-    npu_window_rows(array, c, tile, y, rows);
-    if (!output_row(array, c, y, &out, &residual)) return;
-    for (int32_t x = 0; x < c->out.w; x++)
-      for (int32_t o = from; o < from + channels; o += NPU_CHANNELS) {
-        int32_t acc[NPU_CHANNELS] = {0};
-        depthwise_group(c, rows, x, from, channels, o, weights + o / NPU_CHANNELS * npu_group_bytes(c), acc);
-        finish(array, c, acc, o, residual + (size_t)x * c->second.pixel_pitch, out + (size_t)x * c->out.pixel_pitch);
-      }
-  }
-}
-
-void npu_convolve_depthwise(npu_array *array, const npu_command *c) {
-  const int8_t *weights = (const int8_t *)npu_reach(array, c->weights, c->weight_bytes);
-  for (int32_t t = 0; t < npu_tiles(c); t++) {
-    npu_tile tile = npu_tile_at(c, t);
-    for (int32_t from = 0; from < c->in.c; from += c->chunk) {
-      int32_t channels = c->chunk < c->in.c - from ? c->chunk : c->in.c - from;
-      if (!array->fault) npu_fill(array, c, &tile, from, channels);
-      if (!array->fault) depthwise_chunk(array, c, &tile, from, channels, weights);
-    }
+    if (c->slice) convolve_slices(array, c, &tile, weights);
+    else convolve_tile(array, c, &tile, weights);
   }
 }

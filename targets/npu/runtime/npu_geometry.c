@@ -9,8 +9,25 @@ int npu_packs(const npu_command *c) { return c->op == NPU_CONV && c->in.c % NPU_
 
 int64_t npu_row_steps(const npu_command *c) { return npu_ceil_div((int64_t)c->window.kw * c->in.c, NPU_DEPTH); }
 
+int32_t npu_slices(const npu_command *c) { return c->slice ? (int32_t)npu_ceil_div(c->in.c, c->slice) : 1; }
+
+npu_command npu_slice_at(const npu_command *c, int32_t index) {
+  npu_command part = *c;
+  if (!c->slice) return part;
+  part.in.base += (uint32_t)(index * c->slice), part.in.c = minimum(c->slice, c->in.c - index * c->slice), part.slice = 0;
+  return part;
+}
+
+int64_t npu_slice_blocks(const npu_command *c) {
+  npu_command first = npu_slice_at(c, 0);
+  return npu_group_blocks(&first);
+}
+
 int64_t npu_group_blocks(const npu_command *c) {
-  return c->op == NPU_CONV ? c->window.kh * npu_row_steps(c) : (int64_t)c->window.kh * c->window.kw;
+  if (c->op != NPU_CONV) return (int64_t)c->window.kh * c->window.kw;
+  if (!c->slice) return c->window.kh * npu_row_steps(c);
+  npu_command last = npu_slice_at(c, npu_slices(c) - 1);
+  return (npu_slices(c) - 1) * npu_slice_blocks(c) + npu_group_blocks(&last);
 }
 
 int32_t npu_group_channels(const npu_command *c) { return c->op == NPU_CONV && c->flags & NPU_INT4 ? 2 * NPU_CHANNELS : NPU_CHANNELS; }

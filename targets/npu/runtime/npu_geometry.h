@@ -30,6 +30,12 @@ int npu_packs(const npu_command *c);
 int64_t npu_row_steps(const npu_command *c);
 int64_t npu_group_blocks(const npu_command *c);
 
+/* Slices of input channels that the buffers hold one after the other while accumulators stay: how many, the blocks of a group in each but the last,
+ * and the command for one of them alone. */
+int32_t npu_slices(const npu_command *c);
+int64_t npu_slice_blocks(const npu_command *c);
+npu_command npu_slice_at(const npu_command *c, int32_t index);
+
 /* Output channels of a group; groups; those of chunk 0. Bytes of a group's weights without a mask, and of the padded mask (0 without SPARSE). */
 int32_t npu_group_channels(const npu_command *c);
 int32_t npu_groups(const npu_command *c);

@@ -46,6 +46,10 @@ static void decode_convolution(const uint8_t *stream, uint32_t at, npu_command *
   c->tile_rows = half_of(tile, 0), c->chunk = half_of(tile, 1);
   c->scaling.low = signed_byte(clamp, 0), c->scaling.high = signed_byte(clamp, 1), c->scaling.zero = signed_half(clamp, 1);
   if (c->flags & NPU_RESIDUAL) c->second = image(stream, at + 21), c->sum = sum_block(stream, at + 27);
+  if (c->flags & NPU_SLICED) {
+    uint32_t slice = npu_word(stream, at + c->words - 1);
+    c->slice = half_of(slice, 0), c->reserved = slice >> 16;
+  }
 }
 
 static void decode_pool(const uint8_t *stream, uint32_t at, npu_command *c) {
@@ -80,7 +84,7 @@ static void decode_images(const uint8_t *stream, uint32_t at, npu_command *c) {
 int32_t npu_decode(const uint8_t *stream, uint32_t words, uint32_t at, npu_command *c) {
   static const struct { uint8_t words, flags; } forms[NPU_OPERATIONS] = {
       {1, 0}, {6, NPU_RICE},
-      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | (NPU_SKIPS_ZEROS ? NPU_SPARSE : 0) | (NPU_INT4_WEIGHTS ? NPU_INT4 : 0)},
+      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_SLICED | (NPU_SKIPS_ZEROS ? NPU_SPARSE : 0) | (NPU_INT4_WEIGHTS ? NPU_INT4 : 0)},
       {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL}, {20, 0}, {26, 0}, {15, 0}, {17, 0}, {23, NPU_SINGLE_ROUNDING}};
   if (at >= words) return NNC_NPU_END;
   memset(c, 0, sizeof *c);
@@ -88,7 +92,8 @@ int32_t npu_decode(const uint8_t *stream, uint32_t words, uint32_t at, npu_comma
   c->op = first & 255, c->flags = first >> 8 & 255, c->words = first >> 16;
   if (c->op >= NPU_OPERATIONS || c->flags & ~(uint32_t)forms[c->op].flags) return NNC_NPU_COMMAND;
   int convolution = c->op == NPU_CONV || c->op == NPU_DWCONV;
-  if (c->words != forms[c->op].words + (convolution && c->flags & NPU_RESIDUAL ? IMAGE_WORDS + SUM_WORDS : 0u)) return NNC_NPU_COMMAND;
+  uint32_t residual = convolution && c->flags & NPU_RESIDUAL ? IMAGE_WORDS + SUM_WORDS : 0u, slice = convolution && c->flags & NPU_SLICED ? 1u : 0u;
+  if (c->words != forms[c->op].words + residual + slice) return NNC_NPU_COMMAND;
   if (c->words > words - at) return NNC_NPU_COMMAND;
   if (c->op == NPU_END) return NNC_NPU_OK;
   c->wait = npu_word(stream, at + 1);
@@ -127,7 +132,7 @@ uint32_t npu_config_hash(void) {
       NPU_INT4_WEIGHTS, NPU_PACKS_ROWS, NPU_DEPTHWISE_TAPS, NPU_SUM_SCALINGS,
       NPU_SRAM_BYTES_PER_CYCLE, NPU_COMPUTE_BYTES_PER_CYCLE, NPU_FLASH_BYTES_PER_CYCLE, NPU_CODEC_SYMBOLS_PER_CYCLE,
       NPU_CODED_PERCENT, NPU_REQUANTIZE_LANES, NPU_INPUT_BUFFER_BYTES, NPU_WEIGHT_BUFFER_BYTES,
-      NPU_QUEUE_DEPTH, NPU_FILL_CYCLES, NPU_JOB_CYCLES};
+      NPU_ACCUMULATOR_BYTES, NPU_SWAP_CYCLES, NPU_QUEUE_DEPTH, NPU_FILL_CYCLES, NPU_JOB_CYCLES};
   uint32_t crc = 0xFFFFFFFFu;
   for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
     uint8_t bytes[4] = {(uint8_t)words[i], (uint8_t)(words[i] >> 8), (uint8_t)(words[i] >> 16), (uint8_t)(words[i] >> 24)};

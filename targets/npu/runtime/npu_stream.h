@@ -7,7 +7,7 @@
 enum { NPU_MAGIC = 0x31434E4E, NPU_VERSION = 1, NPU_HEADER_WORDS = 8, NPU_PARAMETER_BYTES = 10, NPU_TABLE_BYTES = 256 };
 enum { NPU_H_MAGIC, NPU_H_VERSION, NPU_H_CONFIG, NPU_H_WORDS, NPU_H_SRAM, NPU_H_FLASH, NPU_H_CRC, NPU_H_RESERVED };
 enum { NPU_END, NPU_DMA, NPU_CONV, NPU_DWCONV, NPU_POOL, NPU_ADD, NPU_LUT, NPU_SOFTMAX, NPU_MUL, NPU_OPERATIONS };
-enum { NPU_RICE = 1, NPU_CHUNKS_OUTER = 1, NPU_SPARSE = 2, NPU_SINGLE_ROUNDING = 4, NPU_RESIDUAL = 8, NPU_INT4 = 16 };
+enum { NPU_RICE = 1, NPU_CHUNKS_OUTER = 1, NPU_SPARSE = 2, NPU_SINGLE_ROUNDING = 4, NPU_RESIDUAL = 8, NPU_INT4 = 16, NPU_SLICED = 32 };
 enum { NPU_POOL_MAX, NPU_POOL_MEAN, NPU_POOL_SUM };
 
 typedef struct {
@@ -37,7 +37,7 @@ typedef struct {
   npu_scaling scaling;
   npu_sum sum;
   uint32_t weights, weight_bytes, parameters, table;
-  int32_t tile_rows, chunk, mode, diff_min;
+  int32_t tile_rows, chunk, slice, mode, diff_min;
   uint32_t source, destination, flash_bytes, sram_bytes; /* of DMA */
 } npu_command;
 
