@@ -148,9 +148,10 @@ def _pixel_bytes(operator: Operator) -> int:
 
 
 def memory(operator: Operator, config: Config) -> bool:
-    """inputs and output must fit the SRAM; of images that stripes can be computed of, the rows that one output row needs"""
-    if not divisible(operator):
-        return sum(t.bytes for t in operator.inputs) + (0 if isinstance(operator, Multiply | Reshape) else operator.output.bytes) <= config.sram_bytes
+    """inputs and output must fit the SRAM; or of images that stripes can be computed of the rows that one output row needs, with all weights"""
+    images = sum(t.bytes for t in operator.inputs) + (0 if isinstance(operator, Multiply | Reshape) else operator.output.bytes)
+    if images <= config.sram_bytes or not divisible(operator):
+        return images <= config.sram_bytes
     seen = (seen_rows(window, extents(t)[0], (1, 2)) for window, t in zip(npu_windows(operator), operator.inputs, strict=True))
     rows = sum((last - first) * row_bytes(t) for (first, last), t in zip(seen, operator.inputs, strict=True))
     return rows + row_bytes(operator.output) + operator.weight_bytes <= config.sram_bytes
