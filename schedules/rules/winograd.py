@@ -96,7 +96,7 @@ def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -
                 plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, lanes, depth, ahead)
                 v, m = plan.scratch
                 if item * v + 4 * m <= target.l2_bytes // 2 or group == pixels:
-                    plans += [plan, dataclasses.replace(plan, ahead=0, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
+                    plans += [plan, dataclasses.replace(plan, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
                     if vectors == 1 and isa.beside < 1 and pixels * form.points <= isa.accumulators:
                         from_afar = form.taps**2 * channels * c.out[3] > target.l2_bytes
                         plans.append(dataclasses.replace(plan, ahead=target.prefetch_bytes * from_afar, chunk=plan.steps, in_registers=True))

@@ -62,13 +62,13 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
                             with T.serial(plan.steps // (plan.chunk or plan.steps)) as part:
                                 if plan.chunk:
                                     transform_weights(plan, weights, u, o, part)
-                                multiply(plan, v, u, m, o, part)
+                                multiply(plan, v, weights, u, m, o, part)
                         with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
                             transform_output(c, plan, m, (bias, *values), residual, y, t, place(t), o)
         return builder.get()
 
 
-def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any, chunk: Any) -> None:
+def multiply(plan: WinogradPlan, v: Any, weights: Any, u: Any, m: Any, o: Any, chunk: Any) -> None:
     """M of block o of the output channels: a matrix product for every point, of all steps or of those of a chunk, which are added."""
     isa, tile = plan.isa, plan.tile
     step = tile.steps * isa.depth
@@ -82,6 +82,8 @@ def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any, chunk: Any) -> 
             return ((p * plan.group + g * tile.pixels + q) * tile.vectors + w) * isa.lanes
 
         steps, dtype = plan.chunk or plan.steps, f"{isa.acc_dtype}x{isa.lanes}"
+        if plan.chunk and plan.ahead:
+            prefetch_chunk(plan, weights, o, chunk, p * (plan.group // tile.pixels) + g)
         for q, w in every:
             start = T.broadcast(tirx.const(0, isa.acc_dtype), isa.lanes)
             if steps < plan.steps:
@@ -94,10 +96,10 @@ def multiply(plan: WinogradPlan, v: Any, u: Any, m: Any, o: Any, chunk: Any) -> 
             elements = T.match_buffer(v[start : start + span], (span,), isa.x_dtype, offset_factor=1)
             block = () if plan.chunk else (slice(o, o + 1),)
             part = (*block, slice(p, p + 1), slice(k * tile.steps, (k + 1) * tile.steps), *(slice(0, extent) for extent in plan.step_shape))
-            weights = T.match_buffer(u[part], (tile.steps, *plan.step_shape), isa.w_dtype, offset_factor=1)
-            if plan.ahead:  # every group of tiles asks for its share of the weights that come later
+            factors = T.match_buffer(u[part], (tile.steps, *plan.step_shape), isa.w_dtype, offset_factor=1)
+            if plan.ahead and not plan.chunk:  # every group of tiles asks for its share of the weights that come later
                 prefetch(plan, u, (o, p, (g * (plan.depth // step) + k) // (plan.group // tile.pixels) * tile.steps))
-            isa.emit(tile, elements, weights, acc)
+            isa.emit(tile, elements, factors, acc)
         for q, w in every:
             T.buffer_store(m, acc.vload([q, w, 0], dtype), [T.ramp(place(q, w), 1, isa.lanes)])
 
@@ -109,3 +111,15 @@ def prefetch(plan: WinogradPlan, u: Any, index: tuple[Any, Any, Any]) -> None:
     for line in range(0, plan.tile.steps * step_bytes, CACHE_LINE):
         later = step + (plan.ahead + line) // step_bytes
         T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch.p0", T.address_of(u[block, point, later, 0, 0, 0, 0]), 0, 3, 1))
+
+
+def prefetch_chunk(plan: WinogradPlan, weights: Any, o: Any, chunk: Any, number: Any) -> None:
+    """Asks for the share that product `number` of a chunk has in the weights of the next chunk, which may be beyond the last."""
+    products = plan.form.points**2 * (plan.group // plan.tile.pixels)
+    a_step = math.prod(int(extent) for extent in weights.shape[2:])
+    lines = math.ceil(plan.chunk * a_step * ITEM_BYTES[str(weights.dtype)] / CACHE_LINE)
+    flat = T.decl_buffer((math.prod(int(extent) for extent in weights.shape),), weights.dtype, data=weights.data)
+    share = math.ceil(lines / products)
+    for line in range(share):
+        element = (o * plan.steps + (chunk + 1) * plan.chunk) * a_step + (number * share + line) * (CACHE_LINE // ITEM_BYTES[str(weights.dtype)])
+        T.evaluate(T.call_llvm_intrin("void", "llvm.prefetch.p0", T.address_of(flat[element]), 0, 2, 1))
