@@ -33,6 +33,7 @@ FORMS = (F4, F3, F2)
 TOGETHER = 1.6  # what several threads get from memory at once, over what one gets
 TRANSFORM_COST = 7.0  # estimated instructions per vector of U that the kernel makes: it is written and read again
 ROW_COST = 25.0  # estimated instructions per row of points of such a vector, where they are used at once
+V_COST = 0.1  # estimated instructions per byte of a V that is beyond the second cache, which every block of channels reads again
 WEIGHT_COST = 0.1  # estimated instructions per byte of weights, which every block of tiles reads again
 
 
@@ -82,8 +83,8 @@ def phases(c: Contraction) -> Contraction:
 def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
     """Every register tile of the instruction, with the blocks of tiles whose scratch fills at most half of the second cache: weights pass through it.
 
-    Weights come transformed where they may grow, and as they are: then a chunk of them is transformed at a time, or, where what stands beside
-    the products takes little time, every vector on its way.
+    Weights come transformed where they may grow, and as they are: then a chunk of them is transformed at a time, and of V the part that meets it has to
+    fit, or, where what stands beside the products takes little time, every vector on its way.
     """
     tiles, channels, plans = math.prod(tiles_of(c, form)), c.image[3], []
     lanes = max(isa.lanes * isa.depth, target.vector_bytes // ITEM_BYTES[isa.x_dtype])
@@ -94,12 +95,15 @@ def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -
             steps = next(s for s in isa.steps if depth % (s * isa.depth) == 0)
             for group in groups(tiles, pixels):
                 plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, lanes, depth, ahead)
+                made = [plan, dataclasses.replace(plan, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
+                if vectors == 1 and isa.beside < 1 and pixels * form.points <= isa.accumulators:
+                    from_afar = form.taps**2 * channels * c.out[3] > target.l2_bytes
+                    made.append(dataclasses.replace(plan, ahead=target.prefetch_bytes * from_afar, chunk=plan.steps, in_registers=True))
                 v, m = plan.scratch
-                if item * v + 4 * m <= target.l2_bytes // 2 or group == pixels:
-                    plans += [plan, dataclasses.replace(plan, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
-                    if vectors == 1 and isa.beside < 1 and pixels * form.points <= isa.accumulators:
-                        from_afar = form.taps**2 * channels * c.out[3] > target.l2_bytes
-                        plans.append(dataclasses.replace(plan, ahead=target.prefetch_bytes * from_afar, chunk=plan.steps, in_registers=True))
+                for each in made:
+                    part = item * v * (each.chunk or plan.steps) // plan.steps
+                    if group == pixels or part + 4 * m <= target.l2_bytes // 2:
+                        plans.append(each)
     return plans
 
 
@@ -137,7 +141,9 @@ def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     rows, row = image_layout(c, form)
     # parts share the blocks of tiles, or those of channels: then each transforms all tiles
     threads, by_tiles, by_channels = target.threads, share(blocks, target.threads), share(channel_blocks, target.threads)
-    shared = product + out + weights
+    size = plan.scratch[0] * ITEM_BYTES[isa.x_dtype]
+    again = blocks * channel_blocks * size * V_COST if size > target.l2_bytes // 2 else 0.0
+    shared = product + out + weights + again
     computed = (shared + into) / by_tiles if by_tiles >= min(BALANCED, by_channels) else shared / by_channels + into * threads
     return computed + c.out[0] * rows * row * COPY_COST
 

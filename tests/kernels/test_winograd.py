@@ -39,6 +39,13 @@ def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     check([random_case(rng) for _ in range(6)], stages, fast(cpu))
 
 
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_last_channel_is_one_byte(cpu: tuple[str, str | None]) -> None:
+    """33 channels, the last stored for itself, behind a clamp on both sides."""
+    rng = random_generator()
+    check([conv2d(rng, (2, 13, 13, 20), 33, (3, 3), padding=(1, 1, 2, 0), mode=mode) for mode in MODES], stages, fast(cpu))
+
+
 @pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
 def test_residuals(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
@@ -105,9 +112,10 @@ def test_float(cpu: tuple[str, str | None]) -> None:
 
 
 def test_streamed_weights() -> None:
-    """Weights beyond the second cache are prefetched, by every group of a block of tiles."""
+    """Weights beyond the second cache are prefetched, by every group of a block of tiles; so are those of the chunk to come."""
     rng = random_generator()
     target = dataclasses.replace(fast(CPUS[0]), l2_bytes=1 << 16)
+    check([conv2d(rng, (1, 7, 8, 128), 20, (3, 3), padding=(1, 1, 1, 1))], stages, dataclasses.replace(target, stream_bytes=0, stream_cost=1e3))
     check([conv2d(rng, (1, 20, 21, 16), 24, (3, 3)), conv2d(rng, (1, 4, 4, 40), 24, (3, 3), padding=(1, 1, 1, 1))], stages, target)
 
 
