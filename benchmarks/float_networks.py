@@ -28,8 +28,8 @@ RUNS = 21  # inferences of a median
 PEER = """
 import json, sys, time
 import numpy as np
-name, path, runs = sys.argv[1], sys.argv[2], int(sys.argv[3])
-x = np.random.default_rng(0).standard_normal((1, 3, %d, %d)).astype(np.float32)
+name, path, runs, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+x = np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
 if name == "onnxruntime":
     import onnxruntime
     options = onnxruntime.SessionOptions()
@@ -48,7 +48,7 @@ for _ in range(runs + 3):
     run()
     times.append((time.perf_counter() - start) * 1e3)
 print(float(np.median(times[3:])))
-""" % (SIZE, SIZE)
+"""
 
 
 class Graph:
@@ -119,13 +119,21 @@ def inverted(first: int, blocks: tuple[tuple[int, int, int, int, int], ...], las
 
 
 def mobilenetv2() -> onnx.ModelProto:
-    return inverted(32, ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 32, 3, 2, 3), (6, 64, 4, 2, 3), (6, 96, 3, 1, 3), (6, 160, 3, 2, 3), (6, 320, 1, 1, 3)),
-                    1280, "mobilenetv2")
+    return inverted(
+        32,
+        ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 32, 3, 2, 3), (6, 64, 4, 2, 3), (6, 96, 3, 1, 3), (6, 160, 3, 2, 3), (6, 320, 1, 1, 3)),
+        1280,
+        "mobilenetv2",
+    )
 
 
 def efficientnet_lite0() -> onnx.ModelProto:
-    return inverted(32, ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3)),
-                    1280, "efficientnet_lite0")
+    return inverted(
+        32,
+        ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3)),
+        1280,
+        "efficientnet_lite0",
+    )
 
 
 NETWORKS = {"resnet18": resnet18, "mobilenetv2": mobilenetv2, "efficientnet_lite0": efficientnet_lite0}
@@ -133,7 +141,7 @@ NETWORKS = {"resnet18": resnet18, "mobilenetv2": mobilenetv2, "efficientnet_lite
 
 def peer_ms(python: str, name: str, model: pathlib.Path, **environment: str) -> float | None:
     """Median milliseconds; None where `python` lacks the peer."""
-    done = subprocess.run([python, "-c", PEER, name, model, str(RUNS)], env={**os.environ, **environment}, capture_output=True, text=True)
+    done = subprocess.run([python, "-c", PEER, name, model, str(RUNS), str(SIZE)], env={**os.environ, **environment}, capture_output=True, text=True)
     return float(done.stdout) if done.returncode == 0 else None
 
 
@@ -150,8 +158,16 @@ def measure(name: str, python: str, rounds: int, optimize: str, folder: pathlib.
     packages = {"AVX2": folder / "avx2", "native": folder / "native"}
     for cpu, package in zip(("x86-64-v3", "native"), packages.values(), strict=True):
         subprocess.run([NNC, "compile", model, "-o", package, "--target", "x86_cpu", "--mcpu", cpu, "--optimize", optimize], check=True, capture_output=True)
-    turns = [[own_ms(packages["AVX2"]), own_ms(packages["native"]), peer_ms(python, "openvino", model, ONEDNN_MAX_CPU_ISA="AVX2"),
-              peer_ms(python, "openvino", model), peer_ms(python, "onnxruntime", model)] for _ in range(rounds)]
+    turns = [
+        [
+            own_ms(packages["AVX2"]),
+            own_ms(packages["native"]),
+            peer_ms(python, "openvino", model, ONEDNN_MAX_CPU_ISA="AVX2"),
+            peer_ms(python, "openvino", model),
+            peer_ms(python, "onnxruntime", model),
+        ]
+        for _ in range(rounds)
+    ]
     middle = [None if None in column else float(np.median(column)) for column in zip(*turns, strict=True)]
     return f"| {name} | {' | '.join('' if ms is None else f'{ms:.3g}' for ms in middle)} |"
 
