@@ -9,7 +9,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic, clamp
+from nnc_tvm.schedules.epilogue import Arithmetic, Expr, SaturatingArithmetic, clamp
 from nnc_tvm.schedules.isa import DotProduct, Tile
 
 
@@ -17,6 +17,12 @@ class Avx512Arithmetic(SaturatingArithmetic):
     """Any number of lanes: LLVM rounds in vectors of its own choice."""
 
     shortest = 8
+
+    def to_int8(self, value: Expr, zero_point: int, low: int, high: int) -> Expr:
+        # of a single saturating sum LLVM 22 stores two bytes (vpextrw) where one is asked for
+        if (zero_point, low, high) == (-128, -128, 127):
+            return super().to_int8(value, zero_point, low, high)
+        return Arithmetic.to_int8(self, value, zero_point, low, high)
 
     def round_to_int16(self, value: Expr, fits: bool = False) -> Expr:
         # too large a value would become -2^31; too small a one does, and saturates as it should
