@@ -87,7 +87,9 @@ def plan_cost(c: Contraction, plan: BlockPlan) -> float:
     isa, tile = plan.isa, plan.tile
     accumulators = tile.pixels * tile.vectors
     multiply, load_x, load_w = isa.cost
-    step = accumulators * multiply + tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else ALONE_COST) + tile.vectors * load_w
+    alone = tile.steps == 1 < max(isa.steps)
+    load = ALONE_COST if alone else load_x + 1 / tile.steps - 1 / max(isa.steps)  # load_x is what the most steps take
+    step = accumulators * multiply + tile.pixels * load + tile.vectors * load_w
     pixel_tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
     a_tile = accumulators * EPILOGUE_COST[store_width(c, plan.block)] + TILE_COST
     *_, elements, copied = x_layout(c, isa, tile.pixels)
