@@ -1,6 +1,9 @@
-"""Speed against sparsity: single layers with zeros in every pattern, over the best dense form, on AVX2 in time and on cortex-a76 in guest instructions.
+"""Speed against sparsity: single layers with zeros in every pattern, over the best dense form, on x86 in time and on cortex-a76 in guest instructions.
 
-usage: python benchmarks/sparsity.py [--write] [PERCENT...]    # prints docs/sparsity.md's tables; --write puts them between its marks, with the picture
+usage: python benchmarks/sparsity.py [--write] [--keep FILE] [PERCENT...]    # prints docs/sparsity.md's tables
+
+--write puts them between the page's marks, with the picture. --keep: what is measured is written to a JSON file and not measured again, so that a run
+may be cut short. CPUs that this machine is not are left out.
 
 Both packages are compiled with `--optimize speed`, once with all forms and once with `--forms dense`, Winograd included. A ratio is the least of
 one's repetitions over the least of the other's, in turn. Weights and images are random; which form a layer takes is the compiler's choice.
@@ -8,13 +11,14 @@ one's repetitions over the least of the other's, in turn. Weights and images are
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +27,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NNC = pathlib.Path(sys.executable).parent / "nnc-tvm"
-CPUS = {"AVX2": ("--target", "x86_cpu", "--mcpu", "x86-64-v3"), "cortex-a76": ("--target", "arm_cpu", "--mcpu", "cortex-a76")}
+CPUS = {
+    "AVX2": ("--target", "x86_cpu", "--mcpu", "x86-64-v3"), "AVX-512 VNNI": ("--target", "x86_cpu", "--mcpu", "znver4"),
+    "cortex-a76": ("--target", "arm_cpu", "--mcpu", "cortex-a76"),
+}
+if "avx512_vnni" not in pathlib.Path("/proc/cpuinfo").read_text().split():
+    del CPUS["AVX-512 VNNI"]
 ZEROS = (0, 30, 50, 70, 80, 90, 95)
-REPEATS = {"AVX2": 1, "cortex-a76": 1}
+REPEATS = {"AVX2": 3, "AVX-512 VNNI": 3, "cortex-a76": 1}
 BLOCKS = {"4 inputs x 16 outputs": (4, 16), "4 inputs x 1 output": (4, 1), "scattered": (1, 1)}
 N_OF_M = {50: 2, 75: 1}  # percent of zeros: of every four
 
@@ -117,6 +126,8 @@ class Point:
 
 
 Package = tuple[pathlib.Path, list[dict[str, Any]]]
+Prune = Callable[[np.ndarray], np.ndarray]
+Found = dict[tuple[str, str], dict[int, list[Point]]]  # of each CPU and pattern: percent of zeros -> points, one a layer
 
 
 def measure(cpu: str, prune: Any, work: pathlib.Path, dense: Package) -> list[Point]:
@@ -133,17 +144,30 @@ def measure(cpu: str, prune: Any, work: pathlib.Path, dense: Package) -> list[Po
     return points
 
 
-def measured(percents: Sequence[int]) -> dict[tuple[str, str], dict[int, list[Point]]]:
-    """(CPU, pattern) -> percent of zeros -> points."""
-    found: dict[tuple[str, str], dict[int, list[Point]]] = {}
+def prunings(percents: Sequence[int]) -> dict[str, dict[int, Prune]]:
+    """pattern -> percent of zeros -> what makes them."""
+    blocks = {pattern: {z: (lambda w, z=z, b=block: pruned(w, z, b)) for z in percents} for pattern, block in BLOCKS.items()}
+    return {**blocks, "N of 4": {z: (lambda w, n=n: n_of_four(w, n)) for z, n in N_OF_M.items()}}
+
+
+def measured(percents: Sequence[int], keep: pathlib.Path | None) -> Found:
+    """All points; those that the file `keep` has are taken from there, others are added to it."""
+    kept: dict[str, list[Any]] = json.loads(keep.read_text()) if keep and keep.exists() else {}
+    found: Found = {}
     with tempfile.TemporaryDirectory() as folder:
         work = pathlib.Path(folder)
+        onnx.save(network(lambda weight: weight), work / "dense.onnx")
         for cpu in CPUS:
-            onnx.save(network(lambda weight: weight), work / "dense.onnx")
-            dense = work / cpu, compiled(work / "dense.onnx", work / cpu, *CPUS[cpu], "--forms", "dense")
-            for pattern, block in BLOCKS.items():
-                found[cpu, pattern] = {z: measure(cpu, lambda w, z=z, b=block: pruned(w, z, b), work, dense) for z in percents}
-            found[cpu, "N of 4"] = {z: measure(cpu, lambda w, n=n: n_of_four(w, n), work, dense) for z, n in N_OF_M.items()}
+            dense: Package | None = None
+            for pattern, rows in prunings(percents).items():
+                for zeros, prune in rows.items():
+                    key = f"{cpu}, {pattern}, {zeros}"
+                    if key not in kept:
+                        dense = dense or (work / cpu, compiled(work / "dense.onnx", work / cpu, *CPUS[cpu], "--forms", "dense"))
+                        kept[key] = [astuple(point) for point in measure(cpu, prune, work, dense)]
+                        if keep:
+                            keep.write_text(json.dumps(kept))
+                    found.setdefault((cpu, pattern), {})[zeros] = [Point(*point) for point in kept[key]]
             print(f"measured {cpu}", file=sys.stderr)
     return found
 
@@ -156,11 +180,11 @@ def break_even(points: dict[int, list[Point]], layer: int) -> str:
     return f"{max((zeros for zeros in points if zeros < min(won)), default=0)} to {min(won)} %"
 
 
-def tables(found: dict[tuple[str, str], dict[int, list[Point]]]) -> str:
+def tables(found: Found) -> str:
     """A table for each CPU: a row for each pattern and layer."""
     parts = []
     for cpu in CPUS:
-        unit = "time" if cpu == "AVX2" else "instructions"
+        unit = "instructions" if cpu.startswith("cortex") else "time"
         percents = list(found[cpu, "scattered"])
         shares = " | ".join(f"{z} %" for z in percents)
         head = f"### {cpu}: {unit} over the best dense form's\n\n| pattern | layer | {shares} | pays from | bytes at {percents[-1]} % |\n"
@@ -183,7 +207,7 @@ COLOURS = dict(zip(BLOCKS, ("#3a7d44", "#3b6ea5", "#c0562b"), strict=True))
 STYLE = "text{font:11px sans-serif;fill:#222}.t{font-weight:bold}.g{stroke:#ddd}polyline{fill:none;stroke-width:2}"
 
 
-def picture(found: dict[tuple[str, str], dict[int, list[Point]]]) -> str:
+def picture(found: Found) -> str:
     """An SVG: a field for each CPU and layer, a line for each pattern."""
     width, height = MARGIN + len(LAYERS) * WIDTH, 30 + len(CPUS) * HEIGHT
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}">', f"<style>{STYLE}</style>",
@@ -208,10 +232,15 @@ def picture(found: dict[tuple[str, str], dict[int, list[Point]]]) -> str:
 
 
 def main() -> None:
-    found = measured([int(a) for a in sys.argv[1:] if a != "--write"] or ZEROS)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("percents", nargs="*", type=int, default=ZEROS)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--keep", type=pathlib.Path)
+    arguments = parser.parse_args()
+    found = measured(arguments.percents, arguments.keep)
     text = tables(found)
     print(text)
-    if "--write" in sys.argv:
+    if arguments.write:
         page = ROOT / "docs/sparsity.md"
         before, _, rest = page.read_text().partition("<!-- sparsity -->")
         _, _, after = rest.partition("<!-- sparsity -->")

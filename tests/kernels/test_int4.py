@@ -10,7 +10,7 @@ import pytest
 
 from nnc_tvm.schedules.intrin.short_sums import SHORT
 from nnc_tvm.schedules.rule import choose_default
-from nnc_tvm.schedules.rules import int4
+from nnc_tvm.schedules.rules import int4, weight_forms
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, random_conv2d, with_residual
 
@@ -63,6 +63,23 @@ def test_few_pixels(cpu: tuple[str, str | None]) -> None:
     made = [stages(operator, target, choose_default) for operator, _ in cases]
     assert all(m is not None and "in registers" in m[-1].kernel for m in made[:2]), [m[-1].kernel for m in made]
     check(list(cases), stages, target)
+
+
+@pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])
+def test_speed_takes_what_is_faster(cpu: tuple[str, str | None]) -> None:
+    """Four bits save products where their sums stay in int16; with a dot product of bytes they only cost the unpacking."""
+    rng, target = random_generator(), dataclasses.replace(target_of(cpu), optimize="speed")
+    operator, _ = conv2d(rng, (1, 14, 14, int(rng.choice([24, 64, 160]))), int(rng.choice([24, 64, 160])), weights=(-7, 7))
+    taken = weight_forms.best(operator, target)
+    assert taken is not None and (taken.form == "int4") == (not target.features & {"dotprod", "avx512vnni"}), operator
+
+
+@pytest.mark.parametrize("cpu", CPUS[:5], ids=CPU_NAMES[:5])
+def test_short_panels(cpu: tuple[str, str | None]) -> None:
+    """All are unpacked before any is read: shallow reductions of many output channels."""
+    rng = random_generator()
+    cases = [conv2d(rng, (1, 5, 7, depth), out, weights=(-8, 7), mode=MODES[rng.integers(2)]) for depth, out in ((8, 100), (16, 64), (24, 144))]
+    check(list(cases), stages, target_of(cpu), parts=2)
 
 
 @pytest.mark.parametrize("isa", SHORT, ids=lambda isa: isa.name)
