@@ -88,7 +88,7 @@ def plan_cost(c: Contraction, plan: BlockPlan) -> float:
     accumulators = tile.pixels * tile.vectors
     multiply, load_x, load_w = isa.cost
     alone = tile.steps == 1 < max(isa.steps)
-    load = ALONE_COST if alone else load_x + 1 / tile.steps - 1 / max(isa.steps)  # load_x is what the most steps take
+    load = ALONE_COST if alone else load_x + max(0.0, 1 / tile.steps - 1 / max(isa.steps))  # load_x is what the most steps take
     step = accumulators * multiply + tile.pixels * load + tile.vectors * load_w
     pixel_tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
     a_tile = accumulators * EPILOGUE_COST[store_width(c, plan.block)] + TILE_COST
