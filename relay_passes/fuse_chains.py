@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 from nnc_tvm.relay_passes.live_bytes import LiveBytes
 from nnc_tvm.relay_passes.program import Layer, ScheduledLayer, ScheduledProgram
+from nnc_tvm.relay_passes.split_kernels import split_kernels
 from nnc_tvm.schedules.operators import Chain, Conv2d, Dense
 from nnc_tvm.schedules.operators.operator import WeightedSum
+from nnc_tvm.schedules.parallel import shares_well
 from nnc_tvm.schedules.rule import Choose, choose_default
 from nnc_tvm.schedules.rules import chain
 from nnc_tvm.schedules.rules.chain_plan import is_pointwise
@@ -50,11 +52,9 @@ class Part:
 def fuse_chains(scheduled: ScheduledProgram, target: Target, choose: Choose = choose_default) -> ScheduledProgram:
     """The pass: the same outputs; layers that are left as they were keep their kernels. The very same object where nothing is fused.
 
-    Bands follow each other, so that several threads have nothing to share: they take the layers apart, unless size is what counts.
+    Where bands follow each other several threads have nothing to share: they take the layers apart, unless size is what counts.
     """
-    if not makes_chains(target):
-        return scheduled
-    live = LiveBytes(scheduled)
+    live = LiveBytes(split_kernels(scheduled, target.threads))
     parts = {run.start: list(parts_of(scheduled, run, live, target)) for run in runs(scheduled)}
     inside = {k for made in parts.values() for part in made for k in range(part.start, part.end)}
     others = max((live.of_layer(k) for k in range(len(scheduled.layers)) if k not in inside), default=0)
@@ -66,9 +66,9 @@ def fuse_chains(scheduled: ScheduledProgram, target: Target, choose: Choose = ch
     return apply(scheduled, taken, target, choose) if taken else scheduled
 
 
-def makes_chains(target: Target) -> bool:
-    """Whether the pass may fuse layers at all."""
-    return target.threads == 1 or target.optimize == "size"
+def suits_threads(made: chain.ChainCandidate, target: Target) -> bool:
+    """Whether the target's threads share the chain as they share its layers, or size is what counts."""
+    return target.threads == 1 or target.optimize == "size" or shares_well(made.turns, target.threads)
 
 
 def runs(scheduled: ScheduledProgram) -> Iterator[range]:
@@ -112,11 +112,12 @@ def fused_parts(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, t
     source, end = layers[0].layer.inputs[0], start + len(layers)
     result = live.of_value(layers[-1].layer.output)
     for made in chain.candidates(links, target):
-        if made.form.split()[0] in target.forms and is_worth(made, layers, target):
+        if made.form.split()[0] in target.forms and suits_threads(made, target) and is_worth(made, layers, target):
+            scratch = made.scratch_bytes if made.turns == 1 else target.threads * made.scratch_bytes
             dearer = made.cost > NOT_SLOWER * sum(layer.selection.taken.cost for layer in layers if layer.selection is not None)
             over = made.overwrites and live.dies(source, end - 1) and result == live.of_value(live.owner(source))
             over |= not made.overlap and any(live.dies(name, end - 1) for name in layers[-1].layer.inputs[1:] if name != source)
-            yield Part(start, end, live.before(start) + made.scratch_bytes + (0 if over else result), made.cost, dearer, narrow, len(layers) - 1 - narrow, made)
+            yield Part(start, end, live.before(start) + scratch + (0 if over else result), made.cost, dearer, narrow, len(layers) - 1 - narrow, made)
 
 
 def is_worth(made: chain.ChainCandidate, layers: Sequence[ScheduledLayer], target: Target) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nnc_tvm.relay_passes.program import ScheduledProgram
+from nnc_tvm.schedules.parallel import scratch_pitch
 
 
 class LiveBytes:
@@ -56,5 +57,6 @@ class LiveBytes:
             over = (i for p in stage.may_overwrite if (i := stage.inputs[p]) >= 0 and i not in later and self.dies(names[i], layer))
             if any(self.of_value(self.owner(names[i])) == result for i in over):
                 result = 0
-            most = max(most, around - sum(self.of_value(name) for name in gone) + own + sum(t.bytes for t in stage.scratch) + result)
+            scratch = sum(stage.parts * scratch_pitch(t.bytes, stage.parts) or t.bytes for t in stage.scratch)
+            most = max(most, around - sum(self.of_value(name) for name in gone) + own + scratch + result)
         return most

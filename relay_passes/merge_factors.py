@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nnc_tvm.relay_passes.factors import Product, Sum, is_factor, product
-from nnc_tvm.relay_passes.fuse_chains import LONGEST, makes_chains
+from nnc_tvm.relay_passes.fuse_chains import LONGEST, suits_threads
 from nnc_tvm.relay_passes.program import Layer, Program
 from nnc_tvm.schedules.candidates import GROWTH, WORTH, Candidate
 from nnc_tvm.schedules.forms import MERGED
@@ -87,9 +87,9 @@ def parts_of(factors: Sequence[Sum], target: Target) -> Iterator[Part]:
         best = weight_forms.best(factor, target)
         if best is not None:
             yield Part(start, start + 1, best.cost, best.weight_bytes, best.form)
-        for end in range(start + 2, min(start + LONGEST, len(factors)) + 1) if makes_chains(target) else ():
+        for end in range(start + 2, min(start + LONGEST, len(factors)) + 1):
             made = chain.candidate(Chain.of(*factors[start:end]), target)
-            if made is not None and made.form.split()[0] in target.forms:
+            if made is not None and made.form.split()[0] in target.forms and suits_threads(made, target):
                 yield Part(start, end, made.cost, made.weight_bytes, made.form)
 
 

@@ -13,10 +13,12 @@ from typing import Any
 import tvm_ffi
 from tvm import s_tir, tirx
 
+from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.nests import contains, loop_nests, operands
 
 PARTS = "nnc.parts"
 """The attribute of a function in several parts: how many."""
+CACHE_LINE = 64  # bytes, which parts do not share
 BALANCED = 0.91  # turns over those that the parts have time for: of such loops the outermost is taken
 
 
@@ -53,6 +55,16 @@ def outermost(body: Any) -> list[tirx.For]:
     found = loops_of(body)
     inside = [inner.loop_var for loop in found for inner in loops_of(loop.body)]
     return [loop for loop in found if not any(loop.loop_var.same_as(var) for var in inside)]
+
+
+def scratch_pitch(size: int, parts: int) -> int:
+    """Bytes from a part's scratch to that of the next part; 0 where there is one part."""
+    return round_up(size, CACHE_LINE) if parts > 1 else 0
+
+
+def shares_well(turns: int, parts: int) -> bool:
+    """Whether a loop keeps the parts busy nearly all of its time."""
+    return share(turns, parts) >= BALANCED
 
 
 def share(turns: int, parts: int) -> float:

@@ -8,11 +8,9 @@ from typing import Literal
 from nnc_tvm.package import arena
 from nnc_tvm.package.constants import Constants
 from nnc_tvm.relay_passes.program import Program, ScheduledLayer, ScheduledProgram
-from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES, TensorType
+from nnc_tvm.schedules.parallel import scratch_pitch
 from nnc_tvm.schedules.rule import Stage
-
-CACHE_LINE = 64  # bytes
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class _Tensor:
     @property
     def pitch(self) -> int:
         """Bytes from one part to the next: none writes to a cache line of another."""
-        return round_up(self.type.bytes, CACHE_LINE) if self.parts > 1 else 0
+        return scratch_pitch(self.type.bytes, self.parts)
 
     @property
     def bytes(self) -> int:

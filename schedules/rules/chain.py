@@ -32,12 +32,14 @@ SMALL = 1.01  # of the least cost: so much dearer a smaller band may be, whose s
 class ChainCandidate(Candidate):
     """scratch_bytes: of the windows and bands. narrow: values between that make it low-rank.
 
+    turns: of the loop that threads share best, where there is one.
     overwrites: whether the output may take the input's memory; overlap: as in Bands, the output may not take that of what is added.
     """
 
     scratch_bytes: int = 0
     overwrites: bool = False
     overlap: bool = False
+    turns: int = 1
     narrow: int = 0
 
 
@@ -89,7 +91,7 @@ def in_bands(operator: Chain, rows: int, made: Mapping[int, Bands], isas: Sequen
         return (stage(operator, made[choose("rows", list(made), rows)], target, choose),)
 
     return ChainCandidate(LOW_RANK if narrow else FUSED, cost(made[rows], kernels), sum(kernel.weight_bytes for kernel in kernels), build,
-                          scratch_bytes(made[rows], kernels), made[rows].overwrites, made[rows].overlap, narrow)
+                          scratch_bytes(made[rows], kernels), made[rows].overwrites, made[rows].overlap, made[rows].turns(target.threads), narrow)
 
 
 def sizes(rows: int) -> list[int]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.operators import Chain, Conv2d, TensorType
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES, WeightedSum
+from nnc_tvm.schedules.parallel import share
 from nnc_tvm.schedules.rules.contraction import contraction_of
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, x_layout
 
@@ -97,6 +98,10 @@ class Bands:
     def independent(self) -> bool:
         """Whether no step needs what another one leaves in a window, or writes what another one writes."""
         return not self.overlap and all(link.carry == 0 and link.out_delay == 0 for link in self.links)
+
+    def turns(self, threads: int) -> int:
+        """Of the loop over images or that over steps, whichever `threads` share better; 1 where they can share neither."""
+        return max((self.images, self.steps if self.independent else 1), key=lambda turns: share(turns, threads) if turns > 1 else 0.0)
 
     @property
     def stores_parts(self) -> bool:

@@ -65,11 +65,24 @@ def test_outputs_of_one_thread_every_time(network: pathlib.Path, tmp_path: pathl
         assert all(np.array_equal(a, b) for a, b in zip(one, more, strict=True) if a is not None and b is not None)
 
 
+@pytest.fixture(scope="module")
+def low_rank(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Pairs of 1x1 convolutions of odd sizes: chains, whose threads have scratch of their own."""
+    rng = np.random.default_rng(SEED)
+    nodes = [onnx.helper.make_node("Conv", [a, w], [b]) for a, w, b in (("x", "s", "a"), ("a", "t", "b"), ("r", "u", "c"), ("c", "v", "y"))]
+    nodes.insert(2, onnx.helper.make_node("Relu", ["b"], ["r"]))
+    shapes = {"s": (12, 40, 1, 1), "t": (50, 12, 1, 1), "u": (11, 50, 1, 1), "v": (40, 11, 1, 1)}
+    constants = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    return save(tmp_path_factory.mktemp("net"), model_of(nodes, {"x": (1, 40, 36, 21)}, ["y"], constants), "net.onnx")
+
+
+@pytest.mark.parametrize("model", ["network", "low_rank"])
 @pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
 @pytest.mark.parametrize("emit", ["c", "obj"])
-def test_clean_under_the_sanitizers(network: pathlib.Path, tmp_path: pathlib.Path, sanitizer: str, emit: Emit) -> None:
+def test_clean_under_the_sanitizers(request: pytest.FixtureRequest, tmp_path: pathlib.Path, model: str, sanitizer: str, emit: Emit) -> None:
     """Kernels of C source are instrumented, too: no part writes what another reads or writes."""
-    manifest = make(network, tmp_path / "net", 3, emit)
+    manifest = make(request.getfixturevalue(model), tmp_path / "net", 3, emit)
+    assert model == "network" or any(layer.op == "chain" and layer.kernels[0].parts == 3 for layer in manifest.layers)
     files = [tmp_path / "net" / file for file in (*manifest.sources, *manifest.libraries)]
     flags = [*STRICT, *thread_flags(3), "-g", "-O1", f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"]
     subprocess.run(["gcc", *flags, f"-I{tmp_path}/net/include", HERE / "threads_caller.c", *files, "-lm", "-o", tmp_path / "caller"], check=True)

@@ -14,9 +14,11 @@ from nnc_tvm.relay_passes.fuse_chains import NOT_SLOWER, SMALLER, fuse_chains
 from nnc_tvm.relay_passes.live_bytes import LiveBytes
 from nnc_tvm.relay_passes.program import Program, ScheduledProgram
 from nnc_tvm.relay_passes.schedule_layers import schedule_layers
+from nnc_tvm.relay_passes.split_kernels import split_kernels
 from nnc_tvm.schedules.forms import parse_forms
 from nnc_tvm.schedules.operators import Chain
-from nnc_tvm.targets.base import Target
+from nnc_tvm.schedules.parallel import shares_well
+from nnc_tvm.targets.base import Optimize, Target
 from nnc_tvm.targets.registry import get_target
 from tests.kernels.cases import random_generator
 from tests.relay_passes.random_programs import Network
@@ -69,6 +71,20 @@ def test_live_bytes_are_what_the_planner_needs(seed: int) -> None:
     for scheduled in (schedule_layers(program, target), fused(program, target)):
         live = LiveBytes(scheduled)
         assert max(live.of_layer(k) for k in range(len(scheduled.layers))) == lay_out(scheduled, Constants()).arena.lower_bound
+
+
+@pytest.mark.parametrize("optimize", ["speed", "size"])
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_share_chains(threads: int, optimize: Optimize) -> None:
+    """For speed only chains that they share well; every thread's scratch counts."""
+    program, target = low_rank(9, residual=False), dataclasses.replace(target_of(CPUS[0]), threads=threads, optimize=optimize)
+    together = split_kernels(fused(program, target), threads)
+    chains = [layer for layer in together.layers if isinstance(layer.layer.operator, Chain)]
+    assert any(layer.stages[0].parts == threads for layer in chains)
+    if optimize == "speed":
+        assert all(shares_well(layer.selection.taken.turns, threads) for layer in chains)  # type: ignore[union-attr]
+    live = LiveBytes(together)
+    assert max(live.of_layer(k) for k in range(len(together.layers))) == lay_out(together, Constants()).arena.lower_bound
 
 
 def test_dense_means_apart() -> None:
