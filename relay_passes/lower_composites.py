@@ -92,8 +92,7 @@ class Lowering:
             counts[kind] = counts.get(kind, 0) + 1
             read = tuple(value_of(x) for x in match.inputs)
             name = known_names.get(variable) or f"{kind}_{counts[kind]}"
-            note = f"no integer form: {operator_name(value).removeprefix('relax.')}" if isinstance(match.operator, Primitive) else ""
-            layers.append((Layer(name, match.operator, read, define(variable, name), note), match.covered))
+            layers.append((Layer(name, match.operator, read, define(variable, name)), match.covered))
         outputs = tuple(value_of(r) for r in self.graph.results())
         return Program(values, inputs, outputs, note_floats(self.graph, layers), self.mode, constants)
 

@@ -17,7 +17,7 @@ from tests.tflite_builder import VALID, Node, Tensor, build_model, constant, run
 
 pytest.importorskip("ai_edge_litert", reason="LiteRT is the reference")
 # operators that are computed in float between dequantize and quantize, or that TVM's loops move
-FLOAT = ("MAXIMUM", "REDUCE_MAX", "PRELU", "MIRROR_PAD", "TILE", "REVERSE_V2", "NEG")
+FLOAT = ("MAXIMUM", "MINIMUM", "REDUCE_MAX", "PRELU", "MIRROR_PAD", "TILE", "REVERSE_V2", "NEG")
 
 
 def exact(folder: pathlib.Path, data: bytes, inputs: dict[str, np.ndarray], steps: int = 0, resolver: str = "BUILTIN_REF", in_float: bool = False) -> None:

@@ -68,6 +68,8 @@ ONE_DTYPE = [
     Case("sum of an image", "SUM", (1, 4), ("ReducerOptions", {"keepDims": False}), parameters=([1, 2],), dtypes=UNSIGNED),
     Case("sum of channels, kept", "SUM", (1, 9, 7, 1), ("ReducerOptions", {"keepDims": True}), parameters=([3],), like_input=True, dtypes=UNSIGNED),
     Case("maximum", "MAXIMUM", IMAGE, ("MaximumMinimumOptions", {}), (IMAGE, IMAGE), like_input=True, same_inputs=True, dtypes=SIGNED),
+    Case("maximum of two scales", "MAXIMUM", IMAGE, ("MaximumMinimumOptions", {}), (IMAGE, (1, 1, 1, 4)), dtypes=SIGNED),
+    Case("minimum of two scales", "MINIMUM", IMAGE, ("MaximumMinimumOptions", {}), (IMAGE, IMAGE), dtypes=UNSIGNED),
     Case("reduce max", "REDUCE_MAX", (1, 4), ("ReducerOptions", {"keepDims": False}), parameters=([1, 2],), like_input=True, dtypes=SIGNED),
     Case("prelu", "PRELU", IMAGE, None, (IMAGE, (1, 1, 4)), dtypes=SIGNED),
     Case("mirror pad", "MIRROR_PAD", (1, 12, 8, 4), ("MirrorPadOptions", {"mode": 0}), parameters=([[0, 0], [1, 2], [0, 1], [0, 0]],), like_input=True,

@@ -46,3 +46,18 @@ def test_float_networks_need_no_reason(tmp_path: pathlib.Path) -> None:
     y = g.node("Conv", "x", g.constant(np.ones((4, 4, 3, 3), np.float32)))
     program = to_program(load(save(tmp_path, g.model({"x": (1, 4, 9, 9)}, {y: "float32"}))).module, "float")
     assert [layer.note for layer in program.layers if layer.operator.macs] == [""]
+
+
+@pytest.mark.parametrize(("case", "says"), [
+    ("output", "float in the model: its output is not quantized"), ("one", "float in the model: not every input is quantized"),
+    ("none", "float in the model: no input is quantized, nor is its output"), ("both", "float in the model: not every input is quantized, nor is its output"),
+])
+def test_the_reason_of_a_sum(case: str, says: str, tmp_path: pathlib.Path) -> None:
+    """A sum has an integer form: what the model does not quantize is why it is float."""
+    g = QdqGraph("int8", "int8")
+    a, b = g.node("Conv", g.qdq("x", 0.05, 3), g.weight(np.ones((4, 4, 1, 1), np.float32), 0)), g.qdq("x", 0.05, 3)
+    left = g.qdq(a, 0.1, 0) if case == "output" else a
+    y = g.node("Add", left, g.node("Erf", a) if case == "none" else b)
+    y = g.qdq(y, 0.2, 0) if case == "one" else y
+    program = to_program(load(save(tmp_path, g.model({"x": (1, 4, 9, 9)}, {y: "float32"}))).module, "float")
+    assert [layer.note for layer in program.layers if layer.operator.kind == "primitive" and layer.operator.name == "add"] == [says]

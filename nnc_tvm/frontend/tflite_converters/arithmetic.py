@@ -25,6 +25,17 @@ def binary(function: Callable[[Expr, Expr], Expr], options: type | None = None) 
     return convert
 
 
+def extreme(function: Callable[[Expr, Expr], Expr]) -> Converter:
+    """MAXIMUM or MINIMUM. Quantized operands shall share the output's scale and zero point; LiteRT compares the stored integers whatever these are."""
+
+    def convert(o: Operands) -> Expr:
+        if o.tensor(0).dtype == o.tensor(1).dtype == o.output.dtype:
+            return function(o.raw(0), o.raw(1))
+        return o.result(function(o.real(0), o.real(1)))
+
+    return convert
+
+
 def quantize(o: Operands) -> Expr:
     """QUANTIZE: float to integers, or integers to another scale."""
     return o.result(o.real(0))
@@ -43,8 +54,8 @@ CONVERTERS: dict[str, Converter] = {
     "ADD": binary(relax.op.add, tflite.AddOptions),
     "DEQUANTIZE": dequantize,
     "DIV": binary(relax.op.divide, tflite.DivOptions),
-    "MAXIMUM": binary(relax.op.maximum),
-    "MINIMUM": binary(relax.op.minimum),
+    "MAXIMUM": extreme(relax.op.maximum),
+    "MINIMUM": extreme(relax.op.minimum),
     "MUL": binary(relax.op.multiply, tflite.MulOptions),
     "QUANTIZE": quantize,
     "SQUARED_DIFFERENCE": binary(squared_difference),
