@@ -6,6 +6,7 @@
 - clip on a quantized tensor becomes a clip on the reals before the quantize; full-range clips vanish.
 - quantize(dequantize(x)) with the same parameters is x. Concatenation brings its inputs to the output's scale first.
 - Movement and quantization of constants are computed now.
+- A bias that is added behind a reshape is added before it, to the product.
 """
 
 from __future__ import annotations
@@ -16,8 +17,19 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild, substitute, variables
-from nnc_tvm.relay_passes.moves import HANDLED, MOVEMENT, RESHAPES, moved_axis, moved_constant, padded, padding_integer, quantization_behind, shortened
+from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild, substitute, tensor_type, variables
+from nnc_tvm.relay_passes.moves import (
+    HANDLED,
+    MOVEMENT,
+    RESHAPES,
+    SHAPE_ONLY,
+    moved_axis,
+    moved_constant,
+    padded,
+    padding_integer,
+    quantization_behind,
+    shortened,
+)
 from nnc_tvm.relay_passes.qdq import dequantize, dequantized_constant, quantization_of, quantize, same_quantization, shifted_to_int8
 from nnc_tvm.schedules.quantization import RANGES, QuantParams
 
@@ -33,6 +45,19 @@ UNARY = frozenset({
 def single_reader(r: Rebuilder, variable: Expr) -> bool:
     """Whether nothing but `variable` reads its operand."""
     return r.graph.uses[r.graph.definitions[variable].args[0]] == 1
+
+
+def bias_inside(r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
+    """reshape(x) + bias as reshape(x + bias), next to the product that x is, where the bias lies along a last axis that stays."""
+    old = r.graph.definitions[variable]
+    for side in (0, 1):
+        inner, bias = r.definition(expr.args[side]), expr.args[1 - side]
+        if operator_name(inner) not in SHAPE_ONLY or r.graph.uses[old.args[side]] != 1 or constant(bias) is None:
+            continue
+        before, after = (tuple(int(d) for d in x.ty.shape) for x in (inner.args[0], inner))
+        if before and before[-1:] == after[-1:] == tensor_type(bias).shape and after == tensor_type(variable).shape:
+            return r.emit(call_with(inner, [r.emit(relax.op.add(inner.args[0], bias)), *inner.args[1:]]), variable.name)
+    return expr
 
 
 def constant_reals(definition: Expr) -> np.ndarray | None:
@@ -69,6 +94,8 @@ class CanonicalizeQdq:
             inner = r.definition(expr.args[0])
             moved = r.emit(call_with(expr, [inner.args[0], *expr.args[1:]]))
             return r.emit(call_with(inner, [moved, *inner.args[1:]]), variable.name)
+        if name == "relax.add":
+            return bias_inside(r, variable, expr)
         handler = {"relax.quantize": self.quantize, "relax.dequantize": self.dequantize, "relax.clip": self.clip, "relax.concat": self.concat}.get(name)
         return handler(r, variable, expr) if handler else expr
 
@@ -97,6 +124,9 @@ class CanonicalizeQdq:
             return self.remember(expr, self.quantized[source])
         inner = r.definition(source)
         q = quantization_of(inner)
+        if q is None and operator_name(inner) == "relax.dequantize" and all(tensor_type(p).elements == 1 for p in inner.args[1:3]):  # by a scale of the run
+            moved = r.emit(shortened(r, call_with(typed, [inner.args[0], *typed.args[1:]]), [int(d) for d in expr.ty.shape]))
+            return relax.op.dequantize(moved, *inner.args[1:3], axis=0, out_dtype="float32")
         if q is None or operator_name(inner) != "relax.dequantize":
             return expr
         before, after = tuple(int(d) for d in source.ty.shape), tuple(int(d) for d in expr.ty.shape)

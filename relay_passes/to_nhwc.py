@@ -11,6 +11,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from nnc_tvm.relay_passes.dynamic_calls import PARAMETERS, SYMMETRIC, packed_name
 from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild
 from nnc_tvm.relay_passes.qdq import dequantize, quantization_of
 from nnc_tvm.schedules.quantization import QuantParams
@@ -82,6 +83,8 @@ class ToNhwc:
             axes = {int(a) % 4 for a in expr.attrs.axis or range(4)}
             if axes >= {2, 3}:  # what is left is in the same order on both faces
                 return relax.op.mean(self.channels_last[expr.args[0]], axis=sorted(TO_NHWC.index(a) for a in axes), keepdims=False)
+        if packed_name(expr) in (PARAMETERS, SYMMETRIC) and expr.args[1] in self.channels_last:  # a range, of images or of all, knows no layout
+            return call_with(expr, [expr.args[0], self.channels_last[expr.args[1]]])
         if name in LAYOUT_RULES:
             last = LAYOUT_RULES[name](self, r, expr)
             return expr if last is None else self.both_faces(r, variable, last)

@@ -10,6 +10,7 @@ import numpy as np
 from tvm import relax
 
 from nnc_tvm.frontend import torch_batch_norm, torch_quantized
+from nnc_tvm.frontend.group_norm import group_norm
 
 Node = Any
 Expr = Any
@@ -146,6 +147,12 @@ def pair(value: Any) -> list[int]:
     return [int(v) for v in (values * 2 if len(values) == 1 else values)]
 
 
+def group_normalization(node: Node, importer: Any) -> Expr:
+    """Each group of channels of an image by its own mean and variance."""
+    scale, bias = (importer.env[a] if a is not None else None for a in (argument(node, 2, "weight", None), argument(node, 3, "bias", None)))
+    return group_norm(importer.block_builder.emit, importer.env[node.args[0]], int(node.args[1]), scale, bias, float(argument(node, 4, "eps", 1e-5)))
+
+
 def adaptive_average_pool(node: Node, importer: Any) -> Expr:
     """To 1x1 a mean, to a divisor of the extents an average pool of fixed windows, which have integer forms; windows that overlap are TVM's."""
     x = importer.env[node.args[0]]
@@ -163,6 +170,7 @@ def adaptive_average_pool(node: Node, importer: Any) -> Expr:
 CONVERTERS: dict[str, Callable[[Node, Any], Any]] = {
     "sym_size.int": size, "split.Tensor": split, "split_with_sizes.default": split, "chunk.default": chunk,
     "adaptive_avg_pool2d.default": adaptive_average_pool, "max_pool2d.default": max_pool, "pixel_shuffle.default": pixel_shuffle,
+    "group_norm.default": group_normalization,
     "unbind.int": unbind, "select.int": select, "amax.default": extreme(relax.op.max), "amin.default": extreme(relax.op.min),
     "max.dim": extreme_and_index(relax.op.max, relax.op.argmax), "min.dim": extreme_and_index(relax.op.min, relax.op.argmin),
     "var.correction": variance(False), "std.correction": variance(True),

@@ -18,7 +18,7 @@ from nnc_tvm.frontend import load  # noqa: E402
 from nnc_tvm.reference import run_program  # noqa: E402
 from nnc_tvm.relay_passes.pipeline import to_program  # noqa: E402
 from nnc_tvm.schedules.operators import Primitive  # noqa: E402
-from tests.frontend.torch_models import Attention, FloatNet, QuantizedNet, export  # noqa: E402
+from tests.frontend.torch_models import Attention, DynamicNet, FloatNet, QuantizedNet, export  # noqa: E402
 
 SEED = 29
 
@@ -35,6 +35,25 @@ def computed(model: Any, *inputs: Any, batch: int | None = None) -> dict[str, np
     program = to_program(source.module, source.default_requantize)
     values = run_program(program, {name: x.numpy() for name, x in zip(program.inputs, inputs, strict=True)})
     return {tensor.name: values[name] for tensor, name in zip(source.outputs, program.outputs, strict=True)}
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])
+def test_dynamic_quantization(dtype: Any) -> None:
+    """All on integers; rounded as PyTorch rounds, but where its product by the reciprocal of a scale falls on the other side of a half."""
+    model, x = DynamicNet(dtype), torch.randn(2, 3, 9, 8)
+    program = export(model, x)
+    source = load(program)
+    integers = [layer.operator for layer in to_program(source.module, "float").layers if layer.operator.macs]
+    assert len(integers) == 3 and all(o.inputs[0].dtype == "int8" for o in integers)
+    wanted = model(x).detach().numpy()
+    assert np.abs(computed(program, x)["output"] - wanted).max() < 0.01 * np.abs(wanted).max()
+
+
+def test_a_dynamic_range_in_part_is_refused() -> None:
+    model = DynamicNet(torch.uint8)
+    model.fake.range = (0, 127)
+    with pytest.raises(Unsupported, match="a range of 0..127 of uint8, chosen at run time; quantize to all of int8 or uint8"):
+        load(export(model, torch.randn(1, 3, 9, 8)))
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.uint8])

@@ -40,6 +40,34 @@ class Weight(nn.Module):
         return QUANTIZED.dequantize_per_channel(self.integers, self.scale, self.zero, 0, -127, 127, torch.int8)
 
 
+class FakeAtRunTime(nn.Module):
+    """Quantizes by the range of what comes, and dequantizes, as PT2E's dynamic quantization writes it."""
+
+    def __init__(self, dtype: torch.dtype = torch.int8) -> None:
+        super().__init__()
+        self.range, self.dtype = (0, 255) if dtype == torch.uint8 else (-128, 127), dtype
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale, zero = QUANTIZED.choose_qparams.tensor(x, *self.range, 1e-7, self.dtype)
+        arguments = (scale, zero, *self.range, self.dtype)
+        return QUANTIZED.dequantize_per_tensor.tensor(QUANTIZED.quantize_per_tensor.tensor(x, *arguments), *arguments)
+
+
+class DynamicNet(nn.Module):
+    """Convolutions, ordinary with a border and depthwise, and linear layers of tokens, all by scales of the run."""
+
+    def __init__(self, dtype: torch.dtype = torch.int8) -> None:
+        super().__init__()
+        self.fake = FakeAtRunTime(dtype)
+        self.first, self.depthwise, self.linear = Weight(torch.randn(8, 3, 3, 3) / 6), Weight(torch.randn(8, 1, 3, 3) / 4), Weight(torch.randn(12, 8) / 3)
+        self.bias = nn.Parameter(torch.randn(12) / 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        a = functional.relu(functional.conv2d(self.fake(x), self.first(), None, padding=1, stride=2))
+        b = functional.conv2d(self.fake(a), self.depthwise(), None, padding=(1, 0), groups=8)
+        return functional.linear(self.fake(b.flatten(2).transpose(1, 2)), self.linear(), self.bias)
+
+
 class QuantizedNet(nn.Module):
     """Convolution, ReLU, depthwise convolution, residual addition, pooling, linear: each between quantized tensors of `dtype`."""
 

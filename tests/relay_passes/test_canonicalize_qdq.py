@@ -194,3 +194,35 @@ def test_twice_is_once() -> None:
     once = canonicalize_qdq(module_of(UNSIGNED, before))
     clean = relax.transform.DeadCodeElimination(["main"])
     tvm.ir.assert_structural_equal(clean(canonicalize_qdq(once)), clean(once))
+
+
+def test_a_bias_behind_a_reshape_is_added_before_it() -> None:
+    bias, w = np.arange(5, dtype=np.float32), np.ones((8, 5), np.float32)
+
+    def before(b: Builder, x: Expr) -> Expr:
+        return b(op.nn.relu(b(op.add(b(op.reshape(b(op.matmul(x, relax.const(w))), (2, 3, 5))), relax.const(bias)))))
+
+    def after(b: Builder, x: Expr) -> Expr:
+        return b(op.reshape(b(op.nn.relu(b(op.add(b(op.matmul(x, relax.const(w))), relax.const(bias))))), (2, 3, 5)))
+
+    becomes({"x": ((6, 8), "float32")}, before, after)
+
+
+def test_other_sums_behind_a_reshape_stay() -> None:
+    """A row that the reshape splits, and a bias that has another axis."""
+    def body(b: Builder, x: Expr) -> list[Expr]:
+        split = b(op.add(b(op.reshape(b(op.abs(x)), (6, 4, 2))), relax.const(np.ones(2, np.float32))))
+        return [split, b(op.add(b(op.reshape(b(op.negative(x)), (2, 3, 8))), relax.const(np.ones((3, 1), np.float32))))]
+
+    becomes({"x": ((6, 8), "float32")}, body, body)
+
+
+def test_dynamic_integers_are_moved() -> None:
+    """A reshape of what is dequantized by a scale of the run is one of its integers."""
+    def before(b: Builder, q: Expr, scale: Expr, zero: Expr) -> Expr:
+        return b(op.reshape(b(op.dequantize(q, scale, zero, axis=0, out_dtype="float32")), (4, 12)))
+
+    def after(b: Builder, q: Expr, scale: Expr, zero: Expr) -> Expr:
+        return b(op.dequantize(b(op.reshape(q, (4, 12))), scale, zero, axis=0, out_dtype="float32"))
+
+    becomes({"q": ((6, 8), "int8"), "scale": ((), "float32"), "zero": ((), "int8")}, before, after)

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from tvm import relax
 
-from nnc_tvm.errors import InvalidModel
+from nnc_tvm.frontend.group_norm import group_norm
 from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, optional, shape_of
 
 
@@ -40,20 +40,8 @@ def layer_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attribut
 
 def group_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
     """Each group of channels as one row, normalized; then scale and bias per channel, or per group before opset 21."""
-    x, (scale, bias) = inputs[0], inputs[1:3]
-    shape, groups = shape_of(x), attributes["num_groups"]
-    batch, channels = shape[:2]
-    if groups <= 0 or channels % groups:
-        raise InvalidModel(f"{channels} channels in {groups} groups")
-    rows = bb.normalize(relax.op.reshape(x, [batch, groups, -1]))
-    length = shape_of(rows)[-1]
-    ones, zeros = (relax.const(np.full(length, v, np.float32)) for v in (1, 0))
-    normal = bb.normalize(relax.op.nn.layer_norm(rows, ones, zeros, [-1], attributes.get("epsilon", 1e-5)))
-    count = shape_of(scale)[0]
-    split = bb.normalize(relax.op.reshape(normal, [batch, count, -1]))
-    factor, shift = (bb.normalize(relax.op.reshape(v, [1, count, 1])) for v in (scale, bias))
-    y = bb.normalize(relax.op.add(bb.normalize(relax.op.multiply(split, factor)), shift))
-    return relax.op.reshape(y, shape)
+    scale, bias = inputs[1:3]
+    return group_norm(bb.normalize, inputs[0], attributes["num_groups"], scale, bias, attributes.get("epsilon", 1e-5))
 
 
 def rms_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
