@@ -19,7 +19,7 @@ from nnc_tvm.targets.npu.views import Place, row_bytes
 
 SLOWER = 1.1
 PIECE_SHARES = (8, 3)  # of the SRAM that one piece of weights may take
-PLAN_SHARES = (1.0, 0.85, 0.7, 0.55)  # of the SRAM that a plan's images may take; the rest is for weights that come early
+PLAN_SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
 STEPS = (0.8, 0.95)
 
 

@@ -6,6 +6,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from nnc_tvm.schedules.operators.elementwise import LinearCombination
 from nnc_tvm.schedules.quantization import FixedRequantize
@@ -166,6 +167,11 @@ class Conv:
     def block_bytes(self) -> int:
         return CHANNELS if self.depthwise else CHANNELS * DEPTH
 
+    @property
+    def moved(self) -> int:
+        """Bytes that go to and from the SRAM for each output, beside input and weights."""
+        return 1 if self.residual is None else 2
+
     def words(self) -> tuple[int, ...]:
         flags = (CHUNKS_OUTER * self.chunks_outer | SPARSE * bool(self.mask_bytes) | SINGLE_ROUNDING * self.single_rounding
                  | RESIDUAL * (self.residual is not None) | INT4 * self.int4 | SLICED * bool(self.slice))
@@ -193,12 +199,22 @@ class Pool:
     shift: int = 0
     zero_point: int = 0
     wait: int = 0
+    moved: ClassVar[int] = 1
+    slice: ClassVar[int] = 0
 
     def words(self) -> tuple[int, ...]:
         w = self.window
         return _command(4, 0, (self.wait, *self.source.words(), *self.output.words(), _word("4B", *w.kernel, *w.strides), _word("4B", *w.padding, self.mode, 0),
                                self.multiplier, _word("bbbB", self.shift, self.low, self.high, 0), _word("hH", self.zero_point, 0),
                                _word("HH", self.tile_rows, self.chunk)))
+
+
+def anywhere(job: Conv | Pool) -> Conv | Pool:
+    """`job` without its addresses and what it waits for: equal for all that take as long for the same reason."""
+    source, output = (Image.dense(0, image.height, image.width, image.channels) for image in (job.source, job.output))
+    if isinstance(job, Pool):
+        return replace(job, source=source, output=output, wait=0)
+    return replace(job, source=source, output=output, weights=0, parameters=0, residual=job.residual and (output, job.residual[1]), wait=0)
 
 
 @dataclass(frozen=True)

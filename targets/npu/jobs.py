@@ -33,7 +33,7 @@ from nnc_tvm.targets.npu.piece import Piece, fitting, over_its_input, whole
 from nnc_tvm.targets.npu.slices import slices
 from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents, flattened, moved, seen_view, view
 
-PIECE_BYTES = 24 << 10  # of weights that one job loads, about
+PIECE_BYTES = 32 << 10  # of weights that one job loads, about
 
 
 @singledispatch

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import Operator, TensorType
-from nnc_tvm.targets.npu.clock import ceil, job_cost
+from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.commands import Conv, Job, Pool
 from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.tiling import best_tiling
 from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import Operator, Reshape
-from nnc_tvm.targets.npu.clock import ceil, job_cost
+from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codec import rice
 from nnc_tvm.targets.npu.commands import Job
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import pieces, windows
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
+from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.piece import ANYWHERE, Piece
 from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible
 from nnc_tvm.targets.npu.views import Rows, extents, row_bytes, seen_rows

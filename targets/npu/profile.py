@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnc_tvm.targets.npu.clock import ceil, dma_cycles, job_cost, timeline
+from nnc_tvm.targets.npu.clock import dma_cycles, job_cost, timeline
 from nnc_tvm.targets.npu.codegen import Network
 from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Conv, Dma, Job
 from nnc_tvm.targets.npu.config import DEPTH, Config
+from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.savings import plain_array_cycles
 
 
@@ -61,7 +62,7 @@ def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
         if not isinstance(command, Dma):
             cost = job_cost(command, config)
             transfer = ceil(cost.bytes, config.compute_bytes_per_cycle)
-            port = cost.prologue + max(0, transfer - cost.prologue - cost.array)
+            port = cost.prologue + cost.stall
             for name, value in (("array", cost.array), ("port", port), ("wait", span.start - before), ("overhead", cost.cycles - cost.array - port),
                                 ("transfer", transfer), ("skipped", skipped_macs(command)),
                                 ("plain", plain_array_cycles(command, config) if isinstance(command, Conv) else cost.array)):

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
-from nnc_tvm.targets.npu.clock import buffer_line, ceil, input_rows, job_cost
+from nnc_tvm.targets.npu.clock import job_cost, least_cycles
 from nnc_tvm.targets.npu.commands import Conv, Pool, Window
 from nnc_tvm.targets.npu.config import CHANNELS, Config
+from nnc_tvm.targets.npu.passes import buffer_line, ceil, input_rows
 
 Tiled = TypeVar("Tiled", Conv, Pool)
 
@@ -23,7 +24,14 @@ def best_tiling(job: Tiled, config: Config, in_place: bool = False) -> Tiled | N
     in_place: only those whose output may lie exactly on the input, see `overwrites`.
     """
     fitting = [candidate for candidate in _candidates(job) if fits(candidate, config) and (not in_place or overwrites(candidate))]
-    return min(fitting, key=lambda candidate: job_cost(candidate, config).cycles, default=None)
+    best, fewest = None, 0
+    for least, candidate in sorted(((least_cycles(c, config), c) for c in fitting), key=lambda pair: pair[0]):
+        if best is not None and least >= fewest:
+            break
+        cycles = job_cost(candidate, config).cycles
+        if best is None or cycles < fewest:
+            best, fewest = candidate, cycles
+    return best
 
 
 def overwrites(job: Conv | Pool) -> bool:

@@ -5,14 +5,11 @@
 #include "npu_stream.h"
 
 typedef struct {
-  int64_t array, input, weights, output, prologue, cycles, stall_sram, macs, macs_skipped;
+  int64_t array, input, weights, output, cycles, stall_sram, macs, macs_skipped;
 } npu_cost;
 
 /* What a valid job takes. mask: of SPARSE weights, all of it readable; otherwise not read. */
 npu_cost npu_job_cost(const npu_command *c, const uint8_t *mask);
-
-/* Blocks of slice `slice` of group `group` that are not masked. */
-int64_t npu_kept_blocks(const npu_command *c, const uint8_t *mask, int32_t group, int32_t slice);
 
 /* Cycles of a DMA. */
 int64_t npu_dma_cycles(const npu_command *c);

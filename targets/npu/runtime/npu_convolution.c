@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "nnc_npu.h"
-#include "npu_clock.h"
+#include "npu_passes.h"
 
 /* Most groups of a chunk whose accumulators stay */
 enum { MOST_GROUPS = NPU_ACCUMULATORS / NPU_CHANNELS };
