@@ -22,6 +22,7 @@ from nnc_tvm.targets.base import Target
 
 LONGEST = 4  # layers in one kernel
 FAR = 1.025  # of the estimated cost of a kernel that reads from beyond the first cache, measured
+TOLERABLE = 1.03  # of it, where the arena becomes smaller
 SMALLER = 0.97  # of the arena: less gain is not worth kernels that would be slower but for what lies beyond the first cache
 NOT_SLOWER = 1.01  # of the layers' estimated cost: estimates of the same tiles in other loops are about as exact
 
@@ -121,13 +122,13 @@ def fused_parts(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, t
 
 
 def is_worth(made: chain.ChainCandidate, layers: Sequence[ScheduledLayer], target: Target) -> bool:
-    """Whether it is no slower than the layers apart, nor larger where size is what counts."""
+    """Whether it is hardly slower than the layers apart, nor larger where size is what counts."""
     apart = [(layer, layer.selection.taken) for layer in layers if layer.selection is not None]
     if target.optimize == "size" and made.weight_bytes > sum(taken.weight_bytes for _, taken in apart):
         return False
     near = made.scratch_bytes <= target.l1_bytes
     cost = sum(taken.cost * (FAR if near and copies_far(layer, target) else 1) for layer, taken in apart)
-    return made.cost <= NOT_SLOWER * cost
+    return made.cost <= TOLERABLE * cost
 
 
 def copies_far(layer: ScheduledLayer, target: Target) -> bool:
