@@ -32,6 +32,8 @@ from nnc_tvm.schedules.rules.winograd_plan import WinogradPlan, image_layout, ti
 FORMS = (F4, F3, F2)
 TOGETHER = 1.6  # what several threads get from memory at once, over what one gets
 TRANSFORM_COST = 7.0  # estimated instructions per vector of U that the kernel makes: it is written and read again
+STORE_COST = 3.5  # more of them for each further STORE bytes of such a vector
+STORE = 32
 ROW_COST = 25.0  # estimated instructions per row of points of such a vector, where they are used at once
 V_COST = 0.1  # estimated instructions per byte of a V that is beyond the second cache, which every block of channels reads again
 WEIGHT_COST = 0.1  # estimated instructions per byte of weights, which every block of tiles reads again
@@ -97,7 +99,7 @@ def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -
                 plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, lanes, depth, ahead)
                 made = [plan, dataclasses.replace(plan, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
                 if vectors == 1 and isa.beside < 1 and pixels * form.points <= isa.accumulators:
-                    from_afar = form.taps**2 * channels * c.out[3] > target.l2_bytes
+                    from_afar = form.taps**2 * channels * c.out[3] > target.l2_bytes // 4
                     made.append(dataclasses.replace(plan, ahead=target.prefetch_bytes * from_afar, chunk=plan.steps, in_registers=True))
                 v, m = plan.scratch
                 for each in made:
@@ -158,7 +160,8 @@ def weights_cost(c: Contraction, plan: WinogradPlan, blocks: int, target: Any) -
         return read
     elements = math.prod(plan.step_shape)
     vectors = math.ceil(c.out[3] / plan.block) * plan.steps * elements // math.gcd(elements, plan.lanes)
-    return read + blocks * vectors * (plan.form.taps**2 + TRANSFORM_COST * plan.form.points**2)
+    stores = math.ceil(plan.lanes * ITEM_BYTES[plan.isa.w_dtype] / STORE)
+    return read + blocks * vectors * (plan.form.taps**2 + (TRANSFORM_COST + STORE_COST * (stores - 1)) * plan.form.points**2)
 
 
 def weight_bytes(c: Contraction, plan: WinogradPlan) -> int:
