@@ -23,7 +23,7 @@ from nnc_tvm.targets.base import Target
 LONGEST = 4  # layers in one kernel
 FAR = 1.025  # of the estimated cost of a kernel that reads from beyond the first cache, measured
 TOLERABLE = 1.03  # of it, where the arena becomes smaller
-SMALLER = 0.97  # of the arena: less gain is not worth kernels that would be slower but for what lies beyond the first cache
+SMALLER = 0.9  # of the arena: less gain is not worth kernels that would be slower but for what lies beyond the first cache
 NOT_SLOWER = 1.01  # of the layers' estimated cost: estimates of the same tiles in other loops are about as exact
 
 
