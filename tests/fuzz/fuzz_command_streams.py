@@ -1,8 +1,9 @@
 """Mutates command streams of the NNC-1 in a C program under AddressSanitizer and UBSan: each is refused or runs in bounds.
 
-    python tests/fuzz/fuzz_command_streams.py 100000 [--seed 1]
+    python tests/fuzz/fuzz_command_streams.py 100000 [--seed 1] [--model MODEL [--npu sram=489K]]
 
-Prints how many had which outcome. The same seed makes the same mutations again.
+The streams are of single jobs and of random networks with cascades; with --model, of that model's networks. Prints how many mutations had
+which outcome. The same seed makes the same mutations again.
 """
 
 from __future__ import annotations
@@ -20,26 +21,68 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from nnc_tvm.targets.npu.commands import Dma  # noqa: E402  (found through the line above)
+from nnc_tvm.frontend import load  # noqa: E402  (found through the line above)
+from nnc_tvm.package.arena import place  # noqa: E402
+from nnc_tvm.relay_passes.partition import partition  # noqa: E402
+from nnc_tvm.relay_passes.pipeline import compress, to_program  # noqa: E402
+from nnc_tvm.targets.npu.codegen import for_plan  # noqa: E402
+from nnc_tvm.targets.npu.commands import Dma  # noqa: E402
+from nnc_tvm.targets.npu.config import Config  # noqa: E402
+from nnc_tvm.targets.npu.network import NpuNetwork  # noqa: E402
+from nnc_tvm.targets.npu.nodes import fuse_sums  # noqa: E402
+from nnc_tvm.targets.npu.plan import Planner  # noqa: E402
+from nnc_tvm.targets.registry import get_target  # noqa: E402
 from tests.npu.cases import KINDS  # noqa: E402
+from tests.npu.chains import random_chain, random_plan  # noqa: E402
 from tests.npu.device import REASONS, SOURCES, STRICT  # noqa: E402
 
 CASES_OF_A_KIND = 60
+NETWORKS = 120  # of random layers, a fifth of all cases
 
 
-def corpus(rng: np.random.Generator) -> bytes:
-    """Valid streams of every operation, as fuzz_streams.c reads them: each job by itself, and again after a DMA that waits for it."""
+def encoded(stream: bytes, flash: bytes, sram_bytes: int) -> bytes:
+    """A case as fuzz_streams.c reads it."""
+    return struct.pack("<3I", len(stream), len(flash), sram_bytes) + stream + flash
+
+
+def jobs(rng: np.random.Generator) -> bytes:
+    """Valid streams of every operation: each job by itself, and again after a DMA that waits for it."""
     cases = [make(rng) for make in KINDS.values() for _ in range(CASES_OF_A_KIND)]
     for case in cases[::2]:
         case.commands = [*case.commands, *(replace(c, after=1) if isinstance(c, Dma) else c for c in case.commands)]
-    return b"".join(struct.pack("<3I", len(c.stream), len(c.flash), c.sram.size) + c.stream + c.flash for c in cases)
+    return b"".join(encoded(case.stream, case.flash, case.sram.size) for case in cases)
 
 
-def fuzz(count: int, seed: int) -> dict[str, int]:
-    """How many mutations had which outcome. Raises CalledProcessError where a sanitizer objects."""
+def networks(rng: np.random.Generator) -> bytes:
+    """Streams of several layers: their jobs one after the other, or in stripes of images that are kept as rings of rows."""
+    found = b""
+    for _ in range(NETWORKS):
+        nodes = random_chain(rng, int(rng.integers(2, 7)), (4, 20))
+        output = (nodes[-1].output,)
+        planner = Planner(fuse_sums(nodes, output), ("x",), output, Config())
+        network = for_plan(planner, random_plan(rng, planner.nodes), Config(), place, 2000)
+        found += encoded(network.stream, network.flash, network.sram_bytes)
+    return found
+
+
+def of_model(path: pathlib.Path, npu: str) -> bytes:
+    """The streams of a model's networks."""
+    source, target = load(path), get_target("npu", npu=npu)
+    program = partition(compress(to_program(source.module, "fixed"), target), target.companion, place)
+    found = [layer.operator.network for layer in program.layers if isinstance(layer.operator, NpuNetwork)]
+    return b"".join(encoded(network.stream, network.flash, network.sram_bytes) for network in found)
+
+
+def small_streams(seed: int) -> bytes:
+    rng = np.random.default_rng(seed)
+    return jobs(rng) + networks(rng)
+
+
+def fuzz(count: int, seed: int, corpus: bytes) -> dict[str, int]:
+    """How many mutations of the streams of `corpus` had which outcome. Raises CalledProcessError where a sanitizer objects."""
     with tempfile.TemporaryDirectory(prefix="nnc-fuzz-") as folder:
         program, inputs = f"{folder}/fuzz", pathlib.Path(folder, "corpus")
-        inputs.write_bytes(corpus(np.random.default_rng(seed)))
+        inputs.write_bytes(corpus)
         sanitizers = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
         subprocess.run(["gcc", *STRICT, *sanitizers, str(ROOT / "tests/npu/fuzz_streams.c"), *SOURCES, "-o", program], check=True)
         output = subprocess.run([program, inputs, str(count), str(seed)], check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -50,6 +93,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--model", type=pathlib.Path)
+    parser.add_argument("--npu", default="", help="options of the target, with --model")
     arguments = parser.parse_args()
-    for reason, number in fuzz(arguments.count, arguments.seed).items():
+    streams = of_model(arguments.model, arguments.npu) if arguments.model else small_streams(arguments.seed)
+    for reason, number in fuzz(arguments.count, arguments.seed, streams).items():
         print(f"{number:8} {reason}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import multiprocessing
+import os
 import pathlib
 import resource
 import shutil
@@ -28,7 +29,9 @@ sys.path.insert(0, str(ROOT))
 
 from tests.fuzz.mutations import mutate  # noqa: E402  (found through the line above)
 
-HANG_SECONDS = 20
+HANG_SECONDS = 20  # of processor time, so that other programs on the machine cost nothing
+PACKAGE_SECONDS = 60  # the same where a C compiler works beside us
+STUCK_SECONDS = 900  # on the clock: waiting for something that never comes uses no processor
 MEMORY = 6 << 30  # beyond what is loaded; a model that asks for more gets a MemoryError, not the machine
 LARGEST = 2 << 20  # larger files take longer to mutate and find nothing that small ones do not
 
@@ -92,6 +95,24 @@ def attempt(path: pathlib.Path, package: bool) -> str:
         return "refused"
 
 
+def processor_seconds(pid: int) -> float:
+    """What a process and the children that it has waited for have used."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has ended
+        return 0.0
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def hangs(pipe: Connection, pid: int, limit: float) -> bool:
+    """Whether a process uses up its limit of processor time before it sends something."""
+    started, used = time.monotonic(), processor_seconds(pid)
+    while not pipe.poll(1):
+        if processor_seconds(pid) - used > limit or time.monotonic() - started > STUCK_SECONDS:
+            return True
+    return False
+
+
 def work(pipe: Connection, models: list[pathlib.Path], seed: int, numbers: range, every: int, folder: pathlib.Path) -> None:
     """Tries mutations one after the other; sends each number before it starts and (number, outcome, traceback) when it is done."""
     limit = MEMORY + int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -126,10 +147,11 @@ def fuzz(count: int, seed: int = 1, first: int = 0, every: int = 0, keep: pathli
             worker = context.Process(target=work, args=(sender, models, seed, range(number, end), every, folder), daemon=True)
             worker.start()
             sender.close()
-            running, started = number, time.monotonic()
+            running = number
             while True:
                 what = None
-                if receiver.poll(HANG_SECONDS + (40 if every and running % every == 0 else 0)):
+                limit = PACKAGE_SECONDS if every and running % every == 0 else HANG_SECONDS
+                if not hangs(receiver, worker.pid, limit):
                     try:
                         message = receiver.recv()
                     except EOFError:
@@ -139,14 +161,17 @@ def fuzz(count: int, seed: int = 1, first: int = 0, every: int = 0, keep: pathli
                             running = end
                             break
                         if isinstance(message, int):
-                            running, started = message, time.monotonic()
+                            running = message
                             continue
                         _, what, text = message
                 else:
-                    what, text = "hang", f"no answer after {time.monotonic() - started:.0f} s"
+                    what, text = "hang", f"no answer in {limit} s of processor time"
                 outcomes[what] += 1
+                if sum(outcomes.values()) % 500 == 0:
+                    print(f"{sum(outcomes.values())} of {count}: {dict(outcomes)}", file=sys.stderr, flush=True)
                 if what in ("crash", "hang", "traceback"):
                     failures.append(f"mutation {running} of seed {seed}: {what}: {text.strip()}")
+                    print(failures[-1], file=sys.stderr, flush=True)
                     if keep:
                         keep.mkdir(parents=True, exist_ok=True)
                         for case in folder.glob(f"failed_{running}.*" if what == "traceback" else "case.*"):
@@ -172,7 +197,6 @@ def main() -> int:
 
     started = time.monotonic()
     outcomes, failures = fuzz(options.count, options.seed, options.first, options.package_every, ROOT / "build" / "fuzz", options.suffix)
-    print("\n\n".join(failures))
     print(f"{options.count} mutations in {time.monotonic() - started:.0f} s: {dict(outcomes)}")
     return bool(failures)
 

@@ -35,7 +35,7 @@ def overwrite_integer(data: bytes, rng: Rng) -> bytes:
 
 
 def cut(data: bytes, rng: Rng) -> bytes:
-    return data[: int(rng.integers(1, len(data)))]
+    return data[: int(rng.integers(1, len(data) + 1))]
 
 
 def remove_part(data: bytes, rng: Rng) -> bytes:
@@ -177,5 +177,5 @@ def mutate(path: pathlib.Path, rng: Rng) -> bytes:
             except (zipfile.BadZipFile, ValueError, NotImplementedError):
                 break
         else:
-            data = BYTES[int(rng.integers(len(BYTES)))](data, rng)
-    return data or b"\0"
+            data = BYTES[int(rng.integers(len(BYTES)))](data, rng) or b"\0"
+    return data
