@@ -10,6 +10,7 @@ from tvm import relax, s_tir
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites.match import Match
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, substitute, tensor_type, variables
+from nnc_tvm.relay_passes.legalizations import LEGALIZATIONS
 from nnc_tvm.schedules.operators.primitive import Primitive
 
 Expr = Any
@@ -48,7 +49,7 @@ def _lowered(graph: Graph, variable: Expr, smallest: int) -> Match | None:
     with builder.function("main", [*parameters, *extra]):
         builder.emit_func_output(builder.emit(body))
     try:
-        module = relax.transform.LegalizeOps()(builder.finalize())
+        module = relax.transform.LegalizeOps(LEGALIZATIONS)(builder.finalize())
     except Exception as error:  # TVM raises whatever its checks are written with
         reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise Unsupported(f"'{variable.name}': {operator_name(call).removeprefix('relax.')} cannot be compiled: {reason[:200]}") from error

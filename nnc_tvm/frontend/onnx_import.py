@@ -26,8 +26,9 @@ from nnc_tvm.frontend.relax_module import finish
 from nnc_tvm.frontend.shapes import listed, one_line
 from nnc_tvm.relay_passes.graph import closing_blocks
 
-DTYPES = {TensorProto.FLOAT: "float32", TensorProto.INT8: "int8", TensorProto.UINT8: "uint8", TensorProto.INT32: "int32", TensorProto.INT64: "int64",
-          TensorProto.BOOL: "bool"}
+DTYPES = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.BOOL: "bool", TensorProto.INT8: "int8", TensorProto.UINT8: "uint8",
+          TensorProto.INT16: "int16", TensorProto.UINT16: "uint16", TensorProto.INT32: "int32", TensorProto.UINT32: "uint32", TensorProto.INT64: "int64",
+          TensorProto.UINT64: "uint64"}
 
 
 class Importer(ONNXGraphImporter):
@@ -89,7 +90,7 @@ def check_supported(model: onnx.ModelProto) -> None:
             kind = value.type.tensor_type.elem_type
             if kind not in DTYPES and (kind or what == "input"):
                 name = TensorProto.DataType.Name(kind).lower() if kind in TensorProto.DataType.values() else str(kind)
-                raise Unsupported(f"the {what} '{value.name}' has dtype {name}; tensors may be float32, int8, uint8, int32, int64 or bool")
+                raise Unsupported(f"the {what} '{value.name}' has dtype {name}; tensors may be float32, float64, bool or integers of 8 to 64 bits")
 
 
 def declared_types(model: onnx.ModelProto) -> dict[str, tuple[str, tuple[int, ...]]]:

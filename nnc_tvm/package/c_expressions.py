@@ -19,10 +19,11 @@ from nnc_tvm.package.c_helpers import HELPERS
 from nnc_tvm.package.emit_header import C_TYPES, c_float
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 
-LIBM = {name: f"{called}f" for name, called in {
+LIBM = {name: {"float32": f"{called}f", "float64": called} for name, called in {
     **{same: same for same in ("exp", "exp2", "exp10", "log", "log2", "log10", "log1p", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos",
                                "atan", "asinh", "acosh", "atanh", "atan2", "erf", "pow", "fmod", "hypot", "nearbyint")},
     "fabs": "fabs", "round": "nearbyint"}.items()}
+"""The function of C for each dtype."""
 LLVM_NAME = tvm.get_global_func("target.llvm_get_intrinsic_name")
 INTRINSICS = {"llvm.roundeven": "round_half_even", "llvm.round": "round_half_away", "llvm.ctlz": "leading_zeros", "llvm.sadd.sat": "add_saturating"}
 """LLVM's intrinsics that the rules use on every CPU, as helpers."""
@@ -34,7 +35,7 @@ CALLED = {tirx.Min: "smaller", tirx.Max: "larger", tirx.FloorDiv: "floor_div", t
 OPERATORS = {"bitwise_and": "&", "bitwise_or": "|", "bitwise_xor": "^", "shift_right": ">>"}
 KEYWORDS = """auto break case char const continue default do double else enum extern float for goto if inline int long register restrict return short
 signed sizeof static struct switch typedef union unsigned void volatile while"""
-RESERVED = frozenset(re.findall(r"\w+", KEYWORDS)) | HELPERS.keys() | set(LIBM.values())
+RESERVED = frozenset(re.findall(r"\w+", KEYWORDS)) | HELPERS.keys() | {called for by_dtype in LIBM.values() for called in by_dtype.values()}
 
 
 def dtype_of(expression: Any) -> str:
@@ -101,10 +102,10 @@ class Expressions:
 
     def _wrap(self, sign: str, a: Any, b: Any, dtype: str, wraps: bool) -> str:
         left, right = self.expression(a, wraps), self.expression(b, wraps)
-        if dtype == "float32" or not wraps:
+        if dtype.startswith("float") or not wraps:
             return f"({left} {sign} {right})"
         # types narrower than int are promoted to it and cannot overflow before they are cut off again
-        wide = {"int64": "uint64_t", "int32": "uint32_t"}.get(dtype, "int32_t")
+        wide = {"int64": "uint64_t", "uint64": "uint64_t", "int32": "uint32_t", "uint32": "uint32_t"}.get(dtype, "int32_t")
         return f"({C_TYPES[dtype]})(({wide}){left} {sign} ({wide}){right})"
 
     def _plain(self, sign: str, a: Any, b: Any, dtype: str, wraps: bool) -> str:
@@ -117,6 +118,8 @@ class Expressions:
     @expression.register
     def _(self, node: tirx.IntImm, wraps: bool) -> str:
         dtype, value = dtype_of(node), int(node.value)
+        if dtype in ("uint32", "uint64"):
+            return f"{dtype.upper()}_C({value % 2 ** (8 * ITEM_BYTES[dtype])})"
         if value == -(2**31) or value == -(2**63):
             return f"(-{'INT64_C' if dtype == 'int64' else ''}({-value - 1}) - 1)"
         return f"INT64_C({value})" if dtype == "int64" else str(value) if value >= 0 else f"({value})"
@@ -125,7 +128,8 @@ class Expressions:
     def _(self, node: tirx.FloatImm, wraps: bool) -> str:
         value = float(node.value)
         if math.isfinite(value):
-            return f"({c_float(value)})" if value < 0 else c_float(value)
+            text = c_float(value, dtype_of(node))
+            return f"({text})" if value < 0 else text
         return "NAN" if math.isnan(value) else "INFINITY" if value > 0 else "(-INFINITY)"
 
     @expression.register
@@ -176,9 +180,10 @@ class Expressions:
             return self._reinterpret(dtype, args[0], wraps)
         if name in ROUNDED:
             return f"{self._helper(ROUNDED[name], dtype)}({self.expression(args[0], wraps)})"
-        if name in LIBM and dtype == "float32":
-            self.libm.add(LIBM[name])
-            return f"{LIBM[name]}({', '.join(self.expression(a, wraps) for a in args)})"
+        if dtype in LIBM.get(name, ()):
+            called = LIBM[name][dtype]
+            self.libm.add(called)
+            return f"{called}({', '.join(self.expression(a, wraps) for a in args)})"
         raise Unsupported(f"the call {name} of {dtype}")
 
     def _reinterpret(self, dtype: str, node: Any, wraps: bool) -> str:

@@ -34,33 +34,43 @@ def _saturating() -> dict[str, str]:
     return made
 
 
-ROUND_HALF_EVEN = """/* to an integer, halves to the even one; differences from the integer below it are exact */
-static inline float round_half_even_float32(float x)
-{
-    int32_t whole;
-    float rest;
-    if (!(x > -8388608.0f && x < 8388608.0f)) return x;
-    whole = (int32_t)x;
-    rest = x - (float)whole;
-    whole += rest > 0.5f || (rest == 0.5f && whole % 2 != 0);
-    whole -= rest < -0.5f || (rest == -0.5f && whole % 2 != 0);
-    return (float)whole;
-}
+# dtype -> (its C type, from where on its numbers are integers, the integer type that holds all below, the suffix of literals)
+FLOATS = {"float32": ("float", "8388608.0f", "int32_t", "f"), "float64": ("double", "4503599627370496.0", "int64_t", "")}
+
+
+def _round_half_even() -> dict[str, str]:
+    """To an integer, halves to the even one; differences from the integer below it are exact."""
+    text = """static inline {c} round_half_even_{dtype}({c} x)
+{{
+    {integer} whole;
+    {c} rest;
+    if (!(x > -{limit} && x < {limit})) return x;
+    whole = ({integer})x;
+    rest = x - ({c})whole;
+    whole += rest > 0.5{f} || (rest == 0.5{f} && whole % 2 != 0);
+    whole -= rest < -0.5{f} || (rest == -0.5{f} && whole % 2 != 0);
+    return ({c})whole;
+}}
 """
+    return {f"round_half_even_{dtype}": text.format(dtype=dtype, c=c, limit=limit, integer=i, f=f) for dtype, (c, limit, i, f) in FLOATS.items()}
+
 
 def _rounded() -> dict[str, str]:
-    """To integers; floats from 2^23 on are integers already."""
-    text = """static inline float {name}_float32(float x)
+    """To integers, in one direction."""
+    text = """static inline {c} {name}_{dtype}({c} x)
 {{
-    float whole;
-    if (!(x > -8388608.0f && x < 8388608.0f)) return x;
-    whole = (float)(int32_t)x;
+    {c} whole;
+    if (!(x > -{limit} && x < {limit})) return x;
+    whole = ({c})({integer})x;
     return {result};
 }}
 """
-    results = {"round_half_away": "x - whole >= 0.5f ? whole + 1.0f : x - whole <= -0.5f ? whole - 1.0f : whole",
-               "rounded_to_zero": "whole", "rounded_down": "whole > x ? whole - 1.0f : whole", "rounded_up": "whole < x ? whole + 1.0f : whole"}
-    return {f"{name}_float32": text.format(name=name, result=result) for name, result in results.items()}
+    results = {"round_half_away": "x - whole >= 0.5{f} ? whole + 1.0{f} : x - whole <= -0.5{f} ? whole - 1.0{f} : whole",
+               "rounded_to_zero": "whole", "rounded_down": "whole > x ? whole - 1.0{f} : whole", "rounded_up": "whole < x ? whole + 1.0{f} : whole"}
+    return {
+        f"{name}_{dtype}": text.format(name=name, dtype=dtype, c=c, limit=limit, integer=i, result=result.format(f=f))
+        for name, result in results.items() for dtype, (c, limit, i, f) in FLOATS.items()
+    }
 
 
 LEADING_ZEROS = """static inline int32_t leading_zeros_int32(int32_t a)
@@ -84,6 +94,6 @@ BITS = """static inline {to} bits_from_{dtype}({c} a)
 """
 
 HELPERS: dict[str, str] = {
-    **_extremes(), **_divisions(), **_saturating(), **_rounded(), "round_half_even_float32": ROUND_HALF_EVEN, "leading_zeros_int32": LEADING_ZEROS,
+    **_extremes(), **_divisions(), **_saturating(), **_rounded(), **_round_half_even(), "leading_zeros_int32": LEADING_ZEROS,
     "bits_from_float32": BITS.format(to="int32_t", dtype="float32", c="float"), "bits_from_int32": BITS.format(to="float", dtype="int32", c="int32_t"),
 }

@@ -60,7 +60,7 @@ class Constants:
         yield from (f"/* {title}: weights, biases, tables: as the kernels read them */", "#include <stdint.h>")
         for number, (dtype, content) in enumerate(self._numbers):
             values = np.frombuffer(content, dtype)
-            spelled = [c_float(v) for v in values.tolist()] if dtype == "float32" else list(map(_c_integer, values.tolist()))
+            spelled = [c_float(v, dtype) for v in values.tolist()] if dtype.startswith("float") else list(map(_c_integer, values.tolist()))
             declaration = f"const {C_TYPES[dtype]} {symbol}{number}[{values.size}]"
             yield from ("", f"extern {declaration};", f"{declaration} = {{")
             yield from (f"    {', '.join(spelled[k:k + 24])}," for k in range(0, len(spelled), 24))
@@ -71,4 +71,4 @@ def _c_integer(value: int) -> str:
     """The most negative ones are no literals of C."""
     if value in (-(2**31), -(2**63)):
         return f"(-{_c_integer(-value - 1)} - 1)"
-    return str(int(value)) if abs(value) < 2**31 else f"INT64_C({value})"
+    return str(int(value)) if abs(value) < 2**31 else f"INT64_C({value})" if value < 2**63 else f"UINT64_C({value})"

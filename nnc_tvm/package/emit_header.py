@@ -9,8 +9,8 @@ from nnc_tvm.package.identifiers import comment
 from nnc_tvm.package.manifest import Manifest, Tensor
 from nnc_tvm.schedules.operators.operator import TensorType
 
-C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "int64": "int64_t",
-           "float32": "float"}
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t", "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t",
+           "int64": "int64_t", "uint64": "uint64_t", "float32": "float", "float64": "double"}
 
 ERRORS = (
     ("OK", 0, "the outputs are written"),
@@ -30,10 +30,11 @@ def macro(name: str) -> str:
     return name.upper()
 
 
-def c_float(value: float) -> str:
-    """A float32 as a C literal that reads back as the same float32."""
-    text = f"{value:.9g}"
-    return (text if any(c in text for c in ".e") else text + ".0") + "f"
+def c_float(value: float, dtype: str = "float32") -> str:
+    """A float32 or float64 as a C literal that reads back as the same number."""
+    digits, suffix = (9, "f") if dtype == "float32" else (17, "")
+    text = f"{value:.{digits}g}"
+    return (text if any(c in text for c in ".e") else text + ".0") + suffix
 
 
 def header(manifest: Manifest) -> str:

@@ -42,8 +42,8 @@ def example(manifest: Manifest) -> str:
 
 def _pattern(dtype: str) -> str:
     """A C function that fills a buffer with values all over the dtype's range, always the same."""
-    integer = f"({C_TYPES[dtype]})(i * 37 % 256 - {128 * (dtype != 'uint8')})"
-    value = {"float32": "(float)(i % 201) / 100.0f - 1.0f", "bool": "(uint8_t)(i % 2)"}.get(dtype, integer)
+    integer = f"({C_TYPES[dtype]})(i * 37 % 256 - {128 * (not dtype.startswith('u'))})"
+    value = {"float32": "(float)(i % 201) / 100.0f - 1.0f", "float64": "(double)(i % 201) / 100.0 - 1.0", "bool": "(uint8_t)(i % 2)"}.get(dtype, integer)
     return fill("pattern.c", {"DTYPE": dtype, "TYPE": C_TYPES[dtype], "VALUE": value})
 
 

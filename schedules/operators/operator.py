@@ -27,7 +27,8 @@ class TensorType:
         return self.elements * ITEM_BYTES[self.dtype]
 
 
-ITEM_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "uint16": 2, "int32": 4, "int64": 8, "float32": 4}
+ITEM_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "uint64": 8, "float32": 4, "float64": 8}
+"""The dtypes that tensors may have: those of C99."""
 
 
 @dataclass(frozen=True, eq=False)

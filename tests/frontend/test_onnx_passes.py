@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.onnx_passes import PASSES
+from nnc_tvm.frontend.onnx_passes.expand_functions import expand_functions
 from nnc_tvm.frontend.onnx_passes.fix_batch import fix_batch
 from nnc_tvm.frontend.onnx_passes.fold_batch_norm import fold_batch_norm
 from nnc_tvm.frontend.onnx_passes.fold_constants import fold_constants
@@ -126,3 +127,15 @@ def test_shapes_of_transposed_convolutions(given: dict[str, object]) -> None:
     resolve_auto_pad(model)
     assert not {"auto_pad", "output_shape"} & attributes(model.graph.node[0]).keys()
     np.testing.assert_allclose(run(model, x), expected, atol=1e-6)
+
+
+def test_definitions_are_written_out_with_defaults_constants_and_inputs_left_out() -> None:
+    """Attention with a constant mask and a past in place of an input that is left out; SwiGLU by its default alpha."""
+    mask = np.where(np.tri(4, 7, 3, dtype=bool), np.float32(0), np.float32(-np.inf))
+    nodes = [node("Attention", ["x", "k", "v", "", "x", "x"], ["a", "p", "q"]), node("Attention", ["a", "p", "q", "mask"], ["b"]), node("SwiGLU", ["b", "x"], ["y"])]
+    model = model_of(nodes, {"x": [1, 2, 4, 8]}, ["y"], {"k": randn(1, 2, 3, 8), "v": randn(1, 2, 3, 8), "mask": mask}, 28)
+    x = randn(1, 2, 4, 8)
+    wanted = run(model, x)
+    expand_functions(model)
+    assert not {"Attention", "SwiGLU"} & set(kinds(model))
+    np.testing.assert_allclose(run(model, x), wanted, rtol=1e-5, atol=1e-6)

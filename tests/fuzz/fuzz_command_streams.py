@@ -67,7 +67,7 @@ def networks(rng: np.random.Generator) -> bytes:
 
 def of_model(path: pathlib.Path, npu: str) -> bytes:
     """The streams of a model's networks."""
-    source, target = load(path), get_target("npu", npu=npu)
+    source, target = load(path), get_target("npu", npu_options=npu or None)
     program = partition(compress(to_program(source.module, "fixed"), target), target.companion, place)
     found = [layer.operator.network for layer in program.layers if isinstance(layer.operator, NpuNetwork)]
     return b"".join(encoded(network.stream, network.flash, network.sram_bytes) for network in found)
