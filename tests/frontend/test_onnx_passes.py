@@ -132,7 +132,8 @@ def test_shapes_of_transposed_convolutions(given: dict[str, object]) -> None:
 def test_definitions_are_written_out_with_defaults_constants_and_inputs_left_out() -> None:
     """Attention with a constant mask and a past in place of an input that is left out; SwiGLU by its default alpha."""
     mask = np.where(np.tri(4, 7, 3, dtype=bool), np.float32(0), np.float32(-np.inf))
-    nodes = [node("Attention", ["x", "k", "v", "", "x", "x"], ["a", "p", "q"]), node("Attention", ["a", "p", "q", "mask"], ["b"]), node("SwiGLU", ["b", "x"], ["y"])]
+    nodes = [node("Attention", ["x", "k", "v", "", "x", "x"], ["a", "p", "q"]), node("Attention", ["a", "p", "q", "mask"], ["b"]),
+             node("SwiGLU", ["b", "x"], ["y"])]
     model = model_of(nodes, {"x": [1, 2, 4, 8]}, ["y"], {"k": randn(1, 2, 3, 8), "v": randn(1, 2, 3, 8), "mask": mask}, 28)
     x = randn(1, 2, 4, 8)
     wanted = run(model, x)
