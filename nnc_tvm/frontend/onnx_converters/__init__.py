@@ -3,9 +3,10 @@
 CONVERTERS: operator -> converter; one family per file.
 """
 
-from nnc_tvm.frontend.onnx_converters import functions, integer, movement, normalization, windowed
+from nnc_tvm.frontend.onnx_converters import functions, indexing, integer, movement, normalization, ordered, windowed
 from nnc_tvm.frontend.onnx_converters.operands import Converter
 
-CONVERTERS: dict[str, Converter] = {**functions.CONVERTERS, **integer.CONVERTERS, **movement.CONVERTERS, **normalization.CONVERTERS, **windowed.CONVERTERS}
+FAMILIES = (functions, indexing, integer, movement, normalization, ordered, windowed)
+CONVERTERS: dict[str, Converter] = {operator: converter for family in FAMILIES for operator, converter in family.CONVERTERS.items()}
 
 __all__ = ["CONVERTERS", "Converter"]

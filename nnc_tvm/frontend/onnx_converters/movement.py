@@ -12,7 +12,6 @@ from tvm import relax
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, shape_of
-from nnc_tvm.frontend.select import select
 
 
 def pad(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
@@ -43,12 +42,6 @@ def flatten(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[
     axis = attributes.get("axis", 1)
     axis += len(shape) if axis < 0 else 0
     return relax.op.reshape(inputs[0], [math.prod(shape[:axis]), math.prod(shape[axis:])])
-
-
-def gather(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
-    """The entries at constant indices along `axis`."""
-    axis = attributes.get("axis", 0) % len(shape_of(inputs[0]))
-    return select(bb, inputs[0], array_of(inputs[1], "the indices of a gather"), axis)
 
 
 def split(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
@@ -87,4 +80,4 @@ def size(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str
     return relax.const(np.array(math.prod(shape_of(inputs[0])), np.int64), "int64")
 
 
-CONVERTERS: dict[str, Converter] = {"Flatten": flatten, "Gather": gather, "Pad": pad, "Shape": shape, "Size": size, "Split": split, "Tile": tile}
+CONVERTERS: dict[str, Converter] = {"Flatten": flatten, "Pad": pad, "Shape": shape, "Size": size, "Split": split, "Tile": tile}
