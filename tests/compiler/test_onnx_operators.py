@@ -6,7 +6,6 @@ Integers within one step, floats to 1e-5 of the largest value; `float` requantiz
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 import onnx

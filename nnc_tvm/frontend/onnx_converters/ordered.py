@@ -51,9 +51,11 @@ def ranked(x: te.Tensor, axis: int, count: int, largest: bool) -> te.Tensor:
         return tirx.any(other > own if largest else other < own, tirx.all(tirx.EQ(other, own), j < at[axis]))
 
     rank = te.compute(x.shape, lambda *at: te.sum(tirx.if_then_else(before(at), 1, 0), axis=j), name="rank")
-    shape = beside(list(x.shape), count)
-    return te.compute(
-        shape, lambda *at: te.sum(tirx.if_then_else(tirx.EQ(rank(*beside(at, i)), at[axis]), i.var.astype("int64"), tirx.const(0, "int64")), axis=i), name="place")
+
+    def place(*at: Expr) -> Expr:
+        return te.sum(tirx.if_then_else(tirx.EQ(rank(*beside(at, i)), at[axis]), i.var.astype("int64"), tirx.const(0, "int64")), axis=i)
+
+    return te.compute(beside(list(x.shape), count), place, name="place")
 
 
 def top_k(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
