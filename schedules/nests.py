@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
 
@@ -27,6 +28,25 @@ def operands(nest: Any) -> tuple[list[Any], list[Any]]:
 
     tvm_ffi.structural_walk(nest, (s_tir.SBlock, visit))
     return read, written
+
+
+def reads_places(statement: Any, variable: Any) -> bool:
+    """Whether elements are read at places that are themselves read where `variable` leads.
+
+    No instruction set's vectors are quicker at that, and TVM's code for them mixes the widths of indices.
+    """
+    found: list[bool] = []
+
+    def load(node: tvm.ir.TensorLoad) -> None:
+        for index in node.indices:
+            tvm_ffi.structural_walk(index, (tvm.ir.TensorLoad, place))
+
+    def place(node: tvm.ir.TensorLoad) -> None:
+        for index in node.indices:
+            tvm_ffi.structural_walk(index, (tirx.Var, lambda v: found.append(v.same_as(variable))))
+
+    tvm_ffi.structural_walk(statement, (tvm.ir.TensorLoad, load))
+    return any(found)
 
 
 def contains(buffers: list[Any], buffer: Any) -> bool:

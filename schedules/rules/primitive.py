@@ -9,7 +9,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from nnc_tvm.schedules.loops import fuse_outer, vectorize
-from nnc_tvm.schedules.nests import contains, loop_nests, operands
+from nnc_tvm.schedules.nests import contains, loop_nests, operands, reads_places
 from nnc_tvm.schedules.operators.operator import Operator, TensorType
 from nnc_tvm.schedules.operators.primitive import Primitive
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -88,7 +88,8 @@ def apply(sch: s_tir.Schedule, target: Any, choose: Choose) -> s_tir.Schedule:
         # where every operand is walked element by element, so is the merged row
         alike = all(same_walk(region, block.iter_vars) for region in (*block.reads, *block.writes))
         fuse_outer(sch, spatial if alike else spatial[:-1])
-        vectorize(sch, sch.get_loops(rv)[-1], lanes)
+        if not reads_places(block.body, block.iter_vars[-1].var):
+            vectorize(sch, sch.get_loops(rv)[-1], lanes)
         return sch
     if not spatial:
         return sch

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tvm
-from tvm import relax, tirx
+from tvm import relax, te, tirx
 from tvm.relax import op
 
 from nnc_tvm.schedules.operators import Primitive, TensorType
@@ -68,3 +68,24 @@ def test_element_wise_chains_are_one_kernel() -> None:
     (function,) = functions_of(op.nn.gelu, (2, 16, 67))
     kind = TensorType((2, 16, 67), "float32")
     assert len(primitive.stages(Primitive((kind,), kind, function, "gelu"), target_of(CPUS[0]), choose_default) or ()) == 1
+
+
+@pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
+def test_elements_at_places(cpu: tuple[str, str | None]) -> None:
+    """Elements at places that are themselves read along the last axis, as GatherElements does, are read one by one."""
+    rng, target = random_generator(), target_of(cpu)
+    jobs, expected = [], []
+    for axis in (0, 1):
+        shape = [tirx.const(n, "int64") for n in (9, 3)]
+        x, places = te.placeholder(shape, "float32", "x"), te.placeholder(shape, "int64", "places")
+        elements = te.compute(shape, [lambda i, j: x[places[i, j], j], lambda i, j: x[i, places[i, j]]][axis], "y")  # noqa: B023
+        function = te.create_prim_func([x, places, elements])
+        kinds = TensorType((9, 3), "float32"), TensorType((9, 3), "int64")
+        operator = Primitive(kinds, kinds[0], function, "places")
+        stages = primitive.stages(operator, target, choose_default)
+        assert stages
+        inputs = [rng.standard_normal((9, 3)).astype(np.float32), rng.integers(0, (9, 3)[axis], (9, 3))]
+        jobs.append(Job(operator, stages, inputs))
+        expected.append(np.take_along_axis(*inputs, axis))
+    for found, wanted in zip(run_jobs(jobs, target), expected, strict=True):
+        np.testing.assert_array_equal(found, wanted)
