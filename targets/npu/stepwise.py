@@ -40,7 +40,8 @@ class _Machine:
     step: int = 0
     freed: list[int] = field(default_factory=lambda: [0, 0])
     worked: int = 0  # steps of this block of pixels
-    queue: int = 0  # outputs that wait for the port
+    results: int = 0  # bytes of outputs in the array that are not requantized
+    queue: int = 0  # bytes of outputs that wait for the port
 
     def __post_init__(self) -> None:
         self.missing, self.fill = list(self.passes[0].loads), self.config.fill_cycles
@@ -48,14 +49,22 @@ class _Machine:
 
     @property
     def busy(self) -> bool:
-        return self.current < len(self.passes) or self.queue > 0
+        return self.current < len(self.passes) or self.results + self.queue > 0
 
     def cycle(self) -> None:
         if self.time % self.config.sram_bytes_per_cycle < self.config.compute_bytes_per_cycle:
             self._port(self.config.sram_bytes_per_cycle)
-        if self.current < min(self.loading, len(self.passes)):
-            self._array(self.passes[self.current])
+        if self.queue < OUTPUT_QUEUE:
+            self._requantize()
+            if self.current < min(self.loading, len(self.passes)):
+                self._array(self.passes[self.current])
         self.time += 1
+
+    def _requantize(self) -> None:
+        """What a group has summed goes to the queue while the array works on the next: `passes` lets no group take less time than that."""
+        count = min(self.results, self.job.moved * self.config.requantize_lanes)
+        self.results -= count
+        self.queue += count
 
     def _port(self, budget: int) -> None:
         drained = min(budget, self.queue)
@@ -77,8 +86,6 @@ class _Machine:
         if self.fill:
             self.fill -= 1
             return
-        if self.queue >= OUTPUT_QUEUE:
-            return
         pixels = min(self.config.pixels, now.tile.pixels - self.pixel)
         self.step += 1
         self.worked += 1
@@ -87,7 +94,7 @@ class _Machine:
         if self.step < now.chunk.steps[self.group] * self._turns(pixels):
             return
         self.step = 0
-        self.queue += self.job.moved * now.chunk.widths[self.group] * pixels
+        self.results += self.job.moved * now.chunk.widths[self.group] * pixels
         self.group += 1
         if self.group == len(now.chunk.steps):
             self.group = self.worked = 0

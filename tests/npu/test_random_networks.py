@@ -1,4 +1,4 @@
-"""Random networks on devices of several sizes: equal to the oracle, in just the time that the compiler said."""
+"""Random networks on devices of several sizes: equal to the oracle, in the compiler's own time, which is close to the job cycle by cycle."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.package.arena import place
 from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, FixedSoftmax, MaxPool2d, Mean, TensorType
 from nnc_tvm.schedules.operators.operator import Operator
+from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codegen import generate
+from nnc_tvm.targets.npu.commands import Conv, Pool, anywhere
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
+from nnc_tvm.targets.npu.stepwise import job_cycles
 from nnc_tvm.targets.npu.target import MACS
 from tests.kernels.cases import random_generator, random_requantize
 from tests.npu.cases import padding_of, pair, random_addition
@@ -91,3 +94,5 @@ def test_random_networks() -> None:
         y = expected(nodes, x)
         assert np.array_equal(sram[network.outputs[0]:][:y.size].view(np.int8), y.reshape(-1)), (config, nodes)
         assert counters["cycles"] == network.cycles and counters["sram_peak"] <= config.sram_bytes
+        for job in {anywhere(job) for job in network.commands if isinstance(job, Conv | Pool) and 2000 < job_cost(job, config).cycles < 40_000}:
+            assert abs(job_cost(job, config).cycles / job_cycles(job, config) - 1) <= 0.1, (job_cost(job, config), config, job)
