@@ -102,8 +102,8 @@ def resnet18() -> onnx.ModelProto:
     return g.model("resnet18")
 
 
-def inverted(first: int, blocks: tuple[tuple[int, int, int, int, int], ...], last: int, name: str) -> onnx.ModelProto:
-    """A network of inverted residual blocks: (expansion, channels, repeats, stride, depthwise kernel) each."""
+def inverted(blocks: tuple[tuple[int, int, int, int, int], ...], name: str, first: int = 32, last: int = 1280) -> onnx.ModelProto:
+    """A network of inverted residual blocks: (expansion, channels, repeats, stride, depthwise kernel) each. first, last: channels before and after them."""
     g = Graph()
     x, channels = g.relu6(g.convolution("x", 3, first, 3, 2)), first
     for expansion, outputs, repeats, stride, kernel in blocks:
@@ -118,25 +118,13 @@ def inverted(first: int, blocks: tuple[tuple[int, int, int, int, int], ...], las
     return g.model(name)
 
 
-def mobilenetv2() -> onnx.ModelProto:
-    return inverted(
-        32,
-        ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 32, 3, 2, 3), (6, 64, 4, 2, 3), (6, 96, 3, 1, 3), (6, 160, 3, 2, 3), (6, 320, 1, 1, 3)),
-        1280,
-        "mobilenetv2",
-    )
-
-
-def efficientnet_lite0() -> onnx.ModelProto:
-    return inverted(
-        32,
-        ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3)),
-        1280,
-        "efficientnet_lite0",
-    )
-
-
-NETWORKS = {"resnet18": resnet18, "mobilenetv2": mobilenetv2, "efficientnet_lite0": efficientnet_lite0}
+MOBILENETV2 = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 32, 3, 2, 3), (6, 64, 4, 2, 3), (6, 96, 3, 1, 3), (6, 160, 3, 2, 3), (6, 320, 1, 1, 3))
+EFFICIENTNET_LITE0 = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))
+NETWORKS = {
+    "resnet18": resnet18,
+    "mobilenetv2": lambda: inverted(MOBILENETV2, "mobilenetv2"),
+    "efficientnet_lite0": lambda: inverted(EFFICIENTNET_LITE0, "efficientnet_lite0"),
+}
 
 
 def peer_ms(python: str, name: str, model: pathlib.Path, **environment: str) -> float | None:
