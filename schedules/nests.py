@@ -33,7 +33,7 @@ def operands(nest: Any) -> tuple[list[Any], list[Any]]:
 def reads_places(statement: Any, variable: Any) -> bool:
     """Whether elements are read at places that are themselves read where `variable` leads.
 
-    No instruction set's vectors are quicker at that, and TVM's code for them mixes the widths of indices.
+    TVM's vectors read such elements one by one, and where the vector is the whole row its code for them mixes two widths of indices.
     """
     found: list[bool] = []
 
