@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from nnc_tvm.schedules.operators.elementwise import LinearCombination
-from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
+from nnc_tvm.targets.npu.operands import Image, Sum, Window, signed, word
 
 MAGIC = 0x31434E4E
 VERSION = 1
@@ -20,80 +19,6 @@ TABLE_BYTES = 256
 
 RICE = 1
 CHUNKS_OUTER, SPARSE, SINGLE_ROUNDING, RESIDUAL, INT4, SLICED = 1, 2, 4, 8, 16, 32
-
-
-def _word(layout: str, *fields: int) -> int:
-    """Fields packed into a 32-bit word from the low byte up, as struct's layout says."""
-    return int.from_bytes(struct.pack("<" + layout, *fields), "little")
-
-
-def _signed(value: int) -> int:
-    return _word("i", value)
-
-
-@dataclass(frozen=True)
-class Image:
-    """An int8 image in SRAM. pixel, row: bytes from one to the next. first, wrap: rows in a ring, see docs/npu.md."""
-
-    base: int
-    height: int
-    width: int
-    channels: int
-    pixel: int
-    row: int
-    zero_point: int = 0
-    first: int = 0
-    wrap: int = 0
-
-    @staticmethod
-    def dense(base: int, height: int, width: int, channels: int, zero_point: int = 0) -> Image:
-        return Image(base, height, width, channels, channels, width * channels, zero_point)
-
-    @property
-    def elements(self) -> int:
-        return self.height * self.width * self.channels
-
-    def words(self) -> tuple[int, ...]:
-        return (self.base, _word("HH", self.height, self.width), _word("Hh", self.channels, self.zero_point), self.pixel, self.row,
-                _word("HH", self.first, self.wrap))
-
-
-@dataclass(frozen=True)
-class Sum:
-    """The sum block: LinearCombination's numbers."""
-
-    factors: tuple[int, int]
-    shifts: tuple[int, int]
-    left_shift: int
-    multiplier: int
-    shift: int
-    zero_points: tuple[int, int]
-    zero_point: int
-    low: int
-    high: int
-
-    @staticmethod
-    def of(operator: LinearCombination, swap: bool = False) -> Sum:
-        """swap: the operator's second input comes first."""
-        a, b = (1, 0) if swap else (0, 1)
-        r = operator.requantize
-        assert isinstance(r, FixedRequantize)
-        factors, shifts, zero_points = ((pair[a], pair[b]) for pair in (operator.factors, operator.shifts, operator.zero_points))
-        return Sum(factors, shifts, operator.left_shift, int(r.multiplier[0]), int(r.shift[0]), zero_points, r.zero_point, r.low, r.high)
-
-    def words(self) -> tuple[int, ...]:
-        return (*map(_signed, self.factors), _word("bbBb", *self.shifts, self.left_shift, self.shift), _signed(self.multiplier),
-                _word("bbh", self.low, self.high, self.zero_point), _word("hh", *self.zero_points))
-
-
-@dataclass(frozen=True)
-class Window:
-    """kernel, strides and dilation: (down, right); padding: (top, left)."""
-
-    kernel: tuple[int, int] = (1, 1)
-    strides: tuple[int, int] = (1, 1)
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -178,8 +103,8 @@ class Conv:
         w = self.window
         residual = () if self.residual is None else (*self.residual[0].words(), *self.residual[1].words())
         return _command(3 if self.depthwise else 2, flags, (
-            self.wait, *self.source.words(), *self.output.words(), _word("4B", *w.kernel, *w.strides), _word("4B", *w.padding, *w.dilation), self.weights,
-            self.weight_bytes, self.parameters, _word("HH", self.tile_rows, self.chunk), _word("bbh", self.low, self.high, self.zero_point), *residual,
+            self.wait, *self.source.words(), *self.output.words(), word("4B", *w.kernel, *w.strides), word("4B", *w.padding, *w.dilation), self.weights,
+            self.weight_bytes, self.parameters, word("HH", self.tile_rows, self.chunk), word("bbh", self.low, self.high, self.zero_point), *residual,
             *([self.slice] if self.slice else [])))
 
 
@@ -204,9 +129,9 @@ class Pool:
 
     def words(self) -> tuple[int, ...]:
         w = self.window
-        return _command(4, 0, (self.wait, *self.source.words(), *self.output.words(), _word("4B", *w.kernel, *w.strides), _word("4B", *w.padding, self.mode, 0),
-                               self.multiplier, _word("bbbB", self.shift, self.low, self.high, 0), _word("hH", self.zero_point, 0),
-                               _word("HH", self.tile_rows, self.chunk)))
+        return _command(4, 0, (self.wait, *self.source.words(), *self.output.words(), word("4B", *w.kernel, *w.strides), word("4B", *w.padding, self.mode, 0),
+                               self.multiplier, word("bbbB", self.shift, self.low, self.high, 0), word("hH", self.zero_point, 0),
+                               word("HH", self.tile_rows, self.chunk)))
 
 
 def anywhere(job: Conv | Pool) -> Conv | Pool:
@@ -246,8 +171,8 @@ class Mul:
 
     def words(self) -> tuple[int, ...]:
         return _command(8, SINGLE_ROUNDING * self.single_rounding, (
-            self.wait, *self.a.words(), *self.b.words(), *self.output.words(), _signed(self.multiplier), _word("bbbB", self.shift, self.low, self.high, 0),
-            _word("hH", self.zero_point, 0)))
+            self.wait, *self.a.words(), *self.b.words(), *self.output.words(), signed(self.multiplier), word("bbbB", self.shift, self.low, self.high, 0),
+            word("hH", self.zero_point, 0)))
 
 
 @dataclass(frozen=True)
@@ -271,7 +196,7 @@ class Softmax:
     wait: int = 0
 
     def words(self) -> tuple[int, ...]:
-        return _command(7, 0, (self.wait, *self.source.words(), *self.output.words(), *map(_signed, (self.multiplier, self.shift, self.diff_min))))
+        return _command(7, 0, (self.wait, *self.source.words(), *self.output.words(), *map(signed, (self.multiplier, self.shift, self.diff_min))))
 
 
 Job = Conv | Pool | Add | Mul | Lut | Softmax
@@ -284,12 +209,12 @@ def waiting(job: Job, wait: int) -> Job:
 
 
 def _command(op: int, flags: int, words: Sequence[int]) -> tuple[int, ...]:
-    return (_word("BBH", op, flags, 1 + len(words)), *words)
+    return (word("BBH", op, flags, 1 + len(words)), *words)
 
 
 def encode(commands: Sequence[Command], config: Config, sram_bytes: int, flash_bytes: int) -> bytes:
     """The whole stream: header, commands, END, with its checksum."""
-    body = [word for command in commands for word in command.words()] + [_word("BBH", 0, 0, 1)]
+    body = [word for command in commands for word in command.words()] + [word("BBH", 0, 0, 1)]
     header = [MAGIC, VERSION, config.hash, HEADER_WORDS + len(body), sram_bytes, flash_bytes, 0, 0]
     header[6] = zlib.crc32(struct.pack(f"<{len(header) + len(body)}I", *header, *body))
     return struct.pack(f"<{len(header) + len(body)}I", *header, *body)

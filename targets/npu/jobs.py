@@ -26,9 +26,10 @@ from nnc_tvm.schedules.operators import (
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu.codec import Weights, convolution_weights, depthwise_weights, fits_int4, parameters
-from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Image, Job, Lut, Mul, Pool, Softmax, Sum, Window
+from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Job, Lut, Mul, Pool, Softmax
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.nodes import Fused
+from nnc_tvm.targets.npu.operands import Image, Sum, Window
 from nnc_tvm.targets.npu.piece import Piece, fitting, over_its_input, whole
 from nnc_tvm.targets.npu.slices import slices
 from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents, flattened, moved, seen_view, view

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import TypeVar
 
 from nnc_tvm.targets.npu.clock import job_cost, least_cycles
-from nnc_tvm.targets.npu.commands import Conv, Pool, Window
+from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.config import CHANNELS, Config
+from nnc_tvm.targets.npu.operands import Window
 from nnc_tvm.targets.npu.passes import buffer_line, ceil, input_rows
 
 Tiled = TypeVar("Tiled", Conv, Pool)

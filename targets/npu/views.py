@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nnc_tvm.schedules.operators.operator import TensorType
-from nnc_tvm.targets.npu.commands import Image, Window
+from nnc_tvm.targets.npu.operands import Image, Window
 
 MOST_ROWS = (1 << 16) - 1
 
