@@ -8,8 +8,9 @@ from functools import lru_cache
 
 from nnc_tvm.targets.npu.commands import HEADER_WORDS, TABLE_BYTES, Add, Command, Conv, Dma, Job, Lut, Mul, Pool, Softmax, anywhere
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.passes import by_chunk, ceil, chunks, passes, tiles
+from nnc_tvm.targets.npu.passes import ceil, passes
 from nnc_tvm.targets.npu.port import waits
+from nnc_tvm.targets.npu.totals import totals
 
 
 @dataclass(frozen=True)
@@ -56,33 +57,8 @@ def _streamed(moved: int, array: int, config: Config) -> Cost:
 def _tiled(job: Conv | Pool, config: Config) -> Cost:
     """Remembered: cascades are many jobs of few shapes."""
     prologue, *stalls = waits(job, list(passes(job, config)), config)
-    array, moved = _array_cycles(job, config), _moved(job, config)
-    return Cost(array + prologue + sum(stalls) + _overhead(job, config), array, moved, prologue, sum(stalls))
-
-
-def least_cycles(job: Conv | Pool, config: Config) -> int:
-    """What `job_cost` does not go below: cheap, for searches."""
-    first = sum(next(passes(job, config)).loads)
-    alone = ceil(first, config.compute_bytes_per_cycle) + _array_cycles(job, config) + _overhead(job, config)
-    return max(alone, ceil(_moved(job, config), config.compute_bytes_per_cycle) + config.job_cycles)
-
-
-def _overhead(job: Conv | Pool, config: Config) -> int:
-    return config.fill_cycles * len(tiles(job, config)) * len(chunks(job, config)) + config.job_cycles
-
-
-def _array_cycles(job: Conv | Pool, config: Config) -> int:
-    return sum(tile.turns for tile in tiles(job, config)) * sum(chunk.work for chunk in chunks(job, config))
-
-
-def _moved(job: Conv | Pool, config: Config) -> int:
-    """Bytes through the port."""
-    some, parts = tiles(job, config), chunks(job, config)
-    outer = isinstance(job, Conv) and job.chunks_outer
-    again = by_chunk(job) or job.slice or (outer and len(some) > 1)  # each chunk's
-    data = sum(tile.rows for tile in some) * job.source.width * (sum(chunk.inputs for chunk in parts) if again else job.source.channels)
-    weights = sum(chunk.weights + chunk.others for chunk in parts) * (len(some) if not outer and len(parts) > 1 else 1)
-    return data + weights + job.moved * job.output.elements
+    sums = totals(job, config)
+    return Cost(sums.array + prologue + sum(stalls) + sums.overhead, sums.array, sums.bytes, prologue, sum(stalls))
 
 
 def dma_cycles(dma: Dma, config: Config) -> int:

@@ -11,7 +11,7 @@ from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.commands import Conv, Job, Pool
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.passes import ceil
-from nnc_tvm.targets.npu.tiling import best_tiling
+from nnc_tvm.targets.npu.tiling import Tiling, best_tiling
 from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents
 
 IN_PLACE_COST = 1.1  # what writing over the input may cost, times the fastest tiling's cycles
@@ -35,7 +35,7 @@ class Piece:
     config: Config
     overwrites: tuple[int, ...] = ()
     in_place: bool = False
-    tilings: dict[tuple[int, ...], tuple[int, int, bool]] = field(default_factory=dict)
+    tilings: dict[tuple[int, ...], Tiling] = field(default_factory=dict)
 
     def jobs(self, places: Sequence[Place], data: int, rows: Rows | None = None) -> list[Job]:
         """Of output `rows` (None: all), one for each part of the columns."""
@@ -49,14 +49,12 @@ class Piece:
         over = self.in_place and rows is None
         key = (job.source.height, job.source.width, *job.window.padding, job.output.height, job.output.width, over)
         if key not in self.tilings:
-            tiled = best_tiling(job, self.config, over) if isinstance(job, Conv) else best_tiling(job, self.config, over)
-            if tiled is None or job.source.width < 1:  # a part of the columns may see nothing but padding on the right
+            tiling = best_tiling(job, self.config, over)
+            if tiling is None or job.source.width < 1:  # a part of the columns may see nothing but padding on the right
                 raise Unsupported(f"a window's rows of {job.source.width} x {job.source.channels} elements do not fit the NPU's input buffer of "
                                   f"{self.config.input_buffer_bytes} bytes")
-            self.tilings[key] = (tiled.tile_rows, tiled.chunk, isinstance(tiled, Conv) and tiled.chunks_outer)
-        rows_of_tile, chunk, outer = self.tilings[key]
-        tile = replace(job, tile_rows=rows_of_tile, chunk=chunk)
-        return replace(tile, chunks_outer=outer) if isinstance(tile, Conv) else tile
+            self.tilings[key] = tiling
+        return self.tilings[key].of(job)
 
     @property
     def cycles(self) -> int:

@@ -5,33 +5,48 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import TypeVar
+from typing import NamedTuple
 
-from nnc_tvm.targets.npu.clock import job_cost, least_cycles
+from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.operands import Window
-from nnc_tvm.targets.npu.passes import buffer_line, ceil, input_rows
-
-Tiled = TypeVar("Tiled", Conv, Pool)
+from nnc_tvm.targets.npu.passes import buffer_line, by_chunk, ceil, input_rows
+from nnc_tvm.targets.npu.totals import chunk_totals, join, tile_totals
 
 ACCUMULATOR_BYTES = 4
 MOST_TILE_ROWS = 1024  # the field of the command
 
 
-def best_tiling(job: Tiled, config: Config, in_place: bool = False) -> Tiled | None:
-    """`job` with the tile and chunk of the fewest cycles; None where not even one row and four channels fit.
+class Tiling(NamedTuple):
+    """Rows of a tile, output channels of a chunk, and whether chunks are outermost."""
+
+    rows: int
+    chunk: int
+    outer: bool
+
+    def of(self, job: Conv | Pool) -> Conv | Pool:
+        """`job` by this tiling."""
+        if isinstance(job, Conv):
+            return replace(job, tile_rows=self.rows, chunk=self.chunk, chunks_outer=self.outer)
+        return replace(job, tile_rows=self.rows, chunk=self.chunk)
+
+
+def best_tiling(job: Conv | Pool, config: Config, in_place: bool = False) -> Tiling | None:
+    """The tile and chunk of the fewest cycles for `job`; None where not even one row and four channels fit.
 
     in_place: only those whose output may lie exactly on the input, see `overwrites`.
     """
-    fitting = [candidate for candidate in _candidates(job) if fits(candidate, config) and (not in_place or overwrites(candidate))]
     best, fewest = None, 0
-    for least, candidate in sorted(((least_cycles(c, config), c) for c in fitting), key=lambda pair: pair[0]):
+    for least, tiling in sorted(_fitting(job, config)):
         if best is not None and least >= fewest:
             break
+        candidate = tiling.of(job)
+        if in_place and not overwrites(candidate):
+            continue
         cycles = job_cost(candidate, config).cycles
         if best is None or cycles < fewest:
-            best, fewest = candidate, cycles
+            best, fewest = tiling, cycles
     return best
 
 
@@ -43,27 +58,24 @@ def overwrites(job: Conv | Pool) -> bool:
     return (job.depthwise and job.tile_rows >= job.output.height) or (job.window == Window() and not job.depthwise)
 
 
-def fits(job: Conv | Pool, config: Config) -> bool:
-    """Whether every tile's input, every chunk's weights and with slices a tile's accumulators fit their buffers."""
-    if _input_bytes(job) > config.input_buffer_bytes:
-        return False
-    return isinstance(job, Pool) or (_weight_bytes(job) <= config.weight_buffer_bytes and _accumulator_bytes(job) <= config.accumulator_bytes)
-
-
-def _candidates(job: Tiled) -> Iterator[Tiled]:
+def _fitting(job: Conv | Pool, config: Config) -> Iterator[tuple[int, Tiling]]:
+    """Tilings whose every tile's input, every chunk's weights and with slices a tile's accumulators fit their buffers, and the least that they take."""
     unit = job.group if isinstance(job, Conv) else CHANNELS
-    channels = ceil(job.output.channels, unit) * unit
-    for rows in _steps(job.output.height, 1):
-        for chunk in _steps(channels, unit):
-            if rows <= MOST_TILE_ROWS:
-                yield from _orders(replace(job, tile_rows=rows, chunk=chunk))
+    every = [(rows, replace(job, tile_rows=rows)) for rows in _steps(job.output.height, 1) if rows <= MOST_TILE_ROWS]
+    tiles = [(rows, max(input_rows(job.window, job.source.height, job.output.height, rows)), tile_totals(tiled, config)) for rows, tiled in every]
+    for chunk in _steps(ceil(job.output.channels, unit) * unit, unit):
+        if isinstance(job, Conv) and _weight_bytes(job, chunk) > config.weight_buffer_bytes:
+            continue
+        line, pixel, parts = _line_bytes(job, chunk), _accumulator_bytes(job, chunk), chunk_totals(replace(job, chunk=chunk), config)
+        for rows, lines, some in tiles:
+            if lines * line <= config.input_buffer_bytes and min(rows, job.output.height) * job.output.width * pixel <= config.accumulator_bytes:
+                for outer in (False, True) if _ordered(job, rows, chunk) else (False,):
+                    yield join(job, some, parts, outer, config).least_cycles(config), Tiling(rows, chunk, outer)
 
 
-def _orders(job: Tiled) -> list[Tiled]:
-    """`job`, and with its chunks outermost where that differs."""
-    if isinstance(job, Pool) or job.depthwise or job.slice or job.tile_rows >= job.output.height or job.chunk >= job.output.channels:
-        return [job]
-    return [job, replace(job, chunks_outer=True)]
+def _ordered(job: Conv | Pool, rows: int, chunk: int) -> bool:
+    """Whether it matters which is outermost, tiles or chunks."""
+    return isinstance(job, Conv) and not job.depthwise and not job.slice and rows < job.output.height and chunk < job.output.channels
 
 
 def _steps(extent: int, unit: int) -> list[int]:
@@ -73,24 +85,23 @@ def _steps(extent: int, unit: int) -> list[int]:
     return sorted({unit * ceil(most, count) for count in counts if count <= most})
 
 
-def _input_bytes(job: Conv | Pool) -> int:
-    """Of the largest tile."""
-    rows = max(input_rows(job.window, job.source.height, job.output.height, job.tile_rows))
-    if isinstance(job, Pool) or job.depthwise:
-        return rows * job.source.width * min(job.chunk, job.source.channels)
-    return rows * max(buffer_line(job, channels) for channels in job.slices)
+def _line_bytes(job: Conv | Pool, chunk: int) -> int:
+    """Of the input buffer, for a row of the input."""
+    if by_chunk(job):
+        return job.source.width * min(chunk, job.source.channels)
+    assert isinstance(job, Conv)
+    return max(buffer_line(job, channels) for channels in job.slices)
 
 
-def _weight_bytes(job: Conv) -> int:
+def _weight_bytes(job: Conv, chunk: int) -> int:
     """Of the largest slice of a chunk."""
     slices = len(job.slices) if job.slice else 1
-    return max(_most_blocks(job.blocks[number::slices], ceil(job.chunk, job.group)) for number in range(slices)) * job.block_bytes
+    return max(_most_blocks(job.blocks[number::slices], ceil(chunk, job.group)) for number in range(slices)) * job.block_bytes
 
 
-def _accumulator_bytes(job: Conv) -> int:
-    """Of the largest tile and chunk, int32 each; 0 where they are finished at once."""
-    channels = min(job.chunk, ceil(job.output.channels, job.group) * job.group)
-    return min(job.tile_rows, job.output.height) * job.output.width * channels * ACCUMULATOR_BYTES if job.slice else 0
+def _accumulator_bytes(job: Conv | Pool, chunk: int) -> int:
+    """Of an output pixel's chunk, int32 each; 0 where they are finished at once."""
+    return min(chunk, ceil(job.output.channels, job.group) * job.group) * ACCUMULATOR_BYTES if isinstance(job, Conv) and job.slice else 0
 
 
 @functools.lru_cache(1 << 12)
