@@ -18,7 +18,7 @@ PARAMETER_BYTES = 10
 TABLE_BYTES = 256
 
 RICE = 1
-CHUNKS_OUTER, SPARSE, SINGLE_ROUNDING, RESIDUAL, INT4, SLICED = 1, 2, 4, 8, 16, 32
+CHUNKS_OUTER, SPARSE, SINGLE_ROUNDING, RESIDUAL, INT4, SLICED, UPWARD = 1, 2, 4, 8, 16, 32, 64
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Conv:
     """CONV or DWCONV. wait: DMAs that must have finished. blocks: of each group of channels, and of that of each slice, those that are not masked.
 
     weight_bytes: as in SRAM; mask_bytes: of the mask with its padding. residual: (image, sum block). int4: weights of 4 bits.
-    slice: input channels that are in the buffers at once, while accumulators stay; 0: all.
+    slice: input channels that are in the buffers at once, while accumulators stay; 0: all. upward: tiles from the last to the first.
     """
 
     source: Image
@@ -64,6 +64,7 @@ class Conv:
     wait: int = 0
     int4: bool = False
     slice: int = 0
+    upward: bool = False
 
     @property
     def group(self) -> int:
@@ -99,7 +100,7 @@ class Conv:
 
     def words(self) -> tuple[int, ...]:
         flags = (CHUNKS_OUTER * self.chunks_outer | SPARSE * bool(self.mask_bytes) | SINGLE_ROUNDING * self.single_rounding
-                 | RESIDUAL * (self.residual is not None) | INT4 * self.int4 | SLICED * bool(self.slice))
+                 | RESIDUAL * (self.residual is not None) | INT4 * self.int4 | SLICED * bool(self.slice) | UPWARD * self.upward)
         w = self.window
         residual = () if self.residual is None else (*self.residual[0].words(), *self.residual[1].words())
         return _command(3 if self.depthwise else 2, flags, (
@@ -110,7 +111,7 @@ class Conv:
 
 @dataclass(frozen=True)
 class Pool:
-    """mode 0: maximum, 1: mean, 2: sum requantized by (multiplier, shift) to zero_point."""
+    """mode 0: maximum, 1: mean, 2: sum requantized by (multiplier, shift) to zero_point. upward: tiles from the last to the first."""
 
     source: Image
     output: Image
@@ -124,12 +125,13 @@ class Pool:
     shift: int = 0
     zero_point: int = 0
     wait: int = 0
+    upward: bool = False
     moved: ClassVar[int] = 1
     slice: ClassVar[int] = 0
 
     def words(self) -> tuple[int, ...]:
         w = self.window
-        return _command(4, 0, (self.wait, *self.source.words(), *self.output.words(), word("4B", *w.kernel, *w.strides), word("4B", *w.padding, self.mode, 0),
+        return _command(4, UPWARD * self.upward, (self.wait, *self.source.words(), *self.output.words(), word("4B", *w.kernel, *w.strides), word("4B", *w.padding, self.mode, 0),
                                self.multiplier, word("bbbB", self.shift, self.low, self.high, 0), word("hH", self.zero_point, 0),
                                word("HH", self.tile_rows, self.chunk)))
 

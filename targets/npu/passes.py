@@ -113,14 +113,14 @@ def _pass(job: Conv | Pool, tile: Tile, chunk: Chunk, new: tuple[bool, bool], la
 
 
 def tiles(job: Conv | Pool, config: Config) -> tuple[Tile, ...]:
-    """From the top."""
-    taps = _taps(job)
-    return _tiles(job.window, job.source.height, job.output.height, job.output.width, job.tile_rows, taps, config)
+    """In the order of the array."""
+    found = _tiles(job.window, job.source.height, job.output.height, job.output.width, job.tile_rows, _taps(job), config)
+    return found[::-1] if job.upward else found
 
 
 @functools.lru_cache(1 << 14)
 def _tiles(window: Window, source_height: int, height: int, width: int, rows: int, taps: int, config: Config) -> tuple[Tile, ...]:
-    """Remembered: a search over tilings asks for the same again and again."""
+    """From the top. Remembered: a search over tilings asks for the same again and again."""
     pixels = [min(rows, height - first) * width for first in range(0, height, rows)]
     return tuple(Tile(n, count, _turns(n, taps, config)) for n, count in zip(pixels, input_rows(window, source_height, height, rows), strict=True))
 

@@ -162,7 +162,7 @@ def convolution(rng: np.random.Generator, config: Config = NNC1) -> Case:
         second = (other, Sum.of(addition))
     job = Conv(source, output, Window(kernel, strides, before, dilation), memory.constant(packed.data), len(packed.data),
                memory.constant(codec.parameters(bias, requantize)), packed.blocks, requantize.low, requantize.high, requantize.zero_point,
-               rows, chunk, depthwise, bool(not slice_ and rng.random() < 0.3), single, packed.mask_bytes, second, len(memory.dmas), int4, slice_)
+               rows, chunk, depthwise, bool(not slice_ and rng.random() < 0.3), single, packed.mask_bytes, second, len(memory.dmas), int4, slice_, bool(rng.random() < 0.3))
     return finish(memory, operator, job, expected)
 
 
@@ -193,7 +193,7 @@ def pooling(rng: np.random.Generator) -> Case:
         operator = Mean.build("fixed", tensor(source), tensor(output), (1, 2), ((0.05, zero), (0.04, 3)), low, high)
         multiplier, shift, target = int(operator.epilogue.multiplier[0]), int(operator.epilogue.shift[0]), 3
     job = Pool(source, output, Window(kernel, strides, before), mode, low, high, int(rng.integers(1, out_extents[0] + 1)), 4 * int(rng.integers(1, 6)),
-               multiplier, shift, target)
+               multiplier, shift, target, upward=bool(rng.random() < 0.3))
     return finish(memory, operator, job, evaluate(operator, x[None]))
 
 

@@ -87,20 +87,26 @@ static int32_t check_weights(const npu_command *c, uint32_t sram_bytes) {
   return span(c->parameters, (int64_t)c->out.c * NPU_PARAMETER_BYTES).to > sram_bytes ? NNC_NPU_BOUNDS : NNC_NPU_OK;
 }
 
-/* Row-chasing: what a tile writes ends before what later tiles read, and with several chunks that read other channels of it, or all again,
- * before what the tile itself reads. */
+static uint64_t row_end(const npu_image *i, int32_t row) {
+  return i->base + (uint64_t)row * i->row_pitch + (uint64_t)(i->w - 1) * i->pixel_pitch + (uint64_t)i->c;
+}
+
+/* Row-chasing: what a tile writes lies on the side of what later tiles read that they have come from, and with several chunks that read other channels
+ * of its input, or all again, so of what the tile itself reads. */
 static int chases(const npu_command *c) {
-  int own = (c->op != NPU_CONV || c->slice) && npu_chunks(c) > 1;
-  int32_t earlier = 0;
-  uint64_t end = 0;
+  int own = (c->op != NPU_CONV || c->slice) && npu_chunks(c) > 1, up = (c->flags & NPU_UPWARD) != 0;
+  uint64_t written = up ? UINT64_MAX : 0;
+  int32_t last = up ? c->in.h : 0; /* where the tiles before have got to: their input's end, or its beginning */
   if (c->in.wrap || c->out.wrap || c->flags & NPU_CHUNKS_OUTER) return 0;
   for (int32_t t = 0; t < npu_tiles(c); t++) {
     npu_tile tile = npu_tile_at(c, t);
-    uint64_t written = c->out.base + (uint64_t)(tile.to - 1) * c->out.row_pitch + (uint64_t)(c->out.w - 1) * c->out.pixel_pitch + (uint64_t)c->out.c;
-    uint64_t first = c->in.base + (uint64_t)tile.first * c->in.row_pitch;
-    if (tile.count && (tile.first < earlier || (own ? written : end) > first)) return 0;
-    if (tile.count) earlier = tile.first;
-    end = written;
+    uint64_t writes = up ? c->out.base + (uint64_t)tile.from * c->out.row_pitch : row_end(&c->out, tile.to - 1);
+    if (own) written = writes;
+    if (tile.count) {
+      if (up ? tile.end > last || written < row_end(&c->in, tile.end - 1) : tile.first < last || written > c->in.base + (uint64_t)tile.first * c->in.row_pitch) return 0;
+      last = up ? tile.end : tile.first;
+    }
+    written = writes;
   }
   return 1;
 }

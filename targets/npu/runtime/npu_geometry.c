@@ -65,11 +65,14 @@ npu_kernel_rows npu_kernel_rows_at(const npu_command *c, int32_t from, int32_t y
 }
 
 npu_tile npu_tile_at(const npu_command *c, int32_t index) {
-  npu_tile tile = {index * c->tile_rows, minimum((index + 1) * c->tile_rows, c->out.h), 0, c->in.h};
+  if (c->flags & NPU_UPWARD) index = npu_tiles(c) - 1 - index;
+  npu_tile tile = {index * c->tile_rows, minimum((index + 1) * c->tile_rows, c->out.h), 0, c->in.h, 0};
   for (int32_t y = tile.from; y < tile.to; y++) {
     npu_kernel_rows rows = npu_kernel_rows_at(c, tile.from, y);
     tile.count += maximum(0, rows.high - rows.fresh + 1);
-    if (rows.low <= rows.high) tile.first = minimum(tile.first, y * c->window.sh - c->window.top + rows.low * c->window.dh);
+    if (rows.low > rows.high) continue;
+    tile.first = minimum(tile.first, y * c->window.sh - c->window.top + rows.low * c->window.dh);
+    tile.end = maximum(tile.end, y * c->window.sh - c->window.top + rows.high * c->window.dh + 1);
   }
   return tile;
 }

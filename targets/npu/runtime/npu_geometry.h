@@ -7,7 +7,7 @@
 typedef struct {
   int32_t from, to;   /* output rows */
   int32_t count;      /* input rows touched inside the image, each once */
-  int32_t first;      /* the lowest of them; the image's height where there are none */
+  int32_t first, end; /* the lowest of them, and behind the highest; where there are none the image's height, and 0 */
 } npu_tile;
 
 static inline int64_t npu_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

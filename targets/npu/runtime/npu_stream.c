@@ -84,8 +84,9 @@ static void decode_images(const uint8_t *stream, uint32_t at, npu_command *c) {
 int32_t npu_decode(const uint8_t *stream, uint32_t words, uint32_t at, npu_command *c) {
   static const struct { uint8_t words, flags; } forms[NPU_OPERATIONS] = {
       {1, 0}, {6, NPU_RICE},
-      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_SLICED | (NPU_SKIPS_ZEROS ? NPU_SPARSE : 0) | (NPU_INT4_WEIGHTS ? NPU_INT4 : 0)},
-      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL}, {20, 0}, {26, 0}, {15, 0}, {17, 0}, {23, NPU_SINGLE_ROUNDING}};
+      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_SLICED | NPU_UPWARD | (NPU_SKIPS_ZEROS ? NPU_SPARSE : 0) |
+               (NPU_INT4_WEIGHTS ? NPU_INT4 : 0)},
+      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_UPWARD}, {20, NPU_UPWARD}, {26, 0}, {15, 0}, {17, 0}, {23, NPU_SINGLE_ROUNDING}};
   if (at >= words) return NNC_NPU_END;
   memset(c, 0, sizeof *c);
   uint32_t first = npu_word(stream, at);
