@@ -131,9 +131,9 @@ class Pool:
 
     def words(self) -> tuple[int, ...]:
         w = self.window
-        return _command(4, UPWARD * self.upward, (self.wait, *self.source.words(), *self.output.words(), word("4B", *w.kernel, *w.strides), word("4B", *w.padding, self.mode, 0),
-                               self.multiplier, word("bbbB", self.shift, self.low, self.high, 0), word("hH", self.zero_point, 0),
-                               word("HH", self.tile_rows, self.chunk)))
+        return _command(4, UPWARD * self.upward, (
+            self.wait, *self.source.words(), *self.output.words(), word("4B", *w.kernel, *w.strides), word("4B", *w.padding, self.mode, 0), self.multiplier,
+            word("bbbB", self.shift, self.low, self.high, 0), word("hH", self.zero_point, 0), word("HH", self.tile_rows, self.chunk)))
 
 
 def anywhere(job: Conv | Pool) -> Conv | Pool:

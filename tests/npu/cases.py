@@ -162,7 +162,8 @@ def convolution(rng: np.random.Generator, config: Config = NNC1) -> Case:
         second = (other, Sum.of(addition))
     job = Conv(source, output, Window(kernel, strides, before, dilation), memory.constant(packed.data), len(packed.data),
                memory.constant(codec.parameters(bias, requantize)), packed.blocks, requantize.low, requantize.high, requantize.zero_point,
-               rows, chunk, depthwise, bool(not slice_ and rng.random() < 0.3), single, packed.mask_bytes, second, len(memory.dmas), int4, slice_, bool(rng.random() < 0.3))
+               rows, chunk, depthwise, bool(not slice_ and rng.random() < 0.3), single, packed.mask_bytes, second, len(memory.dmas), int4, slice_,
+               bool(rng.random() < 0.3))
     return finish(memory, operator, job, expected)
 
 
