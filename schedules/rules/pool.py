@@ -37,13 +37,31 @@ def max_pool(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ..
     if not isinstance(operator, MaxPool2d):
         return None
     dtype = operator.output.dtype
-    made, x = windows(operator, operator.dilation, -128 if dtype == "int8" else -math.inf)
     (kh, kw), (sh, sw), (dh, dw) = operator.kernel, operator.strides, operator.dilation
     rh, rw = te.reduce_axis((0, kh), "kh"), te.reduce_axis((0, kw), "kw")
-    largest = te.compute(operator.output.shape, lambda b, i, j, c: te.max(x[b, i * sh + rh * dh, j * sw + rw * dw, c], axis=[rh, rw]), name="accumulate")
+    if meets_image(operator):
+        made: tuple[Stage, ...] = ()
+        (_, h, w, _), (top, left, _, _) = operator.inputs[0].shape, operator.padding
+        x = te.placeholder(operator.inputs[0].shape, dtype, name="x")
+
+        def element(b: Expr, i: Expr, j: Expr, c: Expr) -> Expr:
+            return x[b, te.max(te.min(i * sh + rh - top, h - 1), 0), te.max(te.min(j * sw + rw - left, w - 1), 0), c]
+    else:
+        made, x = windows(operator, operator.dilation, -128 if dtype == "int8" else -math.inf)
+
+        def element(b: Expr, i: Expr, j: Expr, c: Expr) -> Expr:
+            return x[b, i * sh + rh * dh, j * sw + rw * dw, c]
+
+    largest = te.compute(operator.output.shape, lambda *i: te.max(element(*i), axis=[rh, rw]), name="accumulate")
     y = te.compute(operator.output.shape, lambda *i: clamp(largest(*i), operator.low, operator.high, dtype), name="epilogue")
     function = apply(s_tir.Schedule(te.create_prim_func([x, y])), target.vector_bytes if dtype == "int8" else target.vector_bytes // 4, choose).mod["main"]
     return (*made, Stage(function, (-1,) if made else (0,), (), operator.output, "max pool"))
+
+
+def meets_image(operator: MaxPool2d) -> bool:
+    """Whether what a window has beyond the image may be taken from the image's nearest pixel: where the window has that one, too."""
+    axes = zip(operator.kernel, operator.strides, operator.padding, operator.inputs[0].shape[1:3], operator.output.shape[1:3], strict=False)
+    return operator.dilation == (1, 1) and all(before < kernel and (out - 1) * stride - before < size for kernel, stride, before, size, out in axes)
 
 
 def divide_half_away(acc: Expr, count: Expr, largest: int) -> Expr:
