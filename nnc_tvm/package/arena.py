@@ -2,7 +2,8 @@
 
 First fit at the lowest free offset reaches the optimum for at least one order of the buffers (place the buffers of an optimal
 packing by their offsets), so the search is over orders: all of them for a few buffers, several greedy ones and then a seeded local
-search otherwise. It stops at the lower bound. Compare Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
+search otherwise. It stops at the lower bound. Two buffers that are live together are disjoint, but for pairs that may overlap in part: an output that is
+written over what has been read of its input. Compare Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
 Inference" (MLSys 2020), for the greedy orders.
 """
 
@@ -10,8 +11,11 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+
+from nnc_tvm.targets.distance import Distance
 
 ALIGNMENT = 16
 """Bytes every offset, and the arena itself, is a multiple of: a NEON register. Kernels need no more than their elements' alignment,
@@ -43,21 +47,31 @@ class Plan:
     lower_bound: int
 
 
-def place(buffers: Sequence[tuple[int, int, int]]) -> tuple[Sequence[int], int, int]:
+Distances = Mapping[tuple[int, int], Distance]
+"""Of buffer i to buffer j, by (i, j), where they need not be disjoint."""
+
+Conflicts = Sequence[Sequence[tuple[int, int, int]]]
+"""Of each buffer the others that it must keep away from: (j, below, above)."""
+
+
+def place(buffers: Sequence[tuple[int, int, int]], distances: Distances) -> tuple[Sequence[int], int, int]:
     """`plan` on plain numbers: (bytes, first, last) of each buffer -> offsets, bytes in all, lower bound."""
-    found = plan([Buffer(*numbers) for numbers in buffers])
+    found = plan([Buffer(*numbers) for numbers in buffers], distances)
     return found.offsets, found.bytes, found.lower_bound
 
 
-def lower_bound(buffers: Sequence[Buffer]) -> int:
+def lower_bound(buffers: Sequence[Buffer], distances: Distances = MappingProxyType({})) -> int:
     """Bytes that no placement can go below: the most that is live at one step."""
-    return max((sum(b.bytes for b in buffers if b.first <= step <= b.last) for step in {b.first for b in buffers}), default=0)
+    live = (sum(b.bytes for b in buffers if b.first <= step <= b.last)
+            - sum(buffers[i].bytes + buffers[j].bytes - d.extent(buffers[i].bytes, buffers[j].bytes) for (i, j), d in distances.items()
+                  if max(buffers[i].first, buffers[j].first) <= step <= min(buffers[i].last, buffers[j].last)) for step in {b.first for b in buffers})
+    return max(live, default=0)
 
 
-def plan(buffers: Sequence[Buffer]) -> Plan:
-    """Offsets for `buffers` such that no two that are live together overlap. The same buffers always give the same plan."""
-    bound = lower_bound(buffers)
-    conflicts = [[j for j, other in enumerate(buffers) if j != i and b.meets(other)] for i, b in enumerate(buffers)]
+def plan(buffers: Sequence[Buffer], distances: Distances = MappingProxyType({})) -> Plan:
+    """Offsets for `buffers` such that no two that are live together overlap, but for `distances`. The same buffers always give the same plan."""
+    bound = lower_bound(buffers, distances)
+    conflicts = _conflicts(buffers, distances)
     best: list[int] = []
     best_bytes = 0
     for order in _orders(buffers):
@@ -70,6 +84,11 @@ def plan(buffers: Sequence[Buffer]) -> Plan:
     if best_bytes > bound and len(buffers) > EXHAUSTIVE:
         best, best_bytes = _local_search(buffers, conflicts, best, bound)
     return Plan(tuple(best), best_bytes, bound)
+
+
+def _conflicts(buffers: Sequence[Buffer], distances: Distances) -> Conflicts:
+    apart = {**distances, **{(j, i): distance.reverse for (i, j), distance in distances.items()}}
+    return [[(j, *apart.get((i, j), (b.bytes, other.bytes))) for j, other in enumerate(buffers) if j != i and b.meets(other)] for i, b in enumerate(buffers)]
 
 
 def _orders(buffers: Sequence[Buffer]) -> Iterator[Sequence[int]]:
@@ -88,13 +107,12 @@ def _orders(buffers: Sequence[Buffer]) -> Iterator[Sequence[int]]:
         yield from itertools.permutations(indices)
 
 
-def _first_fit(buffers: Sequence[Buffer], conflicts: Sequence[Sequence[int]], order: Sequence[int]) -> list[int]:
+def _first_fit(buffers: Sequence[Buffer], conflicts: Conflicts, order: Sequence[int]) -> list[int]:
     offsets = [-1] * len(buffers)
     for i in order:
-        size = buffers[i].bytes
         place = 0
-        for low, high in sorted((offsets[j], offsets[j] + buffers[j].bytes) for j in conflicts[i] if offsets[j] >= 0):
-            if place + size <= low:
+        for low, high in sorted((offsets[j] - below, offsets[j] + above) for j, below, above in conflicts[i] if offsets[j] >= 0):
+            if place <= low:
                 break
             place = max(place, -(-high // ALIGNMENT) * ALIGNMENT)
         offsets[i] = place
@@ -105,7 +123,7 @@ def _height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
     return max((offset + b.bytes for b, offset in zip(buffers, offsets, strict=True)), default=0)
 
 
-def _local_search(buffers: Sequence[Buffer], conflicts: Sequence[Sequence[int]], offsets: list[int], bound: int) -> tuple[list[int], int]:
+def _local_search(buffers: Sequence[Buffer], conflicts: Conflicts, offsets: list[int], bound: int) -> tuple[list[int], int]:
     """Moves buffers that stick out at the top, or random ones, to another place in the order; keeps what is not worse."""
     dice = random.Random(0)
     order = sorted(range(len(buffers)), key=lambda i: offsets[i])

@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import NamedTuple
 
+from nnc_tvm.targets.distance import Distance
 from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.operands import Image, Window
 from nnc_tvm.targets.npu.passes import by_chunk, ceil
 from nnc_tvm.targets.npu.views import Rows
-
-
-class Distance(NamedTuple):
-    """Of one buffer to another: its address is lower by at least `below` bytes, or higher by at least `above`. Where they are disjoint that is its own
-    size and the other's; less where they may overlap, and negative where they may do so anyhow."""
-
-    below: int
-    above: int
-
-    def extent(self, own: int, other: int) -> int:
-        """The fewest bytes that both take together, of `own` and `other` bytes."""
-        return min(max(max(0, self.below) + other, own), max(max(0, self.above) + own, other))
 
 
 def distance(job: Conv | Pool) -> Distance:
@@ -42,6 +30,11 @@ def distance(job: Conv | Pool) -> Distance:
             above = max(above, _end(source, span[1]) - left * job.tile_rows * output.row)
     down, up = (all(a[side] <= b[side] for a, b in itertools.pairwise(filter(None, spans))) for side in (0, 1))  # whether input rows never go back
     return Distance(min(below, apart.below) if down else apart.below, min(above, apart.above) if up else apart.above)
+
+
+def extent(job: Conv | Pool) -> int:
+    """The fewest bytes that input and output take together, written one over the other."""
+    return distance(job).extent(job.output.elements, job.source.elements)
 
 
 def _end(image: Image, rows: int) -> int:

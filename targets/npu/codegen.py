@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.targets.npu.clock import timeline
 from nnc_tvm.targets.npu.codec import rice
-from nnc_tvm.targets.npu.commands import Command, Dma, encode, waiting
+from nnc_tvm.targets.npu.commands import Command, Conv, Dma, Pool, encode, waiting
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import PIECE_BYTES
 from nnc_tvm.targets.npu.memory import Buffer, Layout, Task, live_bytes
@@ -82,9 +82,9 @@ def _best(planner: Planner, config: Config, place: Pack) -> Network:
 def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: Pack, most: int) -> Network:
     """The network of the planner's nodes by `plan`, with pieces of `most` bytes of weights outside cascades. Raises DoesNotFit."""
     layout = Layout(planner.nodes, plan, planner.inputs, planner.outputs, config, most)
-    made = [(packed, *_commands(layout.tasks, packed, config)) for packed in packings(layout, config, place)]
+    made = [(packed, *_commands(layout, packed, config)) for packed in packings(layout, config, place)]
     packed, commands, flash = min(made, key=lambda each: timeline(each[1], config)[1])
-    live = live_bytes(layout.buffers, len(layout.tasks), packed.first)
+    live = live_bytes(layout.buffers, len(layout.tasks), packed.first, {pair: packed.overlap(*pair) for pair in layout.distances})
     origins = _origins(layout.tasks, commands, packed, live)
     inputs, outputs = (tuple(packed.offsets[layout.values[name]] for name in names) for names in (planner.inputs, planner.outputs))
     return Network(encode(commands, config, packed.bytes, len(flash)), flash, packed.bytes, inputs, outputs, timeline(commands, config)[1], tuple(commands),
@@ -107,13 +107,13 @@ def economical(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[s
     return chosen
 
 
-def _commands(tasks: Sequence[Task], packed: Packed, config: Config) -> tuple[list[Command], bytes]:
+def _commands(layout: Layout, packed: Packed, config: Config) -> tuple[list[Command], bytes]:
     """Jobs, and the DMAs of their weights as late in the stream as lets them begin at their step: behind as many jobs as the queue holds."""
     flash = bytearray()
     commands: list[Command] = []
-    loads = [(number, task.piece.data, task.weights) for number, task in enumerate(tasks) if task.weights is not None and task.loads]
+    loads = [(number, task.piece.data, task.weights) for number, task in enumerate(layout.tasks) if task.weights is not None and task.loads]
     loaded: dict[Buffer, int] = {}
-    for number, task in enumerate(tasks):
+    for number, task in enumerate(layout.tasks):
         while len(loaded) < len(loads):
             user, data, weights = loads[len(loaded)]
             if min(user, packed.first[weights] + config.queue_depth - 1) > number:
@@ -122,8 +122,17 @@ def _commands(tasks: Sequence[Task], packed: Packed, config: Config) -> tuple[li
             loaded[weights] = len(loaded) + 1
         places = [Place(packed.offsets[image], image.wrap) for image in task.images]
         job = task.piece.job(places, packed.offsets[task.weights] if task.weights else 0, task.rows, task.columns)
+        if isinstance(job, Conv | Pool) and _upward(task, layout, packed):
+            job = replace(job, upward=True)
         commands.append(waiting(job, loaded[task.weights] if task.weights else 0))
     return commands, bytes(flash)
+
+
+def _upward(task: Task, layout: Layout, packed: Packed) -> bool:
+    """Whether the output lies over rows of its input that are read only where tiles go upward."""
+    output, source = task.images[-1], task.images[0]
+    distance = layout.distances.get((output, source))
+    return distance is not None and -distance.below < packed.offsets[output] - packed.offsets[source] < source.bytes
 
 
 def _origins(tasks: Sequence[Task], commands: Sequence[Command], packed: Packed, live: Sequence[int]) -> list[Origin]:

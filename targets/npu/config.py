@@ -29,7 +29,8 @@ class Config:
     group's accumulators for those of other pixels takes at least.
     queue_depth: jobs that may have been fetched and not finished.
     fill_cycles, job_cycles: overhead of a tile's chunk, and of a job.
-    fuses_sums: sums may be the epilogue of a convolution; the compiler's business alone.
+    fuses_sums: sums may be the epilogue of a convolution; chases_rows: outputs may be written over rows of the input that nothing reads any more. Both
+    the compiler's business alone.
     """
 
     macs_per_cycle: int = 128
@@ -55,6 +56,7 @@ class Config:
     job_cycles: int = 16
     sram_bytes: int = 512 << 10
     fuses_sums: bool = True
+    chases_rows: bool = True
 
     @property
     def pixels(self) -> int:
@@ -63,7 +65,7 @@ class Config:
     @property
     def device(self) -> dict[str, int]:
         """Everything that a stream's timing or bounds depend on, in order, but for the SRAM's size: streams say what they need of that."""
-        return {field.name: int(getattr(self, field.name)) for field in fields(self) if field.name not in ("sram_bytes", "fuses_sums")}
+        return {field.name: int(getattr(self, field.name)) for field in fields(self) if field.name not in ("sram_bytes", "fuses_sums", "chases_rows")}
 
     @property
     def hash(self) -> int:

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nnc_tvm.schedules.operators import Reshape, TensorType
+from nnc_tvm.targets.distance import Distance
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import pieces
 from nnc_tvm.targets.npu.nodes import Node
+from nnc_tvm.targets.npu.overlap import output_distance, within
 from nnc_tvm.targets.npu.piece import Piece
 from nnc_tvm.targets.npu.plan import Segment, whole_pieces
 from nnc_tvm.targets.npu.stripes import cascade, may_write_over
@@ -47,7 +49,7 @@ class Task:
 
 
 class Layout:
-    """values: the memory of every value. tasks: in order."""
+    """values: the memory of every value. tasks: in order. distances: of outputs to inputs that they may be written over, before those are dead."""
 
     def __init__(self, nodes: Sequence[Node], plan: Sequence[Segment], inputs: Sequence[str], outputs: Sequence[str], config: Config,
                  most: int) -> None:
@@ -57,6 +59,7 @@ class Layout:
         self.last_read.update(dict.fromkeys(outputs, len(nodes)))
         self.values: dict[str, Buffer] = {}
         self.tasks: list[Task] = []
+        self.distances: dict[tuple[Buffer, Buffer], Distance] = {}
         for segment in plan:
             for node in nodes[segment.first:segment.last]:
                 for name, kind in zip(node.inputs, node.operator.inputs, strict=True):
@@ -67,15 +70,18 @@ class Layout:
             elif isinstance(nodes[segment.first].operator, Reshape):
                 self.values[nodes[segment.first].output] = self.values[nodes[segment.first].inputs[0]]
             else:
-                self._layer(segment.first)
+                self._layer(segment.first, segment.reach)
         for name in outputs:
             self.values[name].last = len(self.tasks)
 
-    def _layer(self, number: int) -> None:
+    def _layer(self, number: int, reach: int | None) -> None:
         node = self.nodes[number]
-        made = pieces(node.operator, self.config, self.most)
+        made = pieces(node.operator, self.config, self.most) if reach is None else [within(whole_pieces(node.operator, self.config)[0], reach)]
         over = next((n for n in node.inputs[::-1] if node.inputs.index(n) in made[0].overwrites and self._dies(n, number)), None)
         self.values[node.output] = self.values[over] if over is not None else Buffer(node.operator.output.bytes, len(self.tasks), 0)
+        distance, first = output_distance(made), node.inputs[0]
+        if self.config.chases_rows and distance is not None and over is None and self._dies(first, number) and node.inputs.count(first) == 1:
+            self.distances[self.values[node.output], self.values[first]] = distance
         for piece in made:
             self._tasks(number, piece, Buffer(len(piece.data), len(self.tasks), len(self.tasks)) if piece.data else None, True, None)
 
@@ -116,10 +122,13 @@ class Layout:
         return list({id(b): b for task in self.tasks for b in (*task.images, *([task.weights] if task.weights else []))}.values())
 
 
-def live_bytes(buffers: Sequence[Buffer], steps: int, first: Mapping[Buffer, int] | None = None) -> list[int]:
-    """What is live at each step; first: from which step on a buffer is, where that is not its own."""
+def live_bytes(buffers: Sequence[Buffer], steps: int, first: Mapping[Buffer, int], overlaps: Mapping[tuple[Buffer, Buffer], int]) -> list[int]:
+    """What is live at each step. first: from which step on each buffer is. overlaps: bytes that two have in common."""
     changes = [0] * (steps + 2)
     for buffer in buffers:
-        changes[buffer.first if first is None else first[buffer]] += buffer.room
+        changes[first[buffer]] += buffer.room
         changes[buffer.last + 1] -= buffer.room
+    for (a, b), size in overlaps.items():
+        changes[max(first[a], first[b])] -= size
+        changes[min(a.last, b.last) + 1] += size
     return list(itertools.accumulate(changes[:steps + 1]))

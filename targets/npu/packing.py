@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nnc_tvm.targets.distance import Distance
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.memory import Buffer, Layout, live_bytes
 from nnc_tvm.targets.npu.nodes import DoesNotFit
 
-Pack = Callable[[Sequence[tuple[int, int, int]]], "tuple[Sequence[int], int, int]"]
-"""(bytes, first step, last step) of each buffer -> offsets, bytes in all, and what is live at once at the most."""
+Pack = Callable[[Sequence[tuple[int, int, int]], Mapping[tuple[int, int], Distance]], "tuple[Sequence[int], int, int]"]
+"""(bytes, first step, last step) of each buffer, distances of those that need not be disjoint by their numbers -> offsets, bytes in all, and what is live at
+once at the most."""
 
+Distances = Mapping[tuple[Buffer, Buffer], Distance]
 
 LEADS = (6, 4, 3, 2, 1, 0)  # jobs ahead of their own that all weights are loaded
 
@@ -27,24 +30,40 @@ class Packed:
     def bytes(self) -> int:
         return max(offset + buffer.bytes for buffer, offset in self.offsets.items())
 
+    def overlap(self, a: Buffer, b: Buffer) -> int:
+        """Bytes that two have in common."""
+        low, high = self.offsets[a], self.offsets[b]
+        return max(0, min(low + a.bytes, high + b.bytes) - max(low, high))
+
 
 def packings(layout: Layout, config: Config, place: Pack) -> list[Packed]:
     """Ways to put all buffers into the SRAM. Raises DoesNotFit naming the layer that does not fit."""
     loads = [task.weights for task in layout.tasks if task.loads and task.weights]
     others = [buffer for buffer in layout.buffers if buffer not in set(loads)]
-    found = [packed for packed in (_around(loads, others, config, place), _together(loads, others, config, place)) if packed is not None]
+    distances = layout.distances
+    found = [packed for packed in (_around(loads, others, distances, config, place), _together(loads, others, distances, config, place)) if packed is not None]
     if not found:
-        live = live_bytes(layout.buffers, len(layout.tasks))
+        live = live_bytes(layout.buffers, len(layout.tasks), {b: b.first for b in layout.buffers}, _most(distances))
         step = max(range(len(layout.tasks)), key=lambda s: live[s])
         raise DoesNotFit(layout.nodes[layout.tasks[step].node], live[step], config.sram_bytes)
     return found
 
 
-def _around(loads: Sequence[Buffer], others: Sequence[Buffer], config: Config, place: Pack) -> Packed | None:
+def _most(distances: Distances) -> dict[tuple[Buffer, Buffer], int]:
+    """Bytes that they can have in common."""
+    return {(a, b): a.bytes + b.bytes - distance.extent(a.bytes, b.bytes) for (a, b), distance in distances.items()}
+
+
+def _placed(buffers: Sequence[Buffer], first: dict[Buffer, int], distances: Distances, place: Pack) -> Packed:
+    numbers = {buffer: number for number, buffer in enumerate(buffers)}
+    offsets, _, _ = place([(b.bytes, first[b], b.last) for b in buffers], {(numbers[a], numbers[b]): distance for (a, b), distance in distances.items()})
+    return Packed(dict(zip(buffers, offsets, strict=True)), first)
+
+
+def _around(loads: Sequence[Buffer], others: Sequence[Buffer], distances: Distances, config: Config, place: Pack) -> Packed | None:
     """Images first; the weights, in the order of their use, each as early as some gap between what is there has room for them."""
-    offsets, total, _ = place([(b.bytes, b.first, b.last) for b in others])
-    packed = Packed(dict(zip(others, offsets, strict=True)), {b: b.first for b in others})
-    earliest = 0
+    packed = _placed(others, {b: b.first for b in others}, distances, place)
+    total, earliest = packed.bytes, 0
     for buffer in loads:
         low, high = earliest, buffer.first
         if total > config.sram_bytes or _gap(packed, buffer, high, config) is None:
@@ -73,16 +92,15 @@ def _taken(packed: Packed, buffers: Iterable[Buffer], first: int, last: int) -> 
     return sorted((packed.offsets[b], packed.offsets[b] + b.room) for b in buffers if packed.first[b] <= last and first <= b.last)
 
 
-def _together(loads: Sequence[Buffer], others: Sequence[Buffer], config: Config, place: Pack) -> Packed | None:
+def _together(loads: Sequence[Buffer], others: Sequence[Buffer], distances: Distances, config: Config, place: Pack) -> Packed | None:
     """All at once, weights as many jobs ahead as all of them can be; then each is loaded as early as its place is free."""
     buffers = [*others, *loads]
     for lead in LEADS:
         first = {b: b.first for b in others} | {b: max(0, b.first - lead) for b in loads}
-        if max(live_bytes(buffers, max(b.last for b in buffers), first)) > config.sram_bytes:
+        if max(live_bytes(buffers, max(b.last for b in buffers), first, _most(distances))) > config.sram_bytes:
             continue
-        offsets, total, _ = place([(b.bytes, first[b], b.last) for b in buffers])
-        if total <= config.sram_bytes:
-            packed = Packed(dict(zip(buffers, offsets, strict=True)), first)
+        packed = _placed(buffers, first, distances, place)
+        if packed.bytes <= config.sram_bytes:
             _load_early(packed, loads)
             return packed
     return None

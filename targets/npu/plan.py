@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import Operator, Reshape
@@ -14,6 +14,7 @@ from nnc_tvm.targets.npu.commands import Job
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import pieces, windows
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
+from nnc_tvm.targets.npu.overlap import nearer, output_distance, within
 from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.piece import ANYWHERE, Piece
 from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible
@@ -25,11 +26,14 @@ STRIPES = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)  # how many
 
 @dataclass(frozen=True)
 class Segment:
-    """Nodes first ... last - 1, in stripes of `height` rows of the last one's output; one node by itself where it is None."""
+    """Nodes first ... last - 1, in stripes of `height` rows of the last one's output; one node by itself where it is None.
+
+    reach: of one node, the most bytes that its output and its first input, which dies, may take together, in one piece; None: any, and in several."""
 
     first: int
     last: int
     height: int | None = None
+    reach: int | None = None
 
 
 @dataclass(frozen=True)
@@ -94,19 +98,37 @@ class Planner:
         if first not in self.cascades:
             self.cascades[first] = self._cascades(first)
         if (first, most) not in self.options:
-            self.options[first, most] = [self._layer(first, most), *self.cascades[first]]
+            self.options[first, most] = [*self._layer(first, most), *self.cascades[first]]
         return self.options[first, most]
 
-    def _layer(self, number: int, most: int) -> Option:
-        node = self.nodes[number]
+    def _layer(self, number: int, most: int) -> list[Option]:
+        """A layer by itself: at its fastest, and written ever nearer to its first input where that dies."""
+        node, segment = self.nodes[number], Segment(number, number + 1)
         through = self._through(number, number + 1)
         if isinstance(node.operator, Reshape):
-            return Option(Segment(number, number + 1), through + node.operator.output.bytes, 0)
+            return [Option(segment, through + node.operator.output.bytes, 0)]
         made = pieces(node.operator, self.config, most)
         over = any(position in made[0].overwrites and self._dies(name, number) for position, name in enumerate(node.inputs))
-        images = sum(self.sizes[name] for name in set(node.inputs)) + (0 if over else node.operator.output.bytes)
+        whole, (source, output) = whole_pieces(node.operator, self.config)[0], (node.operator.inputs[0].bytes, node.operator.output.bytes)
+        others = through + sum(self.sizes[name] for name in set(node.inputs)) - source
+        if not self._chases(number) or (over and not made[0].in_place):
+            return [self._option(segment, others + source + (0 if over else output), made)]
+        distance = output_distance(made)
+        options = [self._option(segment, others + (source if over else source + output if distance is None else distance.extent(output, source)), made)]
+        for piece in (*nearer(whole), *([within(whole, source + output)] if over else [])):
+            distance = output_distance([piece])
+            assert piece.reach is not None and distance is not None
+            options.append(self._option(replace(segment, reach=piece.reach), others + distance.extent(output, source), [piece]))
+        return options
+
+    def _chases(self, number: int) -> bool:
+        """Whether the node's output may be written over its first input."""
+        node = self.nodes[number]
+        return self.config.chases_rows and node.inputs.count(node.inputs[0]) == 1 and self._dies(node.inputs[0], number)
+
+    def _option(self, segment: Segment, images: int, made: Sequence[Piece]) -> Option:
         jobs = [self._cost(job) for piece in made for job in piece.jobs(ANYWHERE, 0)]
-        return Option(Segment(number, number + 1), through + images + max(len(piece.data) for piece in made), self._cycles(jobs, made))
+        return Option(segment, images + max(len(piece.data) for piece in made), self._cycles(jobs, made))
 
     def _cascades(self, first: int) -> list[Option]:
         """Those that begin with node `first`; of those that end together none that another beats in bytes and cycles."""

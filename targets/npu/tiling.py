@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+from nnc_tvm.targets.npu.chasing import extent
 from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.config import CHANNELS, Config
@@ -32,22 +33,25 @@ class Tiling(NamedTuple):
         return replace(job, tile_rows=self.rows, chunk=self.chunk)
 
 
-def best_tiling(job: Conv | Pool, config: Config, in_place: bool = False) -> Tiling | None:
-    """The tile and chunk of the fewest cycles for `job`; None where not even one row and four channels fit.
-
-    in_place: only those whose output may lie exactly on the input, see `overwrites`.
-    """
+def best_tiling(job: Conv | Pool, config: Config, allowed: Callable[[Conv | Pool], bool] | None = None) -> Tiling | None:
+    """The tile and chunk of the fewest cycles for `job` among those that are `allowed` (None: all); None where not even one row and four channels fit."""
     best, fewest = None, 0
     for least, tiling in sorted(_fitting(job, config)):
         if best is not None and least >= fewest:
             break
         candidate = tiling.of(job)
-        if in_place and not overwrites(candidate):
+        if allowed is not None and not allowed(candidate):
             continue
         cycles = job_cost(candidate, config).cycles
         if best is None or cycles < fewest:
             best, fewest = tiling, cycles
     return best
+
+
+def reaches(job: Conv | Pool, config: Config) -> list[int]:
+    """The bytes that input and output may take together by one tiling or another, the fewest first."""
+    kinds = {(tiling.rows, tiling.outer, tiling.chunk < job.output.channels): tiling for _, tiling in _fitting(job, config)}
+    return sorted({extent(tiling.of(job)) for tiling in kinds.values()})
 
 
 def overwrites(job: Conv | Pool) -> bool:

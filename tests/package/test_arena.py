@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from nnc_tvm.package.arena import ALIGNMENT, EXHAUSTIVE, Buffer, Plan, lower_bound, plan
+from nnc_tvm.targets.distance import Distance
 
 
 def random_buffers(dice: random.Random, count: int, largest: int) -> list[Buffer]:
@@ -68,3 +70,30 @@ def test_large_cases_are_near_the_lower_bound(seed: int) -> None:
 
 def test_nothing_to_place() -> None:
     assert plan([]) == Plan((), 0, 0)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_pairs_may_overlap_in_part(seed: int) -> None:
+    """Of some pairs one begins a distance below the other or above: kept, never below the bound, and the optimum on small cases."""
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    buffers = [Buffer(ALIGNMENT * b.bytes, b.first, b.last) for b in random_buffers(dice, dice.randint(2, 4), 6)]
+    pairs = [pair for pair in itertools.combinations(range(len(buffers)), 2) if buffers[pair[0]].meets(buffers[pair[1]])]
+    distances = {(i, j): Distance(dice.randint(-16, buffers[i].bytes), dice.randint(-16, buffers[j].bytes)) for i, j in dice.sample(pairs, len(pairs) // 2)}
+
+    def valid(offsets: Sequence[int]) -> bool:
+        apart = {(i, j): distances.get((i, j), (buffers[i].bytes, buffers[j].bytes)) for i, j in pairs}
+        return all(offsets[i] - offsets[j] <= -below or offsets[i] - offsets[j] >= above for (i, j), (below, above) in apart.items())
+
+    result = plan(buffers, distances)
+    places = range(0, sum(b.bytes for b in buffers), ALIGNMENT)
+    best = min(max(o + b.bytes for o, b in zip(offsets, buffers, strict=True)) for offsets in itertools.product(places, repeat=len(buffers)) if valid(offsets))
+    assert valid(result.offsets) and result.bytes == best >= result.lower_bound
+
+
+def test_a_chain_that_writes_over_its_inputs_takes_little_more_than_the_largest() -> None:
+    """Images grow and shrink in turn, each written from below or above over the one before: no more than the largest and the distance."""
+    sizes = [16 * n for n in (60, 500, 40, 400, 50, 500, 30)]
+    buffers = [Buffer(size, i, i + 1) for i, size in enumerate(sizes)]
+    distances = {(i + 1, i): Distance(max(0, b - a) + 32, max(0, a - b) + 32) for i, (a, b) in enumerate(itertools.pairwise(sizes))}
+    assert plan(buffers, distances).bytes <= max(sizes) + 64 < plan(buffers).bytes
