@@ -14,7 +14,7 @@ from nnc_tvm.targets.npu.nodes import Node
 from nnc_tvm.targets.npu.overlap import output_distance, within
 from nnc_tvm.targets.npu.piece import Piece
 from nnc_tvm.targets.npu.plan import Segment, whole_pieces
-from nnc_tvm.targets.npu.stripes import cascade, may_write_over
+from nnc_tvm.targets.npu.stripes import cascade, end_distance, may_write_over
 from nnc_tvm.targets.npu.views import Columns, Rows, extents, row_bytes
 
 ALIGNMENT = 16
@@ -95,6 +95,9 @@ class Layout:
         over = next((n for n in last.inputs[::-1] if not made[-1].in_place and last.inputs.index(n) in made[-1].overwrites
                      and self._dies(n, segment.last - 1) and n not in found.rings and may_write_over(nodes, found.steps, n)), None)
         self.values[last.output] = self.values[over] if over is not None else Buffer(last.operator.output.bytes, len(self.tasks), 0)
+        if over is None and self.config.chases_rows:
+            for name in {name for node in nodes for name in node.inputs if name not in found.rings and self._dies(name, segment.last - 1)}:
+                self.distances[self.values[last.output], self.values[name]] = end_distance(nodes, found.steps, name)
         weights: dict[int, Buffer] = {}
         for step in found.steps:
             piece, loads = made[step.node], step.node not in weights

@@ -17,7 +17,7 @@ from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
 from nnc_tvm.targets.npu.overlap import nearer, output_distance, within
 from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.piece import ANYWHERE, Piece
-from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible
+from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible, end_distance
 from nnc_tvm.targets.npu.views import Rows, extents, row_bytes, seen_rows
 
 MOST_LAYERS = 12  # of a cascade
@@ -152,6 +152,8 @@ class Planner:
         if any(name in outside and self._dies(name, last - 1) and position in whole_pieces(nodes[-1].operator, self.config)[0].overwrites
                for position, name in enumerate(nodes[-1].inputs)):
             images -= nodes[-1].operator.output.bytes
+        elif self.config.chases_rows:
+            images -= self._shared(nodes, striped, [name for name in outside if self._dies(name, last - 1)])
         rings = sum(striped.rings[node.output] * row_bytes(node.operator.output) for node in nodes[:-1])
         weights = sum(len(whole_pieces(node.operator, self.config)[0].data) for node in nodes)
         need = self._through(first, last) + images + rings + weights
@@ -162,6 +164,11 @@ class Planner:
             return Option(Segment(first, last, height), need, self._steps_cycles(nodes, striped))
         except Unsupported:
             return None
+
+    def _shared(self, nodes: Sequence[Node], striped: Cascade, dying: Sequence[str]) -> int:
+        """The most bytes that the cascade's output can have in common with a value that dies with it."""
+        output = nodes[-1].operator.output.bytes
+        return max((output + self.sizes[name] - end_distance(nodes, striped.steps, name).extent(output, self.sizes[name]) for name in dying), default=0)
 
     def _steps_cycles(self, nodes: Sequence[Node], striped: Cascade) -> int:
         made = [whole_pieces(node.operator, self.config)[0] for node in nodes]

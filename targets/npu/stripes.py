@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, FixedSoftmax, LinearCombination, MaxPool2d, Operator, Table
+from nnc_tvm.targets.distance import Distance
 from nnc_tvm.targets.npu.jobs import windows
 from nnc_tvm.targets.npu.nodes import Fused, Node
-from nnc_tvm.targets.npu.views import Rows, extents, seen_rows
+from nnc_tvm.targets.npu.views import Rows, extents, row_bytes, seen_rows
 
 STRIPED = (Conv2d, DepthwiseConv2d, MaxPool2d, AveragePool2d, LinearCombination, Table, FixedSoftmax, Fused)
 
@@ -96,3 +97,16 @@ def may_write_over(nodes: Sequence[Node], steps: Sequence[Step], value: str) -> 
         elif any(name == value and first < written for name, (first, _) in _reads(nodes[step.node], step.rows)):
             return False
     return True
+
+
+def end_distance(nodes: Sequence[Node], steps: Sequence[Step], value: str) -> Distance:
+    """Of the last node's output to a value from outside that dies with the cascade: below it, so that no stripe's rows end behind rows that are read with
+    it or later."""
+    kind = next(kind for node in nodes for name, kind in zip(node.inputs, node.operator.inputs, strict=True) if name == value)
+    output = nodes[-1].operator.output
+    below, unread = -kind.bytes, extents(kind)[0]  # the first row that later steps read
+    for step in reversed(steps):
+        unread = min([unread, *(first for name, (first, _) in _reads(nodes[step.node], step.rows) if name == value)])
+        if step.node == len(nodes) - 1 and unread < extents(kind)[0]:
+            below = max(below, step.rows[1] * row_bytes(output) - unread * row_bytes(kind))
+    return Distance(min(below, output.bytes), kind.bytes)
