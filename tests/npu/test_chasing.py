@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from nnc_tvm.package.arena import place
+from nnc_tvm.reference import evaluate
+from nnc_tvm.schedules.operators import Conv2d, TensorType
 from nnc_tvm.targets.npu.chasing import distance
+from nnc_tvm.targets.npu.codegen import for_plan, generate
 from nnc_tvm.targets.npu.commands import Conv, Pool, encode
 from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.jobs import windows
+from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
 from nnc_tvm.targets.npu.operands import Image
-from tests.kernels.cases import random_generator
-from tests.npu.cases import KINDS, addresses, read_image, write_image
+from nnc_tvm.targets.npu.plan import Planner, Segment
+from nnc_tvm.targets.npu.stripes import Step, cascade, divisible, end_distance
+from tests.kernels.cases import random_generator, random_requantize
+from tests.npu.cases import KINDS, addresses, padding_of, read_image, write_image
+from tests.npu.chains import random_chain
 from tests.npu.device import run
+from tests.npu.test_codegen import execute
 
 
 def accesses(job: Conv | Pool) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -80,3 +90,81 @@ def test_distances_are_safe_and_the_smallest(kind: str) -> None:
             elif at == (above - 1 if upward else 1 - below) and not loose:
                 assert not safe(placed), (number, at, below, above, placed)
     assert nearer > 50
+
+
+def clobbered(nodes: Sequence[Node], steps: Sequence[Step], at: int) -> bool:
+    """Whether a cascade reads a row of "x" of which the output, which begins `at` bytes from it, has covered something."""
+    source, last = nodes[0].operator.inputs[0], nodes[-1].operator.output
+    dirty = np.zeros(source.bytes + 2 * last.bytes, bool)
+    value, output = (np.arange(kind.bytes).reshape(kind.shape[1], -1) + base for kind, base in ((source, last.bytes), (last, last.bytes + at)))
+    for step in steps:
+        node = nodes[step.node]
+        for name, window in zip(node.inputs, windows(node.operator), strict=True):
+            taps = {y * window.strides[0] - window.padding[0] + i * window.dilation[0] for y in range(*step.rows) for i in range(window.kernel[0])}
+            if name == "x" and dirty[value[sorted(taps & set(range(source.shape[1])))]].any():
+                return True
+        if step.node == len(nodes) - 1:
+            dirty[output[slice(*step.rows)]] = True
+    return False
+
+
+def test_cascades_write_over_what_no_stripe_reads_any_more() -> None:
+    """Byte for byte, and at the smallest distance that does not clobber the value."""
+    rng, nearer = random_generator(), 0
+    for number in range(60):
+        nodes = random_chain(rng, int(rng.integers(2, 6)), (4, 20))
+        last = nodes[-1].operator.output
+        if not all(divisible(node.operator) for node in nodes):
+            continue
+        found, source = cascade(nodes, int(rng.integers(1, last.shape[1] + 1))), nodes[0].operator.inputs[0]
+        below, above = end_distance(nodes, found.steps, "x")
+        assert above == source.bytes
+        nearer += below < last.bytes
+
+        assert not clobbered(nodes, found.steps, -below), (number, below, nodes)
+        gaps = any(window.dilation[0] > 1 or window.kernel[0] < window.strides[0] for node in nodes for window in windows(node.operator))
+        if -source.bytes < below < last.bytes and not gaps and "x" not in nodes[-1].inputs:  # whose rows are read before they are written over
+            assert clobbered(nodes, found.steps, 1 - below), (number, below, nodes)
+    assert nearer > 10
+
+
+def conv(rng: np.random.Generator, source: TensorType, channels: int, kernel: int, stride: int) -> Conv2d:
+    height, width, depth = source.shape[1:]
+    output = TensorType((1, -(-height // stride), -(-width // stride), channels), "int8")
+    padding = (kernel // 2,) * 2
+    after = padding_of((height, width), (kernel,) * 2, (stride,) * 2, (1, 1), padding, output.shape[1:3])
+    weight, bias = rng.integers(-127, 128, (channels, kernel, kernel, depth)).astype(np.int16), rng.integers(-500, 500, channels).astype(np.int32)
+    return Conv2d((source,), output, weight, bias, random_requantize(rng, "fixed", channels, kernel * kernel * depth), 3, (stride,) * 2, after,
+                  (1, 1))
+
+
+@pytest.mark.parametrize(("channels", "kernel", "stride"), [(40, 1, 1), (16, 3, 1), (24, 3, 1), (48, 3, 2), (8, 5, 1), (4, 1, 1)])
+def test_a_layer_takes_little_more_than_its_larger_image(channels: int, kernel: int, stride: int) -> None:
+    rng, image = random_generator(), TensorType((1, 32, 24, 16), "int8")
+    layer = conv(rng, image, channels, kernel, stride)
+    nodes, x = [Node("conv", layer, ("x",), "y")], rng.integers(-128, 128, image.shape).astype(np.int8)
+    rows = (kernel + 1) * max(24 * 16, layer.output.bytes // layer.output.shape[1])
+    size = max(image.bytes, layer.output.bytes) + rows + layer.weight.size + 10 * channels + 64
+    apart = generate(nodes, ("x",), ("y",), Config(chases_rows=False), place)
+    network = generate(nodes, ("x",), ("y",), Config(sram_bytes=size), place)
+    assert apart.sram_bytes >= image.bytes + layer.output.bytes + layer.weight.size > size
+    (y,), counters = execute(network, [x], [layer.output.shape])
+    assert np.array_equal(y, evaluate(layer, x)) and counters["sram_peak"] <= size and counters["cycles"] == network.cycles
+    with pytest.raises(DoesNotFit, match="layer 'conv' needs"):
+        generate(nodes, ("x",), ("y",), Config(sram_bytes=size, chases_rows=False), place)
+
+
+def test_layers_follow_each_other_up_and_down() -> None:
+    """Images shrink and grow in turn, none by halves small enough to be there beside the next: jobs of both directions, within the largest and some rows."""
+    rng, kind, nodes = random_generator(), TensorType((1, 40, 16, 12), "int8"), []
+    x = rng.integers(-128, 128, kind.shape).astype(np.int8)
+    values = {"v0": x}
+    for number, channels in enumerate((32, 10, 32, 14, 30, 12)):
+        nodes.append(Node(f"layer{number}", conv(rng, kind, channels, 1, 1), (f"v{number}",), f"v{number + 1}"))
+        kind = nodes[-1].operator.output
+        values[nodes[-1].output] = evaluate(nodes[-1].operator, values[f"v{number}"])
+    planner, most = Planner(nodes, ("v0",), ("v6",), Config()), max(value.size for value in values.values())
+    network = for_plan(planner, [Segment(number, number + 1) for number in range(6)], Config(sram_bytes=most + 2200), place, 2000)
+    (y,), counters = execute(network, [x], [kind.shape])
+    assert np.array_equal(y, values["v6"]) and counters["sram_peak"] <= most + 2200
+    assert {job.upward for job in network.commands if isinstance(job, Conv)} == {False, True}
