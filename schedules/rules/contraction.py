@@ -92,9 +92,9 @@ def instructions_for(c: Contraction, features: frozenset[str]) -> tuple[DotProdu
     return tuple(isa for isa in instructions(features, c.x_dtype) if takes_residual(c, isa))
 
 
-def prepare_x(c: Contraction, isa: DotProduct, pixels: int) -> tuple[Stage, ...]:
-    """The stage that copies x, where a kernel with tiles of `pixels` cannot read it as it is."""
-    rows, row, elements, copied = x_layout(c, isa, pixels)
+def prepare_x(c: Contraction, isa: DotProduct, pixels: int, reach: int = 0) -> tuple[Stage, ...]:
+    """The stage that copies x, where a kernel with tiles of `pixels` cannot read it as it is. reach: as in `x_layout`."""
+    rows, row, elements, copied = x_layout(c, isa, pixels, reach)
     n, h, w, channels = c.image
     if not copied:
         return ()

@@ -83,10 +83,10 @@ class Plan:
         return self.tile.vectors * self.isa.lanes
 
 
-def x_layout(c: Contraction, isa: DotProduct, pixels: int) -> tuple[int, int, int, bool]:
+def x_layout(c: Contraction, isa: DotProduct, pixels: int, reach: int = 0) -> tuple[int, int, int, bool]:
     """(rows, elements of a row, elements in all, whether it is a copy) of the image that a kernel with tiles of `pixels` reads.
 
-    It is a copy where there is a border, where the instruction wants another type, or where the last tile would read beyond the image.
+    reach: elements that are read of a run, where those are not whole depths. It is a copy where there is a border, where the instruction wants another type, or where the last tile would read beyond the image.
     """
     n, h, w, channels = c.image
     _, oh, ow, _ = c.out
@@ -94,7 +94,7 @@ def x_layout(c: Contraction, isa: DotProduct, pixels: int) -> tuple[int, int, in
     runs, run = c.runs
     rows, width = (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1
     # of the last row: all that its tiles read, pixels and elements that do not count included
-    last = ((round_up(ow, pixels) - 1) * sw + (runs - 1) * dw) * channels + (c.groups - 1) * c.weight.shape[3] + round_up(run, isa.depth)
+    last = ((round_up(ow, pixels) - 1) * sw + (runs - 1) * dw) * channels + (c.groups - 1) * c.weight.shape[3] + (reach or round_up(run, isa.depth))
     read, given = ((n - 1) * h + rows - 1) * w * channels + last, n * h * w * channels
     if not any(c.padding) and isa.x_dtype == c.x_dtype and (c.slack or read <= given):
         return h, w * channels, max(read, given), False

@@ -8,19 +8,24 @@ from nnc_tvm.schedules.candidates import Candidate, Selection, preferred, select
 from nnc_tvm.schedules.forms import DENSE
 from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Choose
-from nnc_tvm.schedules.rules import block_sparse, contraction, int4, int4_blocks, n_of_m, pixel_sparse, winograd
+from nnc_tvm.schedules.rules import block_sparse, contraction, int4, int4_blocks, n_of_m, pixel_sparse, window_sparse, winograd
 
 CANDIDATES = (
     contraction.candidate, winograd.candidate, block_sparse.candidate, pixel_sparse.candidate, int4.candidate, int4_blocks.candidate, n_of_m.candidate,
+    window_sparse.candidate,
 )
-"""candidate(operator, target) -> Candidate | None. The dense form is the first."""
+"""candidate(operator, target) -> Candidate | None. The dense form is the first; of several of one form the better is offered."""
 
 
 def candidates(operator: Operator, target: Any) -> list[Candidate]:
     """The forms that `target` allows, the dense one first; none for other operators."""
     makers = CANDIDATES[:1] if "portable" in target.features else CANDIDATES  # the other forms are written in vectors, which C has none of
     made = [candidate for make in makers if (candidate := make(operator, target)) is not None]
-    return [candidate for candidate in made if candidate.form in DENSE | target.forms]
+    by_form: dict[str, list[Candidate]] = {}
+    for candidate in made:
+        if candidate.form in DENSE | target.forms:
+            by_form.setdefault(candidate.form, []).append(candidate)
+    return [min(alike, key=lambda c: (c.weight_bytes, c.cost) if target.optimize == "size" else (c.cost, c.weight_bytes)) for alike in by_form.values()]
 
 
 def best(operator: Operator, target: Any) -> Candidate | None:

@@ -1,0 +1,55 @@
+"""Which windows of a convolution's inputs have weights that are not zero, and which of them every output channel takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Slots:
+    """What one instruction takes, slot by slot, of blocks of channels in turn.
+
+    block, line, start (S,): the channels, the run of the kernel, and the window's first element in it. places, values (S, block, taps): of each channel,
+    the elements of the window and their weights, 0 where there are fewer.
+    """
+
+    block: np.ndarray
+    line: np.ndarray
+    start: np.ndarray
+    places: np.ndarray
+    values: np.ndarray
+
+
+def slots_of(weight: np.ndarray, block: int, window: int, taps: int) -> Slots:
+    """The slots of `weight` (O, lines, run): each begins at the first weight of its channels that no slot before has taken, but ends within the run.
+
+    Channels of a block so share windows though their weights lie apart: one that has more of them in a window catches up in the next.
+    """
+    out, lines, run = weight.shape
+    blocks = -(-out // block)
+    channel, line, place = np.nonzero(weight)
+    row = (channel // block * lines + line) * block + channel % block
+    order = np.lexsort((place, row))
+    row, place, value = row[order], place[order], weight[channel, line, place][order]
+    counts = np.bincount(row, minlength=blocks * lines * block)
+    # of every row its places, and behind them `run` as often as a slot may look ahead
+    ahead = np.full((len(counts), int(counts.max(initial=0)) + taps), run)
+    values = np.zeros(ahead.shape, weight.dtype)
+    column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    ahead[row, column], values[row, column] = place, value
+    ahead, values = ahead.reshape(blocks * lines, block, -1), values.reshape(blocks * lines, block, -1)
+    active, taken, made = np.arange(blocks * lines), np.zeros((blocks * lines, block), np.int64), []
+    while len(active):
+        index = active[:, None, None], np.arange(block)[:, None], taken[active][..., None] + np.arange(taps)
+        places = ahead[index]
+        first = places[..., 0].min(1)
+        left = first < run
+        active, places, first = active[left], places[left], np.minimum(first[left], max(run - window, 0))
+        inside = places < np.minimum(first + window, run)[:, None, None]
+        made.append((active, first, np.where(inside, places - first[:, None, None], 0), np.where(inside, values[index][left], 0)))
+        taken[active] += inside.sum(-1)
+    which, start, offsets, picked = [np.concatenate(parts) for parts in zip(*made, strict=True)]
+    sort = np.argsort(which, kind="stable")
+    return Slots(which[sort] // lines, which[sort] % lines, start[sort], offsets[sort], picked[sort])
