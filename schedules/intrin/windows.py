@@ -28,12 +28,13 @@ class Picks(Protocol):
 class WindowProduct(DotProduct):
     """A DotProduct whose depth is a window's elements, of which each lane takes `taps`. `emit` takes Picks for w; a tile's steps are 1.
 
-    widen: places, one byte a tap, as the instruction wants them. widen_cost: its instructions.
+    widen: places, one byte a tap, as the instruction wants them. widen_cost: its instructions. unpack_cost: of a vector of N:M's places, estimated.
     """
 
     taps: int
     widen: Callable[[Any], Any]
     widen_cost: float
+    unpack_cost: float
 
 
 def emit_vpshufb_vpdpbusd(tile: Tile, x: Any, w: Picks, acc: Any) -> None:
@@ -99,18 +100,20 @@ def as_words(places: Any) -> Any:
 
 
 VPERMB = WindowProduct(
-    "vpermb vpdpbusd", avx512.VNNI | {"avx512vbmi"}, "int8", "int8", "int32", lanes=16, depth=64, tiles={1: 12, 2: 8, 4: 4}, cost=(2.5, 1.7, 1),
+    "vpermb vpdpbusd", avx512.VNNI | {"avx512vbmi"}, "int8", "int8", "int32", lanes=16, depth=64, tiles={1: 12, 2: 8, 4: 4}, cost=(2.3, 1.8, 1),
     emit=emit_vpermb_vpdpbusd, beside=1 / 3, weight_low=-128, weight_high=127, x_offset=128, arithmetic=avx512.ARITHMETIC, taps=4, widen=as_bytes,
-    widen_cost=0)
+    widen_cost=0, unpack_cost=2)
 VPSHUFB = WindowProduct(
     "vpshufb vpdpbusd", avx512.VNNI, "int8", "int8", "int32", lanes=16, depth=16, tiles={1: 12, 2: 8, 4: 4}, cost=(3.2, 2.2, 1),
     emit=emit_vpshufb_vpdpbusd, beside=1 / 3, weight_low=-128, weight_high=127, x_offset=128, arithmetic=avx512.ARITHMETIC, taps=4, widen=as_bytes,
-    widen_cost=0)
+    widen_cost=0, unpack_cost=2)
 PMADDWD = WindowProduct(
-    "pshufb pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=8, tiles={1: 10, 2: 4}, cost=(3, 1, 2),
-    emit=emit_pshufb_pmaddwd, weight_low=-128, weight_high=127, arithmetic=avx2.ARITHMETIC, taps=2, widen=as_words, widen_cost=3)
+    "pshufb pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=8, tiles={1: 9, 2: 4}, cost=(3, 1, 2),
+    emit=emit_pshufb_pmaddwd, weight_low=-128, weight_high=127, arithmetic=avx2.ARITHMETIC, taps=2, widen=as_words, widen_cost=3,
+    unpack_cost=8)
 SDOT = WindowProduct(
     "tbl sdot", frozenset({"dotprod"}), "int8", "int8", "int32", lanes=4, depth=16, tiles={1: 16, 2: 10, 3: 6, 4: 5}, cost=(2, 1, 2),
-    emit=emit_tbl_sdot, weight_low=-128, weight_high=127, arithmetic=neon.ARITHMETIC, taps=4, widen=as_bytes, widen_cost=0)
+    emit=emit_tbl_sdot, weight_low=-128, weight_high=127, arithmetic=neon.ARITHMETIC, taps=4, widen=as_bytes, widen_cost=0,
+    unpack_cost=3)
 
 WINDOWS = (VPERMB, VPSHUFB, PMADDWD, SDOT)

@@ -1,6 +1,8 @@
 """The kernel of a convolution or dense layer over lists of windows, read at run time.
 
-acc[p, o] = bias[o] + sum over k in [first[o / B], first[o / B + 1]), t < taps of x[pixel p + starts[k] + places[k, o % B, t]] * values[k, o % B, t]
+acc[p, o] = bias[o] + sum over k in [first[o / B], first[o / B + 1]), s < shared, t < taps of
+    x[pixel p + starts[k, s] + place[k, s, o % B, t]] * values[k, s, o % B, t]
+place[k, s, o, t] = places[k, o, t], or of N:M (places[k, o, t] >> 2 * s & 3) + bases[which[k, s], t]
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from tvm.script.ir_builder import tirx as T
 from nnc_tvm.schedules.rules.block_sparse_kernel import store
 from nnc_tvm.schedules.rules.window_plan import Slot, WindowPlan
 
+NAMES = ("values", "places", "starts", "first", "bases", "which")
+
 
 def window_kernel(plan: WindowPlan, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
-    """PrimFunc (x, [residual,] values, places, starts, first, bias (O,), *epilogue_values (O,), y), O rounded up to whole blocks.
+    """PrimFunc (x, [residual,] values, places, starts, first, [bases, which,] bias (O,), *epilogue_values (O,), y), O rounded up to whole blocks.
 
-    x: as `WindowPlan.layout` says. values, places, starts, first: as `WindowPlan.pack` makes them.
+    x: as `WindowPlan.layout` says. values to which: as `WindowPlan.pack` makes them.
     """
     c, isa, tile = plan.c, plan.isa, plan.tile
     (n, oh, ow, _), blocks = c.out, plan.blocks
@@ -31,10 +35,8 @@ def window_kernel(plan: WindowPlan, epilogue_values: Sequence[np.ndarray], out_d
             T.func_attr({"tirx.noalias": True})
             x = T.arg("x", T.buffer((elements,), isa.x_dtype))
             residual = T.arg("residual", T.buffer(c.out, "int8")) if c.residual else None
-            values = T.arg("values", T.buffer(plan.packed_shape, "int8"))
-            places = T.arg("places", T.buffer(plan.packed_shape, "uint8"))
-            starts = T.arg("starts", T.buffer((plan.count,), plan.start_dtype))
-            first = T.arg("first", T.buffer((blocks + 1,), "int32"))
+            packed = tuple(T.arg(name, T.buffer(array.shape, str(array.dtype))) for name, array in zip(NAMES, plan.pack(), strict=False))
+            first = packed[3]
             bias = T.arg("bias", T.buffer((blocks * plan.block,), isa.acc_dtype))
             parameters = [T.arg(f"epilogue_{i}", T.buffer((blocks * plan.block,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
             y = T.arg("y", T.buffer(c.out, out_dtype))
@@ -49,8 +51,9 @@ def window_kernel(plan: WindowPlan, epilogue_values: Sequence[np.ndarray], out_d
                         initial = bias.vload([o * plan.block + v * isa.lanes], f"{isa.acc_dtype}x{isa.lanes}")
                         T.buffer_store(acc, initial, [p, v, T.ramp(0, 1, isa.lanes)])
                     with T.serial(first[o + 1] - first[o]) as k:
-                        number = first[o] + k
-                        add_slot(plan, x, Slot(plan, values, places, number), start + T.Cast("int32", starts[number]), acc)
+                        for s in range(plan.shared):
+                            slot = Slot(plan, packed, first[o] + k, s)
+                            add_slot(plan, x, slot, start + slot.start, acc)
                     store(c, plan, acc, parameters, residual, y, (b, i, j, o))
         return builder.get()
 

@@ -1,4 +1,7 @@
-"""Which windows of a convolution's inputs have weights that are not zero, and which of them every output channel takes."""
+"""Which windows of a convolution's inputs have weights that are not zero, and which of them every output channel takes.
+
+Weights are (O, lines, run): lines of inputs that neighbour each other.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ class Slots:
     """What one instruction takes, slot by slot, of blocks of channels in turn.
 
     block, line, start (S,): the channels, the run of the kernel, and the window's first element in it. places, values (S, block, taps): of each channel,
-    the elements of the window and their weights, 0 where there are fewer.
+    the elements of the window and their weights, 0 where there are fewer. bases: (S, taps), of N:M what all channels' places begin at: the rest is 0 to 3.
     """
 
     block: np.ndarray
@@ -20,6 +23,7 @@ class Slots:
     start: np.ndarray
     places: np.ndarray
     values: np.ndarray
+    bases: np.ndarray | None = None
 
 
 def slots_of(weight: np.ndarray, block: int, window: int, taps: int) -> Slots:
@@ -53,3 +57,19 @@ def slots_of(weight: np.ndarray, block: int, window: int, taps: int) -> Slots:
     which, start, offsets, picked = [np.concatenate(parts) for parts in zip(*made, strict=True)]
     sort = np.argsort(which, kind="stable")
     return Slots(which[sort] // lines, which[sort] % lines, start[sort], offsets[sort], picked[sort])
+
+
+def slots_of_fours(weight: np.ndarray, n: int, block: int, window: int, taps: int) -> Slots:
+    """The slots of `weight` with at most n of every four neighbours: taps / n fours one after the other, those of no channel left out."""
+    out, lines, run = weight.shape
+    blocks, fours = -(-out // block), taps // n
+    total = -(-run // (4 * fours))  # slots of a line
+    full = np.pad(weight, ((0, blocks * block - out), (0, 0), (0, total * 4 * fours - run))).reshape(blocks, block, lines, total, fours, 4)
+    order = np.argsort(full == 0, axis=-1, kind="stable")[..., :n]  # those that are not zero first
+    values = np.take_along_axis(full, order, -1).transpose(0, 2, 3, 1, 4, 5).reshape(blocks, lines, total, block, taps)
+    which, line, slot = np.nonzero(values.any((3, 4)))
+    first = slot * 4 * fours
+    start = np.minimum(first, max(run - window, 0))
+    bases = (first - start)[:, None] + np.arange(taps) // n * 4
+    order = order.transpose(0, 2, 3, 1, 4, 5).reshape(values.shape)
+    return Slots(which, line, start, bases[:, None] + order[which, line, slot], values[which, line, slot], bases)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 import numpy as np
 
-from nnc_tvm.schedules.candidates import Candidate
+from nnc_tvm.schedules.candidates import NEAR, Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
-from nnc_tvm.schedules.intrin.windows import WINDOWS
+from nnc_tvm.schedules.intrin.windows import WINDOWS, WindowProduct
 from nnc_tvm.schedules.isa import Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import Operator
@@ -20,7 +21,7 @@ from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, prepare
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, pixel_counts, store_width
 from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
 from nnc_tvm.schedules.rules.window_kernel import window_kernel
-from nnc_tvm.schedules.rules.window_lists import slots_of
+from nnc_tvm.schedules.rules.window_lists import Slots, slots_of, slots_of_fours
 from nnc_tvm.schedules.rules.window_plan import WindowPlan
 
 SPARSE = 0.5  # of the weights at most: more never take less time and bytes
@@ -35,30 +36,38 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     plans = [plan for plan in plans_of(c, target) if plan.weight_bytes < c.weight.size]
     if not plans:
         return None
-    costs = [(plan.weight_bytes, plan_cost(plan)) if target.optimize == "size" else (plan_cost(plan), plan.weight_bytes) for plan in plans]
-    best = min(range(len(plans)), key=costs.__getitem__)
+    costs = [(plan_cost(plan), plan.weight_bytes) for plan in plans]
+    near = {"speed": 1.0, "balanced": NEAR, "size": math.inf}[target.optimize] * min(costs)[0]
+    best = min((k for k, (cost, _) in enumerate(costs) if cost <= near), key=lambda k: costs[k][::-1])
 
     def build(choose: Choose) -> tuple[Stage, ...]:
         return make_stages(operator, plans[choose("window_plan", list(range(len(plans))), best)])
 
-    return Candidate("N:M" if is_n_of_m(c) else "unstructured", plan_cost(plans[best]), plans[best].weight_bytes, build)
+    return Candidate("N:M" if n_of_m(c) else "unstructured", *costs[best], build)
 
 
-def is_n_of_m(c: Contraction) -> bool:
-    """Whether at most two of every four neighbouring inputs' weights are not zero."""
-    return c.weight.shape[3] % 4 == 0 and groups_of_four.most(c.weight) <= 2
+def n_of_m(c: Contraction) -> int:
+    """N where at most N = 1 or 2 of every four neighbouring inputs' weights are not zero, else 0."""
+    n = max(1, groups_of_four.most(c.weight)) if c.weight.shape[3] % 4 == 0 else 0
+    return n if n <= 2 else 0
+
+
+def all_slots(weight: np.ndarray, isa: WindowProduct, block: int, n: int) -> Iterator[Slots]:
+    """The lists of N:M, which take fewer bytes, and those of any weights, which take less time."""
+    if n:
+        yield slots_of_fours(weight, n, block, isa.depth, isa.taps)
+    yield slots_of(weight, block, isa.depth, isa.taps)
 
 
 def plans_of(c: Contraction, target: Any) -> Iterator[WindowPlan]:
     """Every instruction and register tile that the weights and the residual allow."""
-    weight = c.weight.reshape(c.out[3], -1, c.runs[1])
+    weight, n = c.weight.reshape(c.out[3], -1, c.runs[1]), n_of_m(c)
     for isa in WINDOWS:
         if not isa.features <= target.features or not takes_residual(c, isa) or len(isa.split(c.weight)) > 1:
             continue
         for vectors in isa.tiles:
             block = vectors * isa.lanes
-            slots = slots_of(weight, block, isa.depth, isa.taps)
-            for pixels in pixel_counts(c, isa, vectors):
+            for slots, pixels in product(all_slots(weight, isa, block, n), pixel_counts(c, isa, vectors)):
                 yield WindowPlan(c, isa, Tile(pixels, vectors, 1, c.strides[1] * c.image[3]), slots, math.ceil(c.out[3] / block))
 
 
@@ -67,11 +76,13 @@ def plan_cost(plan: WindowPlan) -> float:
     c, isa, tile = plan.c, plan.isa, plan.tile
     accumulators = tile.pixels * tile.vectors
     multiply, load_x, load_w = isa.cost
-    slot = accumulators * multiply + tile.pixels * load_x + tile.vectors * (load_w + isa.widen_cost) + (TURN_COST + INDEX_COST) * isa.beside
+    unpack = isa.unpack_cost if plan.shared > 1 else 0.0
+    slot = accumulators * multiply + tile.pixels * load_x + tile.vectors * (load_w + isa.widen_cost + unpack)
+    entry = plan.shared * (slot + INDEX_COST * isa.beside) + TURN_COST * isa.beside
     a_tile = accumulators * EPILOGUE_COST[store_width(c, plan.block)] + TILE_COST
     *_, elements, copied = plan.layout
     tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
-    return tiles * (plan.count * slot + plan.blocks * a_tile) + copied * elements * COPY_COST
+    return tiles * (plan.entries * entry + plan.blocks * a_tile) + copied * elements * COPY_COST
 
 
 def make_stages(operator: Operator, plan: WindowPlan) -> tuple[Stage, ...]:
