@@ -112,7 +112,7 @@ PMADDWD = WindowProduct(
     emit=emit_pshufb_pmaddwd, weight_low=-128, weight_high=127, arithmetic=avx2.ARITHMETIC, taps=2, widen=as_words, widen_cost=3,
     unpack_cost=8)
 SDOT = WindowProduct(
-    "tbl sdot", frozenset({"dotprod"}), "int8", "int8", "int32", lanes=4, depth=16, tiles={1: 16, 2: 10, 3: 6, 4: 5}, cost=(2, 1, 2),
+    "tbl sdot", frozenset({"dotprod"}), "int8", "int8", "int32", lanes=4, depth=16, tiles={1: 12, 2: 8, 4: 4}, cost=(2.2, 1.2, 3),
     emit=emit_tbl_sdot, weight_low=-128, weight_high=127, arithmetic=neon.ARITHMETIC, taps=4, widen=as_bytes, widen_cost=0,
     unpack_cost=3)
 
