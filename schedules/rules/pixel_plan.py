@@ -18,7 +18,7 @@ from nnc_tvm.schedules.isa import Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, Contraction
 
-TURN_COST = 1.0  # estimated instructions per element that is turned into planes or back
+TURN_COST = 0.5  # estimated instructions per element that is turned into planes or back
 VECTOR = 32  # bytes that planes begin at multiples of
 LINE = 64  # bytes of the cache's lines: planes an even number of them apart would meet in half of its sets
 
