@@ -94,7 +94,8 @@ def x_layout(c: Contraction, isa: DotProduct, pixels: int, reach: int = 0) -> tu
     runs, run = c.runs
     rows, width = (oh - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1
     # of the last row: all that its tiles read, pixels and elements that do not count included
-    last = ((round_up(ow, pixels) - 1) * sw + (runs - 1) * dw) * channels + (c.groups - 1) * c.weight.shape[3] + (reach or round_up(run, isa.depth))
+    last = ((round_up(ow, pixels) - 1) * sw + (runs - 1) * dw) * channels + (c.groups - 1) * c.weight.shape[3]
+    last += reach or round_up(run, isa.depth)
     read, given = ((n - 1) * h + rows - 1) * w * channels + last, n * h * w * channels
     if not any(c.padding) and isa.x_dtype == c.x_dtype and (c.slack or read <= given):
         return h, w * channels, max(read, given), False
