@@ -86,7 +86,8 @@ class Plan:
 def x_layout(c: Contraction, isa: DotProduct, pixels: int, reach: int = 0) -> tuple[int, int, int, bool]:
     """(rows, elements of a row, elements in all, whether it is a copy) of the image that a kernel with tiles of `pixels` reads.
 
-    reach: elements that are read of a run, where those are not whole depths. It is a copy where there is a border, where the instruction wants another type, or where the last tile would read beyond the image.
+    reach: elements that are read of a run, where those are not whole depths. It is a copy where there is a border, where the instruction wants another
+    type, or where the last tile would read beyond the image.
     """
     n, h, w, channels = c.image
     _, oh, ow, _ = c.out
