@@ -43,16 +43,16 @@ def slots_of(weight: np.ndarray, block: int, window: int, taps: int) -> Slots:
     values = np.zeros(ahead.shape, weight.dtype)
     column = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
     ahead[row, column], values[row, column] = place, value
-    ahead, values = ahead.reshape(blocks * lines, block, -1), values.reshape(blocks * lines, block, -1)
+    listed, values_listed = ahead.reshape(blocks * lines, block, -1), values.reshape(blocks * lines, block, -1)
     active, taken, made = np.arange(blocks * lines), np.zeros((blocks * lines, block), np.int64), []
     while len(active):
         index = active[:, None, None], np.arange(block)[:, None], taken[active][..., None] + np.arange(taps)
-        places = ahead[index]
+        places = listed[index]
         first = places[..., 0].min(1)
         left = first < run
         active, places, first = active[left], places[left], np.minimum(first[left], max(run - window, 0))
         inside = places < np.minimum(first + window, run)[:, None, None]
-        made.append((active, first, np.where(inside, places - first[:, None, None], 0), np.where(inside, values[index][left], 0)))
+        made.append((active, first, np.where(inside, places - first[:, None, None], 0), np.where(inside, values_listed[index][left], 0)))
         taken[active] += inside.sum(-1)
     which, start, offsets, picked = [np.concatenate(parts) for parts in zip(*made, strict=True)]
     sort = np.argsort(which, kind="stable")
