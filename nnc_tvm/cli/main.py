@@ -95,5 +95,7 @@ def exit_code(arguments: Sequence[str]) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    print("nnc-tvm: error: " + " ".join(message.split()), file=sys.stderr)
+    line = " ".join(message.split())
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)  # names of a model could steer the terminal
+    print(f"nnc-tvm: error: {printable}", file=sys.stderr)
     return code

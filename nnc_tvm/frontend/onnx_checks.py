@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 
-import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
 from nnc_tvm.errors import InvalidModel, Unsupported
-from nnc_tvm.frontend.onnx_names import DEFAULT_DOMAINS, label, opset_of, tensors_of
+from nnc_tvm.frontend.onnx_names import DEFAULT_DOMAINS, label, opset_of, shortened, tensors_of
+from nnc_tvm.frontend.onnx_number_checks import finite_attributes, finite_weights, positive_variances
+from nnc_tvm.frontend.onnx_official import official_checker
 from nnc_tvm.frontend.onnx_operators import FOREIGN_OPERATORS
 from nnc_tvm.frontend.onnx_quantization_checks import valid_scales, values_in_range
 from nnc_tvm.frontend.shapes import check_elements, check_shape, listed, one_line
 
-MAY_BE_INFINITE = frozenset({"Clip", "Constant", "ConstantOfShape", "Pad"})
 OLDEST_OPSET = 7  # the oldest that onnx's version converter takes along reliably
 
 
@@ -36,6 +37,16 @@ def readable_names(model: onnx.ModelProto) -> None:
         raise InvalidModel(f"the name {bad!r} is not UTF-8 text: the file is damaged")
 
 
+def known_format(model: onnx.ModelProto) -> None:
+    """The file's own format version is one that is known."""
+    newest = onnx.IR_VERSION
+    if not model.HasField("ir_version") or model.ir_version < 1:
+        raise InvalidModel("no ir_version: the file is truncated, or its writer left the format out; export the model again")
+    if model.ir_version > newest:
+        raise Unsupported(f"ir_version {model.ir_version} is newer than {newest}, the newest that onnx {onnx.__version__} knows; "
+                          f"export with ir_version {newest}, or upgrade onnx")
+
+
 def straight_line(model: onnx.ModelProto) -> None:
     """No branches and loops: which kernels run is decided when compiling. Deeply nested ones could exhaust the stack of whoever walks them."""
     for node in model.graph.node:
@@ -46,6 +57,10 @@ def straight_line(model: onnx.ModelProto) -> None:
 def known_opset(model: onnx.ModelProto) -> None:
     """Operators mean what their opset says, so it must be one that is known."""
     opset, newest = opset_of(model), onnx.defs.onnx_opset_version()
+    domains = [o.domain if o.domain not in DEFAULT_DOMAINS else "" for o in model.opset_import]
+    twice = next((d for d in domains if domains.count(d) > 1), None)
+    if twice is not None:
+        raise InvalidModel(f"two opsets for the domain '{twice or 'ai.onnx'}'; export the model with one of each")
     if opset == 0:
         raise InvalidModel("no opset_import: the file is truncated, or its writer left the operator set out; export the model again")
     if opset < OLDEST_OPSET:
@@ -68,9 +83,11 @@ def known_operators(model: onnx.ModelProto) -> None:
 def distinct_outputs(model: onnx.ModelProto) -> None:
     """Every tensor is written once."""
     seen = {i.name for i in model.graph.input} | {i.name for i in model.graph.initializer}
-    duplicates = [i.name for i in model.graph.input if sum(j.name == i.name for j in model.graph.input) > 1]
-    if duplicates:
-        raise InvalidModel(f"the input '{duplicates[0]}' is declared twice")
+    for what, values in (("input", model.graph.input), ("initializer", model.graph.initializer), ("output", model.graph.output)):
+        names = collections.Counter(v.name for v in values)
+        duplicate = next((name for name, count in names.items() if count > 1), None)
+        if duplicate is not None:
+            raise InvalidModel(f"the {what} '{shortened(duplicate)}' is declared twice; give each its own name")
     for node in model.graph.node:
         for name in filter(None, node.output):
             if name in seen:
@@ -91,6 +108,14 @@ def defined_inputs(model: onnx.ModelProto) -> None:
     for output in model.graph.output:
         if output.name not in known:
             raise InvalidModel(f"the output '{output.name}' is made by no node")
+
+
+def shaped_inputs(model: onnx.ModelProto) -> None:
+    """Memory is planned before the model runs, so inputs have shapes."""
+    constants = {t.name for t in model.graph.initializer}
+    for value in model.graph.input:
+        if value.name not in constants and value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            raise InvalidModel(f"the input '{value.name}' has no shape; export the model with the inputs' shapes")
 
 
 def sane_dimensions(model: onnx.ModelProto) -> None:
@@ -117,39 +142,9 @@ def whole_tensors(model: onnx.ModelProto) -> None:
             raise InvalidModel(f"the tensor '{tensor.name}' has the shape {list(tensor.dims)}{size}: the file is truncated or damaged") from error
 
 
-def finite_weights(model: onnx.ModelProto) -> None:
-    """NaN or infinite weights make every output NaN."""
-    read = {name for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose", "Gemm", "MatMul") for name in node.input[1:]}
-    for tensor in model.graph.initializer:
-        if tensor.name in read and tensor.data_type == TensorProto.FLOAT and not np.isfinite(numpy_helper.to_array(tensor)).all():
-            raise InvalidModel(f"the weights '{tensor.name}' hold NaN or infinite values: the training diverged or the file is damaged")
-
-
-def finite_attributes(model: onnx.ModelProto) -> None:
-    """Slopes, epsilons and factors are finite numbers; bounds and constants may be infinite."""
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            bad = next((v for v in (attribute.f, *attribute.floats) if not np.isfinite(v)), None)
-            if bad is not None and node.op_type not in MAY_BE_INFINITE:
-                raise InvalidModel(f"{label(node)}: the attribute '{attribute.name}' is {bad:g}; it must be finite, export the model again")
-
-
-def official_checker(model: onnx.ModelProto) -> None:
-    """What ONNX's own checker refuses is no ONNX model: attributes, types and shapes must agree."""
-    try:
-        # the checker wants shapes that exporters may leave to inference
-        complete = onnx.shape_inference.infer_shapes(model)
-        shaped = [o for o in complete.graph.output if o.type.tensor_type.HasField("shape")]
-        del complete.graph.output[:]
-        complete.graph.output.extend(shaped)
-        onnx.checker.check_model(complete, full_check=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        raise InvalidModel(one_line(error)) from error
-
-
 CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    readable_names, known_opset, has_nodes, straight_line, known_operators, distinct_outputs, defined_inputs, sane_dimensions, whole_tensors,
-    values_in_range, finite_attributes, finite_weights, valid_scales, official_checker,
+    readable_names, known_format, known_opset, has_nodes, straight_line, known_operators, distinct_outputs, defined_inputs, shaped_inputs, sane_dimensions,
+    whole_tensors, values_in_range, finite_attributes, finite_weights, positive_variances, valid_scales, official_checker,
 )
 
 

@@ -28,7 +28,7 @@ def load_external_data(model: onnx.ModelProto, path: pathlib.Path) -> list[bytes
                 if not file.is_file():
                     raise InvalidModel(f"tensor '{tensor.name}' is in the file '{info.location}', which is missing; put it beside the model")
                 files[file] = file.read_bytes()
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: a symlink to itself
             raise InvalidModel(f"tensor '{tensor.name}' names an external file that cannot be read: {one_line(error)}") from error
         start, length = int(info.offset or 0), int(info.length or len(files[file]) - int(info.offset or 0))
         if start < 0 or length < 0 or start + length > len(files[file]):

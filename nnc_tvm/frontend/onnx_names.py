@@ -9,9 +9,17 @@ import onnx
 DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
+LONGEST_NAME = 80
+
+
+def shortened(name: str) -> str:
+    """A name as messages quote it: exporters join the names of modules, and the last of them say most."""
+    return name if len(name) <= LONGEST_NAME else "..." + name[3 - LONGEST_NAME:]
+
+
 def label(node: onnx.NodeProto) -> str:
     """A node's name, or its first output where it has none, and its operator."""
-    return f"node '{node.name or next(iter(node.output), '?')}' ({node.op_type})"
+    return f"node '{shortened(node.name or next(iter(node.output), '?'))}' ({node.op_type})"
 
 
 def opset_of(model: onnx.ModelProto) -> int:

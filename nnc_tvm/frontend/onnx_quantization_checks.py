@@ -36,7 +36,8 @@ def valid_scales(model: onnx.ModelProto) -> None:
         for name in scale_inputs(node):
             if name not in constants:
                 continue
-            scale = numpy_helper.to_array(constants[name]).astype(np.float64)
+            with np.errstate(invalid="ignore"):  # signalling NaNs
+                scale = numpy_helper.to_array(constants[name]).astype(np.float64)
             bad = scale[~(np.isfinite(scale) & (scale > 0))].reshape(-1)
             if bad.size:
                 raise InvalidModel(f"{label(node)} has the scale {bad[0]:g} ('{name}'); scales must be finite and positive, calibrate the model again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 from nnc_tvm.errors import InvalidModel
@@ -28,8 +29,21 @@ def check_elements(name: str, dims: Iterable[int]) -> None:
 def one_line(error: BaseException, most: int = 300) -> str:
     """The gist of a message, on one line of at most `most` characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("==>")]
-    text = " ".join(lines[:3]) or type(error).__name__
+    text = without_operators(" ".join(lines[:3])) or type(error).__name__
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def without_operators(text: str) -> str:
+    """TVM quotes an operator with all that it knows of it; its name says enough."""
+    while (start := text.find("ir.Op(")) >= 0:
+        depth, end = 0, start
+        for end in range(start, len(text)):
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            if depth == 0 and text[end] == ")":
+                break
+        name = re.search(r'name="([^"]+)"', text[start:end + 1])
+        text = text[:start] + (name[1] if name else "an operator") + text[end + 1:]
+    return text
 
 
 def listed(items: list[str], most: int = 8) -> str:

@@ -9,7 +9,6 @@ kept in build/fuzz and made again by its seed and number: --seed S --first N wit
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import multiprocessing
 import os
 import pathlib
@@ -19,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from multiprocessing.connection import Connection
 
@@ -27,56 +27,17 @@ import numpy as np
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from tests.fuzz.corpus import corpus  # noqa: E402
 from tests.fuzz.mutations import mutate  # noqa: E402  (found through the line above)
 
 HANG_SECONDS = 20  # of processor time, so that other programs on the machine cost nothing
 PACKAGE_SECONDS = 60  # the same where a C compiler works beside us
 STUCK_SECONDS = 900  # on the clock: waiting for something that never comes uses no processor
 MEMORY = 6 << 30  # beyond what is loaded; a model that asks for more gets a MemoryError, not the machine
-LARGEST = 2 << 20  # larger files take longer to mutate and find nothing that small ones do not
-
-
-def corpus(extra: pathlib.Path) -> list[pathlib.Path]:
-    """The models that come with the project and those beside it, and one small model of every dialect."""
-    from tests.compiler.test_dialects import CASES, built
-
-    folders = [ROOT / "examples", ROOT.parent / "shared" / "models"]
-    found = [p for folder in folders for p in sorted(folder.rglob("*")) if p.suffix in (".onnx", ".tflite") and p.stat().st_size <= LARGEST]
-    for number, (name, *_) in enumerate(CASES):
-        folder = extra / str(number)
-        folder.mkdir()
-        found.append(built(name).save(folder))
-    return [*found, *sparse_models(extra), *torch_models(extra)]
-
-
-def sparse_models(folder: pathlib.Path) -> list[pathlib.Path]:
-    """A TFLite model whose weights are stored sparse, in blocks."""
-    from tests.frontend.test_tflite_sparse import densify, encoded, random_sparse
-
-    path = folder / "sparse.tflite"
-    path.write_bytes(densify(encoded(random_sparse((8, 8), "int8", {0: 2, 1: 4}), (0, 1, 3, 2), {0: 2, 1: 4}, (1,))))
-    return [path]
-
-
-def torch_models(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Saved torch.export programs, where PyTorch is installed."""
-    if importlib.util.find_spec("torch") is None:
-        return []
-    import torch
-
-    torch.set_num_threads(1)  # threads do not survive the fork
-    from tests.frontend.torch_models import Attention, FloatNet, PrunedNet, QuantizedNet, export
-
-    image = torch.zeros(1, 3, 8, 8)
-    programs = {"quantized": export(QuantizedNet(), image), "pruned": export(PrunedNet(), image), "float": export(FloatNet(), torch.zeros(1, 3, 16, 16)),
-                "attention": export(Attention(), torch.zeros(1, 6, 16))}
-    for name, program in programs.items():
-        torch.export.save(program, folder / f"{name}.pt2")
-    return [folder / f"{name}.pt2" for name in programs]
 
 
 def attempt(path: pathlib.Path, package: bool) -> str:
-    """"compiled" or "refused"; raises whatever else happens."""
+    """"compiled" or "refused"; raises whatever else happens, a warning that a user would see included."""
     from nnc_tvm.compiler import compile_model
     from nnc_tvm.errors import NncError
     from nnc_tvm.frontend import load
@@ -84,11 +45,17 @@ def attempt(path: pathlib.Path, package: bool) -> str:
     from nnc_tvm.targets.registry import get_target
 
     try:
-        source = load(path)
-        to_program(source.module, source.default_requantize)
-        if package:
-            shutil.rmtree(path.parent / "package", ignore_errors=True)
-            compile_model(path, get_target("x86_cpu"), path.parent / "package")
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always", RuntimeWarning)
+            try:
+                source = load(path)
+                to_program(source.module, source.default_requantize)
+                if package:
+                    shutil.rmtree(path.parent / "package", ignore_errors=True)
+                    compile_model(path, get_target("x86_cpu"), path.parent / "package")
+            finally:
+                noise = [f"{w.filename}:{w.lineno}: {w.message}" for w in warned if issubclass(w.category, RuntimeWarning)]
+                assert not noise, noise
         return "compiled"
     except NncError as error:
         assert "\n" not in str(error) and len(str(error)) < 500, f"not one line: {error!r}"
@@ -113,13 +80,14 @@ def hangs(pipe: Connection, pid: int, limit: float) -> bool:
     return False
 
 
-def work(pipe: Connection, models: list[pathlib.Path], seed: int, numbers: range, every: int, folder: pathlib.Path) -> None:
+def work(pipe: Connection, families: list[list[pathlib.Path]], seed: int, numbers: range, every: int, folder: pathlib.Path) -> None:
     """Tries mutations one after the other; sends each number before it starts and (number, outcome, traceback) when it is done."""
     limit = MEMORY + int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for number in numbers:
         rng = np.random.default_rng((seed, number))
-        source = models[int(rng.integers(len(models)))]
+        family = families[int(rng.integers(len(families)))]
+        source = family[int(rng.integers(len(family)))]
         for old in folder.glob("case.*"):
             old.unlink()
         target = folder / f"case{source.suffix}"
@@ -140,11 +108,11 @@ def fuzz(count: int, seed: int = 1, first: int = 0, every: int = 0, keep: pathli
     context = multiprocessing.get_context("fork")
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(temporary)
-        models = [path for path in corpus(folder) if path.suffix.endswith(suffix)]
+        families = [kept for family in corpus(folder) if (kept := [path for path in family if path.suffix.endswith(suffix)])]
         number, end = first, first + count
         while number < end:
             receiver, sender = context.Pipe(duplex=False)
-            worker = context.Process(target=work, args=(sender, models, seed, range(number, end), every, folder), daemon=True)
+            worker = context.Process(target=work, args=(sender, families, seed, range(number, end), every, folder), daemon=True)
             worker.start()
             sender.close()
             running = number

@@ -38,15 +38,26 @@ def _dequantize_linear(r: Replacement) -> None:
     if list(scale.shape) != wanted:
         raise InvalidModel(f"scales of shape {list(scale.shape)} for blocks of {block} on axis {axis} of {list(x.shape)}; they need {wanted}")
     spread_scale, spread_zero = (np.take(np.repeat(v, block, axis=axis), np.arange(extent), axis=axis) for v in (scale, zero))
-    real = (x.astype(np.int32) - spread_zero.astype(np.int32)).astype(np.float32) * _finite(spread_scale, "blocked scales")
+    real = _product((x.astype(np.int32) - spread_zero.astype(np.int32)).astype(np.float32), _finite(spread_scale, "blocked scales"))
     r.emit("Identity", r.constant(real, "real"), output=r.node.output[0])
 
 
 def _finite(values: np.ndarray, what: str) -> np.ndarray:
-    """`values` in float32. Raises InvalidModel where one is not finite."""
+    """`values` in float32. Raises InvalidModel where one is not finite there."""
+    with np.errstate(over="ignore"):
+        values = values.astype(np.float32)
     if not np.all(np.isfinite(values)):
         raise InvalidModel(f"{what} hold NaN or infinite values; quantize the model again")
-    return values.astype(np.float32)
+    return values
+
+
+def _product(integers: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Integers times their scales. Raises InvalidModel where a product is beyond float32."""
+    with np.errstate(over="ignore"):
+        real = integers * scale
+    if not np.all(np.isfinite(real)):
+        raise InvalidModel(f"the blocked scale {np.abs(scale).max():g} makes weights beyond float32; quantize the model again")
+    return np.asarray(real)
 
 
 def _unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
@@ -69,7 +80,7 @@ def _matmul_n_bits(r: Replacement) -> None:
         raise InvalidModel(f"{packed.size} bytes of weights and {scale.size} scales for N {n}, K {k} and blocks of {block}")
     integers = _unpacked(packed.reshape(n, blocks, -1), bits).astype(np.float32)
     zero = _zero_points(r, n, blocks, bits)
-    real = ((integers - zero[..., None]) * scale.reshape(n, blocks, 1)).reshape(n, -1)[:, :k]
+    real = _product(integers - zero[..., None], scale.reshape(n, blocks, 1)).reshape(n, -1)[:, :k]
     product = r.emit("MatMul", r.input(0), r.constant(np.ascontiguousarray(real.T), "weight"), output="" if r.input(5) else r.node.output[0])
     if r.input(5):
         r.emit("Add", product, r.input(5), output=r.node.output[0])
@@ -80,9 +91,10 @@ def _zero_points(r: Replacement, n: int, blocks: int, bits: int) -> np.ndarray:
     if not r.input(3):
         return np.full((n, blocks), 1 << (bits - 1), np.float32)
     zero = r.value(3, "the zero points")
-    if zero.dtype != np.uint8:
+    packed = zero.dtype == np.uint8
+    if zero.size != n * (-(-blocks * bits // 8) if packed else blocks):
+        raise InvalidModel(f"{zero.size} {'bytes of ' if packed else ''}zero points for {n} rows of {blocks} blocks; quantize the model again")
+    if not packed:
         return _finite(zero, "the zero points").reshape(n, blocks)
     rows = _unpacked(zero.reshape(n, -1), bits)
-    if rows.shape[1] < blocks:
-        raise InvalidModel(f"{zero.size} bytes of zero points for {n} rows of {blocks} blocks")
     return rows[:, :blocks].astype(np.float32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from nnc_tvm.errors import InvalidModel, Unsupported
+from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.onnx_passes.graph import infer_shapes, initializers
 
 
@@ -29,8 +29,6 @@ def fix_batch(model: onnx.ModelProto) -> None:
         if not value.type.HasField("tensor_type"):
             raise Unsupported(f"the input '{value.name}' is not a tensor; only tensors can be inputs")
         kind = value.type.tensor_type
-        if not kind.HasField("shape"):
-            raise InvalidModel(f"the input '{value.name}' has no shape; export the model with the inputs' shapes")
         for axis, dim in enumerate(kind.shape.dim):
             if dim.HasField("dim_value"):
                 continue

@@ -8,10 +8,11 @@ from typing import Any
 import onnx
 from onnx import helper
 
-from nnc_tvm.errors import Unsupported
+from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, static_shapes
 
+MODES = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 WINDOWED = frozenset({"Conv", "ConvInteger", "MaxPool", "AveragePool", "LpPool"})
 
 
@@ -20,6 +21,8 @@ def resolve_auto_pad(model: onnx.ModelProto) -> None:
     shapes = static_shapes(model)
     for node in model.graph.node:
         values = attributes(node)
+        if node.op_type in (*WINDOWED, "ConvTranspose") and values.get("auto_pad", "NOTSET") not in MODES:
+            raise InvalidModel(f"{label(node)}: auto_pad {values['auto_pad']!r}; it may be {', '.join(MODES)}")
         if node.op_type == "ConvTranspose":
             resolve_output_shape(node, values, shapes)
             continue
