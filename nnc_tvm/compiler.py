@@ -36,6 +36,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
     source = quantize(load(model, batch))
     from nnc_tvm.relay_passes.float_notes import with_notes
     from nnc_tvm.relay_passes.fuse_chains import fuse_chains
+    from nnc_tvm.relay_passes.fuse_rescales import fuse_rescales
     from nnc_tvm.relay_passes.fuse_residuals import fuse_residuals
     from nnc_tvm.relay_passes.merge_factors import merge_factors
     from nnc_tvm.relay_passes.pipeline import compress, to_program
@@ -52,7 +53,7 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
         program = partition(program, target.companion, place)
     program = merge_factors(program, target)
     progress(f"scheduling {len(program.layers)} layers for {target.kind} {target.mcpu}")
-    scheduled = fuse_chains(schedule_layers(fuse_residuals(program, target), target), target)
+    scheduled = fuse_chains(schedule_layers(fuse_residuals(fuse_rescales(program, target), target), target), target)
     scheduled = split_kernels(scheduled, target.threads)
     return write_package(scheduled, source, target, name or package_name(source.name), output, progress)
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tvm import te, tirx
 
-from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, KeepInt32, ScaleToFloat
+from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, KeepInt32, RescaleAtRunTime, ScaleToFloat
 
 Expr = Any
 Constants = list[tuple[str, np.ndarray]]
@@ -25,7 +25,10 @@ def const(value: float, dtype: str) -> Expr:
 
 @singledispatch
 def epilogue_constants(epilogue: Epilogue, channels: int) -> Constants:
-    """Named per-channel arrays that the epilogue reads, each padded with zeros to `channels` entries."""
+    """Named per-channel arrays that the epilogue reads, each padded with zeros to `channels` entries.
+
+    RescaleAtRunTime reads the scales times the row's, and where there are sums these times the row's zero point: see `run_time_values`.
+    """
     raise TypeError(type(epilogue))
 
 
@@ -40,7 +43,7 @@ def requantize(epilogue: Epilogue, acc: Expr, parameters: list[Expr], arithmetic
 
 def finish(epilogue: Epilogue, value: Expr, arithmetic: Arithmetic) -> Expr:
     """The output element for a result of `requantize`: clamp(value + zero_point, low, high) as int8; float32 and int32 results are final."""
-    if isinstance(epilogue, ScaleToFloat | FloatClamp | KeepInt32):
+    if isinstance(epilogue, ScaleToFloat | RescaleAtRunTime | FloatClamp | KeepInt32):
         return value
     return arithmetic.to_int8(value, epilogue.zero_point, epilogue.low, epilogue.high)
 
@@ -67,6 +70,22 @@ def _(epilogue: FixedRequantize, channels: int) -> Constants:
 @epilogue_constants.register(ScaleToFloat)
 def _(epilogue: FloatRequantize | ScaleToFloat, channels: int) -> Constants:
     return [("scale", spread(epilogue.scale, channels, epilogue.scale.size if epilogue.scale.size > 1 else channels))]
+
+
+@epilogue_constants.register
+def _(epilogue: RescaleAtRunTime, channels: int) -> Constants:
+    sums = [("sums", epilogue.sums)] if epilogue.sums.any() else []
+    return [(name, spread(values, channels, values.size)) for name, values in (("bias", epilogue.bias), ("scale", epilogue.scale), *sums)]
+
+
+def run_time_values(constants: list[Expr], scale: Expr, zero_point: Expr) -> list[Expr]:
+    """What `requantize` takes in place of a RescaleAtRunTime's constants, for the row's float32 scale and zero point."""
+    return [constants[0], *(run_time_value(constant, scale, zero_point) for constant in constants[1:])]
+
+
+def run_time_value(constant: Expr, scale: Expr, zero_point: Expr) -> Expr:
+    """A scale times the row's, or a sum times the row's zero point."""
+    return constant * (scale if constant.dtype == "float32" else zero_point.astype("int32"))
 
 
 @epilogue_constants.register(FloatClamp)
@@ -204,6 +223,14 @@ def _(epilogue: FloatRequantize, acc: Expr, parameters: list[Expr], arithmetic: 
 @requantize.register
 def _(epilogue: ScaleToFloat, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
     return clamp(acc.astype("float32") * parameters[0], epilogue.low, epilogue.high, "float32")
+
+
+@requantize.register
+def _(epilogue: RescaleAtRunTime, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
+    bias, scale, *corrections = parameters
+    for correction in corrections:
+        acc = acc - correction
+    return clamp(acc.astype("float32") * scale + bias, epilogue.low, epilogue.high, "float32")
 
 
 @requantize.register

@@ -98,6 +98,23 @@ class ScaleToFloat:
 
 
 @dataclass(frozen=True, eq=False)
+class RescaleAtRunTime:
+    """y = clamp(float32(acc - zero_point * sums) * (row's scale * scale) + bias, low, high): the reals of sums of dynamically quantized x.
+
+    zero_point and the row's scale are parameters of the run, as DynamicParameters gives them; x counts from 0 instead of its zero point.
+    float32 throughout, but for the difference, which is int32 (modulo 2^32).
+
+    scale, bias: float32 (channels,). sums: int32 (channels,), of each output channel's weights; zeros where zero points are 0.
+    """
+
+    scale: np.ndarray
+    bias: np.ndarray
+    sums: np.ndarray
+    low: float = -math.inf
+    high: float = math.inf
+
+
+@dataclass(frozen=True, eq=False)
 class FloatClamp:
     """y = clamp(acc, low, high): the epilogue of a float kernel (ReLU, ReLU6, or none with infinite bounds)."""
 
@@ -111,7 +128,7 @@ class KeepInt32:
 
 
 Requantize = FixedRequantize | FloatRequantize
-Epilogue = FixedRequantize | FloatRequantize | ScaleToFloat | FloatClamp | KeepInt32
+Epilogue = FixedRequantize | FloatRequantize | ScaleToFloat | RescaleAtRunTime | FloatClamp | KeepInt32
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:

@@ -7,13 +7,13 @@ from itertools import groupby
 import numpy as np
 
 from nnc_tvm.reference.dispatch import evaluate
-from nnc_tvm.reference.rounding import apply_epilogue
+from nnc_tvm.reference.rounding import apply
 from nnc_tvm.reference.window import pad_image, taps
 from nnc_tvm.schedules.operators import Conv2d
 
 
 @evaluate.register
-def conv2d(operator: Conv2d, x: np.ndarray, *residual: np.ndarray) -> np.ndarray:
+def conv2d(operator: Conv2d, x: np.ndarray, *others: np.ndarray) -> np.ndarray:
     """Integer products and sums stay below 2^53, so float64 matrix products are exact."""
     _, oh, ow, channels = operator.output.shape
     padded = pad_image(x.astype(np.float64) - operator.input_zero_point, operator.padding)
@@ -26,5 +26,6 @@ def conv2d(operator: Conv2d, x: np.ndarray, *residual: np.ndarray) -> np.ndarray
             outputs = slice(g * width, (g + 1) * width)
             columns = np.concatenate([view[..., g * depth:(g + 1) * depth].reshape(-1, depth) for view in views], axis=1)
             acc[:, outputs] += columns @ weight[kh, :, :, outputs].reshape(-1, width)
-    result = apply_epilogue(operator.epilogue, acc + operator.bias).reshape(operator.output.shape)
-    return result if operator.residual is None else evaluate(operator.residual, result, *residual)
+    parameters = others if operator.residual is None else ()
+    result = apply(operator.epilogue, (acc + operator.bias).reshape(operator.output.shape), *parameters)
+    return result if operator.residual is None else evaluate(operator.residual, result, *others)

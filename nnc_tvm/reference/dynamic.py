@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nnc_tvm.reference.dispatch import evaluate
+from nnc_tvm.reference.rounding import rescale_at_run_time
 from nnc_tvm.schedules.fixed_point import round_half_away
 from nnc_tvm.schedules.operators import DynamicPad, DynamicParameters, DynamicQuantize, DynamicRescale
 
@@ -44,7 +45,4 @@ def dynamic_pad(operator: DynamicPad, x: np.ndarray, parameters: np.ndarray) -> 
 
 @evaluate.register
 def dynamic_rescale(operator: DynamicRescale, acc: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-    zero, scale = (values.reshape(-1, 1, 1) for values in parameters)
-    rows = acc.reshape(parameters.shape[1], -1, acc.shape[-1]).astype(np.int64)
-    real = (rows - zero.astype(np.int64) * operator.sums).astype(np.int32).astype(np.float32) * (scale * operator.scale) + operator.bias
-    return np.clip(real, np.float32(operator.low), np.float32(operator.high)).astype(np.float32).reshape(acc.shape)
+    return rescale_at_run_time(operator.epilogue, acc, parameters)

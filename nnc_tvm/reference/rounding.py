@@ -7,7 +7,20 @@ from functools import singledispatch
 import numpy as np
 
 from nnc_tvm.schedules.fixed_point import multiply_by_quantized, multiply_by_quantized_once, require_int32
-from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, KeepInt32, ScaleToFloat
+from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, KeepInt32, RescaleAtRunTime, ScaleToFloat
+
+
+def apply(epilogue: Epilogue, acc: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
+    """As `apply_epilogue`; parameters: of the run, where the epilogue has them."""
+    return rescale_at_run_time(epilogue, acc, *parameters) if isinstance(epilogue, RescaleAtRunTime) else apply_epilogue(epilogue, acc)
+
+
+def rescale_at_run_time(epilogue: RescaleAtRunTime, acc: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """float32 for accumulators (..., channels) whose leading extents are the rows of parameters (2, rows): zero points and scales."""
+    zero, scale = (values.reshape(-1, 1, 1) for values in parameters)
+    rows = acc.reshape(parameters.shape[1], -1, acc.shape[-1]).astype(np.int64)
+    real = (rows - zero.astype(np.int64) * epilogue.sums).astype(np.int32).astype(np.float32) * (scale * epilogue.scale) + epilogue.bias
+    return np.clip(real, np.float32(epilogue.low), np.float32(epilogue.high)).astype(np.float32).reshape(acc.shape)
 
 
 @singledispatch

@@ -10,7 +10,7 @@ from nnc_tvm.relay_passes.composites.match import Match, parse_output, real_valu
 from nnc_tvm.relay_passes.dynamic_calls import PAD, PARAMETERS, RESCALE, SYMMETRIC, packed_name, parameters_of
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
 from nnc_tvm.schedules.operators import DynamicPad, DynamicParameters, DynamicQuantize, DynamicRescale
-from nnc_tvm.schedules.quantization import Mode
+from nnc_tvm.schedules.quantization import Mode, RescaleAtRunTime
 
 Expr = Any
 
@@ -63,5 +63,5 @@ def match_dynamic_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | N
     scale, sums = (constant(c) for c in rest)
     assert scale is not None and sums is not None
     values = np.zeros(scale.shape, np.float32) if bias is None else np.asarray(real_values(bias)).astype(np.float32).reshape(-1)
-    operator = DynamicRescale((tensor_type(acc), tensor_type(parameters)), tensor_type(variable), scale, values, sums, out.low, out.high)
-    return Match(operator, (acc, parameters), (*covered, *out.covered))
+    epilogue = RescaleAtRunTime(scale, values, sums, out.low, out.high)
+    return Match(DynamicRescale((tensor_type(acc), tensor_type(parameters)), tensor_type(variable), epilogue), (acc, parameters), (*covered, *out.covered))

@@ -1,17 +1,15 @@
 """Quantization by scales that are computed at run time, one for each row (an image, a token) or one for all.
 
-A contraction of such integers is three operators: DynamicPad where it has borders, the contraction itself, whose result is its int32
-accumulator (KeepInt32), and DynamicRescale. Sources: ONNX, DynamicQuantizeLinear; LiteRT's hybrid kernels (dynamic-range quantization).
+A contraction of such integers is DynamicPad where it has borders, and the contraction itself with RescaleAtRunTime, or with KeepInt32 and
+followed by DynamicRescale. Sources: ONNX, DynamicQuantizeLinear; LiteRT's hybrid kernels (dynamic-range quantization).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from nnc_tvm.schedules.operators.operator import Operator
+from nnc_tvm.schedules.quantization import RescaleAtRunTime
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +55,17 @@ class DynamicPad(Operator):
 
 @dataclass(frozen=True, eq=False)
 class DynamicRescale(Operator):
-    """y[..., o] = clamp(float32(acc[..., o] - zero_point * sums[o]) * (row's scale * scale[o]) + bias[o], low, high)
-
-    The reals of the accumulators of a contraction of x with weights, where x counts from 0 instead of its zero point. float32 throughout,
-    but for the difference, which is int32 (modulo 2^32).
+    """y[..., o] = epilogue(acc[..., o]) with the parameters of acc's row.
 
     inputs: (acc int32 (..., O), parameters float32 (2, rows)); acc's leading extents are the rows; output float32 of acc's shape
-    scale, bias: float32 (O,). sums: int32 (O,), of each output channel's weights; zeros where zero points are 0.
     """
 
-    scale: np.ndarray
-    bias: np.ndarray
-    sums: np.ndarray
-    low: float = -math.inf
-    high: float = math.inf
+    epilogue: RescaleAtRunTime
+
+    @property
+    def rows(self) -> int:
+        return self.inputs[1].shape[1]
 
     @property
     def weight_bytes(self) -> int:
-        return 4 * self.bias.size
+        return 4 * self.epilogue.bias.size

@@ -60,6 +60,7 @@ class WeightedSum(Operator):
 
     Integer form: x int8, weight int16 within [-255, 255] with the weights' zero point already subtracted, bias int32.
     Float form: all float32 and z = 0. bias: (O,), one for each output channel.
+    With the epilogue RescaleAtRunTime the last input is its parameters, float32 (2, rows), whose rows are leading extents of y; bias and z are 0.
     """
 
     weight: np.ndarray

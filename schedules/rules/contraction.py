@@ -13,6 +13,7 @@ from nnc_tvm.schedules.intrin import avx2, avx512, neon, portable
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.at_run_time import rows_of
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, cheapest, make_plan, weight_bytes, x_layout
 from nnc_tvm.schedules.rules.input_patches import padded_copy
@@ -33,14 +34,20 @@ def _(operator: Conv2d) -> Contraction:
     if operator.kernel == (1, 1) and operator.strides == (1, 1) and not any(operator.padding):  # all pixels are alike: one long row
         n, h, w, oh, ow = 1, 1, n * h * w, 1, n * h * w
     return Contraction((n, h, w, channels), (n, oh, ow, out), operator.weight, centred_bias(operator), operator.epilogue, operator.input_zero_point,
-                       operator.inputs[0].dtype, operator.strides, operator.padding, operator.dilation, operator.groups, residual=operator.residual)
+                       operator.inputs[0].dtype, operator.strides, operator.padding, operator.dilation, operator.groups,
+                       residual=operator.residual, rows=own_rows(operator))
 
 
 @contraction_of.register
 def _(operator: Dense) -> Contraction:
     (m, k), o = operator.inputs[0].shape, operator.output.shape[1]
     return Contraction((1, 1, m, k), (1, 1, m, o), operator.weight.reshape(o, 1, 1, k), centred_bias(operator), operator.epilogue, operator.input_zero_point,
-                       operator.inputs[0].dtype)
+                       operator.inputs[0].dtype, rows=own_rows(operator))
+
+
+def own_rows(operator: Conv2d | Dense) -> int:
+    """As `Contraction.rows`."""
+    return rows if (rows := rows_of(operator)) > 1 else 0
 
 
 def centred_bias(operator: Conv2d | Dense | DepthwiseConv2d, channel_axis: int = 0) -> np.ndarray:

@@ -16,7 +16,7 @@ import tvm_ffi
 from tvm import s_tir, te, tirx
 from tvm.s_tir.stmt import SBlock
 
-from nnc_tvm.schedules.epilogue import finish, requantize
+from nnc_tvm.schedules.epilogue import finish, requantize, run_time_values
 from nnc_tvm.schedules.intrin.tile import tile_step
 from nnc_tvm.schedules.loops import round_up, vectorize_tile
 from nnc_tvm.schedules.rule import Choose
@@ -25,10 +25,11 @@ from nnc_tvm.schedules.rules.residual import sum_of
 
 
 def contraction_kernel(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray], choose: Choose) -> Any:
-    """The scheduled PrimFunc (x, [residual,] weights, [row terms (N, pixels),] bias (sets, channels), *epilogue_values (groups, channels), y).
+    """The scheduled PrimFunc (x, [residual,] [parameters (2, rows),] weights, [row terms (N, pixels),] bias (sets, channels),
+    *epilogue_values (groups, channels), y).
 
     x: as `x_layout` says. weights: as `Plan.packed_shape` says, a set per group, or per image where `c.own_weights`.
-    Row terms, where `c.row_terms`, are added to every channel of their pixel.
+    Row terms, where `c.row_terms`, are added to every channel of their pixel. Parameters of the run are there where `c.rows`.
     """
     return apply(s_tir.Schedule(define(c, plan, epilogue_values)), c, plan, choose).mod["main"]
 
@@ -46,7 +47,8 @@ def define(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray]) ->
     values = [te.placeholder(v.shape, str(v.dtype), name=f"epilogue_{i}") for i, v in enumerate(epilogue_values)]
     w = store_width(c, plan.block)
     shape = (n, oh, ow, c.groups, c.group_channels // w, w)
-    residual = [te.placeholder(shape, "int8", name="residual")] if c.residual else []
+    others = [te.placeholder(shape, "int8", name="residual")] if c.residual else []
+    others += [te.placeholder((2, c.rows), "float32", name="parameters")] if c.rows else []
     rh, rj, rr = te.reduce_axis((0, packed[2]), "kh"), te.reduce_axis((0, packed[3]), "kw"), te.reduce_axis((0, plan.run_depth), "r")
     inner = isa.weight_shape[2]
 
@@ -60,7 +62,11 @@ def define(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray]) ->
 
     def result(b: Any, i: Any, j: Any, g: Any, o: Any) -> Any:
         total = acc[b, i, j, g, o] + terms[0][b, j] if terms else acc[b, i, j, g, o]
-        return requantize(c.epilogue, total, [v[g, o] for v in values], isa.arithmetic)
+        constants = [v[g, o] for v in values]
+        if c.rows:
+            row = te.min(((b * oh + i) * ow + j) // (n * oh * ow // c.rows), c.rows - 1)  # pixels that do not exist read the last row's
+            constants = run_time_values(constants, others[-1][1, row], others[-1][0, row])
+        return requantize(c.epilogue, total, constants, isa.arithmetic)
 
     value = te.compute(padded, result, name="requantize")
     if c.residual is None:
@@ -69,9 +75,9 @@ def define(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray]) ->
     else:
         add, last = sum_of(c, isa.arithmetic), c.residual.requantize
         own = te.compute(shape, lambda b, i, j, g, o, k: add.own(value[b, i, j, g, o * w + k]), name="own")
-        total = te.compute(shape, lambda *i: add.total(own(*i).astype("int32"), add.other(residual[0](*i)).astype("int32")), name="add")
+        total = te.compute(shape, lambda *i: add.total(own(*i).astype("int32"), add.other(others[0](*i)).astype("int32")), name="add")
         y = te.compute(shape, lambda *i: finish(last, total(*i), isa.arithmetic), name="finish")
-    return start_at_bias(te.create_prim_func([x, *residual, weights, *terms, bias, *values, y]), 2 + len(residual) + len(terms), 0 if c.own_weights else 3)
+    return start_at_bias(te.create_prim_func([x, *others, weights, *terms, bias, *values, y]), 2 + len(others) + len(terms), 0 if c.own_weights else 3)
 
 
 def start_at_bias(function: Any, parameter: int, set_axis: int) -> Any:

@@ -24,6 +24,7 @@ class Contraction:
     border: what lies outside the image. own_weights: every image has weights (and biases) of its own, packed at run time.
     row_terms: something is added to all channels of a pixel. residual: as in Conv2d.
     slack: the image lies in memory that may be read beyond its end.
+    rows: of the run's parameters, where each needs its own in the epilogue; 0 where there are none or one.
     """
 
     image: tuple[int, int, int, int]
@@ -41,6 +42,7 @@ class Contraction:
     row_terms: bool = False
     residual: LinearCombination | None = None
     slack: bool = False
+    rows: int = 0
 
     @property
     def group_channels(self) -> int:

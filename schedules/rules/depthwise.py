@@ -17,11 +17,12 @@ import numpy as np
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.candidates import Candidate, Selection, select
-from nnc_tvm.schedules.epilogue import const, epilogue_constants, finish, requantize
+from nnc_tvm.schedules.epilogue import const, epilogue_constants, finish, requantize, run_time_values
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage, choose_default
+from nnc_tvm.schedules.rules.at_run_time import at_run_time, rows_of
 from nnc_tvm.schedules.rules.contraction import centred_bias
 from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST
 from nnc_tvm.schedules.rules.input_patches import padded_copy
@@ -111,7 +112,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
     if "int4" in target.forms and "portable" not in target.features and fit(operator.weight):
         candidates.append(Candidate("int4", cost + weights.size * UNPACK_COST, -(-weights.size // 2),
                                     lambda choose: build(operator, isa, target, choose, packed=True)))
-    return select(candidates, target.optimize, choose)
+    return select([at_run_time(operator, candidate, target) for candidate in candidates], target.optimize, choose)
 
 
 def estimated_cost(operator: DepthwiseConv2d, tile: Tile) -> float:
@@ -153,10 +154,19 @@ def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choos
 
     acc = te.compute((n, padded_rows, padded_width, padded_out), lambda *i: te.sum(product(*i), axis=[rq, rw, re]), name="accumulate")
     bias_of, *rest = parameters
-    value = te.compute(acc.shape, lambda *i: requantize(operator.epilogue, acc(*i) + bias_of[i[3]], [p[i[3]] for p in rest], isa.arithmetic), name="requantize")
+    each = rows_of(operator)
+    others = [te.placeholder((2, each), "float32", name="at_run_time")] if each > 1 else []
+
+    def result(b: Expr, i: Expr, j: Expr, c: Expr) -> Expr:
+        values = [p[c] for p in rest]
+        if others:
+            values = run_time_values(values, others[0][1, b // (n // each)], others[0][0, b // (n // each)])
+        return requantize(operator.epilogue, acc[b, i, j, c] + bias_of[c], values, isa.arithmetic)
+
+    value = te.compute(acc.shape, result, name="requantize")
     y = te.compute((n, oh, ow, out), lambda *i: finish(operator.epilogue, value(*i), isa.arithmetic), name="finish")
-    sch = apply(s_tir.Schedule(te.create_prim_func([x, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
-    inputs, stored = [-1 if made else 0], [weight]
+    sch = apply(s_tir.Schedule(te.create_prim_func([x, *others, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
+    inputs, stored = [-1 if made else 0, *range(1, 1 + len(others))], [weight]
     if packed:
         lanes = target.vector_bytes
         unpack = unpack_kernel(round_up(weight.size, 2 * lanes), isa.weight_dtype, lanes)

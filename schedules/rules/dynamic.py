@@ -7,7 +7,7 @@ from typing import Any
 from tvm import s_tir, te, tirx
 from tvm.script import tirx as T
 
-from nnc_tvm.schedules.epilogue import clamp, const, round_half_away, round_half_even
+from nnc_tvm.schedules.epilogue import apply_epilogue, clamp, const, epilogue_constants, round_half_away, round_half_even, run_time_values
 from nnc_tvm.schedules.loops import fuse_outer, vectorize
 from nnc_tvm.schedules.operators import DynamicPad, DynamicParameters, DynamicQuantize, DynamicRescale, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -123,17 +123,16 @@ def pad_stage(operator: DynamicPad, target: Any) -> Stage:
 
 def rescale_stage(operator: DynamicRescale, target: Any) -> Stage:
     *_, channels = operator.output.shape
-    rows = operator.inputs[1].shape[1]
+    rows, epilogue = operator.rows, operator.epilogue
     shape = (rows, operator.output.elements // (rows * channels), channels)
     acc, p = te.placeholder(shape, "int32", name="acc"), te.placeholder((2, rows), "float32", name="parameters")
-    constants = [operator.scale, operator.bias, *([operator.sums] if operator.sums.any() else [])]
-    scale, bias, *sums = (te.placeholder((channels,), str(values.dtype), name=f"constant_{k}") for k, values in enumerate(constants))
+    constants = [values for _, values in epilogue_constants(epilogue, channels)]
+    named = [te.placeholder((channels,), str(values.dtype), name=f"constant_{k}") for k, values in enumerate(constants)]
 
     def element(r: Expr, i: Expr, o: Expr) -> Expr:
-        total = acc[r, i, o] - p[0, r].astype("int32") * sums[0][o] if sums else acc[r, i, o]
-        return clamp(total.astype("float32") * (p[1, r] * scale[o]) + bias[o], operator.low, operator.high, "float32")
+        return apply_epilogue(epilogue, acc[r, i, o], run_time_values([c[o] for c in named], p[1, r], p[0, r]))
 
-    sch = s_tir.Schedule(te.create_prim_func([acc, p, scale, bias, *sums, te.compute(shape, element, name="y")]))
+    sch = s_tir.Schedule(te.create_prim_func([acc, p, *named, te.compute(shape, element, name="y")]))
     *outer, inner = sch.get_loops(sch.get_sblock("y"))
     fuse_outer(sch, outer)
     vectorize(sch, inner, target.vector_bytes // 4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnc_tvm.schedules.operators import Conv2d, Dense, DynamicPad, DynamicParameters, DynamicQuantize, DynamicRescale, MatMul, Operator, TensorType
-from nnc_tvm.schedules.quantization import KeepInt32
+from nnc_tvm.schedules.quantization import KeepInt32, RescaleAtRunTime
 from nnc_tvm.schedules.rules import contraction, dynamic, elementwise, matmul
 from tests.kernels.cases import CPU_NAMES, CPUS, check, random_generator, target_of
 
@@ -74,7 +74,8 @@ def test_rescale(cpu: tuple[str, str | None]) -> None:
         scale, bias = rng.uniform(1e-7, 1e-6, shape[-1]).astype(np.float32), rng.standard_normal(shape[-1]).astype(np.float32)
         types = TensorType(shape, "int32"), TensorType((2, rows), "float32")
         acc = rng.integers(-(1 << 31), 1 << 31, shape).astype(np.int32)
-        cases.append((DynamicRescale(types, TensorType(shape, "float32"), scale, bias, sums, low, high), [acc, parameters(rng, rows)]))
+        epilogue = RescaleAtRunTime(scale, bias, sums, low, high)
+        cases.append((DynamicRescale(types, TensorType(shape, "float32"), epilogue), [acc, parameters(rng, rows)]))
     check(cases, dynamic.stages, target_of(cpu), 1e-6)
 
 
