@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -23,6 +24,7 @@ and 64-byte offsets would cost small networks a percent of their RAM."""
 
 EXHAUSTIVE = 7  # buffers: 5040 orders
 SEARCH_STEPS = 200_000  # pairs of buffers looked at by the local search, about
+WORSE = 0.5  # than the best, what the local search goes on from at most
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,23 @@ def _orders(buffers: Sequence[Buffer]) -> Iterator[Sequence[int]]:
 
 def _first_fit(buffers: Sequence[Buffer], conflicts: Conflicts, order: Sequence[int]) -> list[int]:
     offsets = [-1] * len(buffers)
+    _refit(buffers, conflicts, order, offsets)
+    return offsets
+
+
+def _refit(buffers: Sequence[Buffer], conflicts: Conflicts, order: Sequence[int], offsets: list[int], most: int = sys.maxsize) -> bool:
+    """Places those of `order` beside the others that have an offset; whether all end within `most`, else it stops."""
     for i in order:
         place = 0
-        for low, high in sorted((offsets[j] - below, offsets[j] + above) for j, below, above in conflicts[i] if offsets[j] >= 0):
+        for low, high in sorted([(offsets[j] - below, offsets[j] + above) for j, below, above in conflicts[i] if offsets[j] >= 0]):
             if place <= low:
                 break
-            place = max(place, -(-high // ALIGNMENT) * ALIGNMENT)
+            if high > place:
+                place = -(-high // ALIGNMENT) * ALIGNMENT
+        if place + buffers[i].bytes > most:
+            return False
         offsets[i] = place
-    return offsets
+    return True
 
 
 def _height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
@@ -124,19 +135,41 @@ def _height(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
 
 
 def _local_search(buffers: Sequence[Buffer], conflicts: Conflicts, offsets: list[int], bound: int) -> tuple[list[int], int]:
-    """Moves buffers that stick out at the top, or random ones, to another place in the order; keeps what is not worse."""
+    """Places a buffer earlier in the order that the height rests on, one at the top or below it; keeps what is not worse than the best, or, at first more
+    often and by more than at the end, what is."""
     dice = random.Random(0)
-    order = sorted(range(len(buffers)), key=lambda i: offsets[i])
     best, best_bytes = offsets, _height(buffers, offsets)
-    for _ in range(max(20, SEARCH_STEPS // (len(buffers) + sum(map(len, conflicts))))):
+    order, current, current_bytes = sorted(range(len(buffers)), key=lambda i: offsets[i]), best, best_bytes
+    steps = max(20, SEARCH_STEPS // (len(buffers) + sum(map(len, conflicts))))
+    for step in range(steps):
         if best_bytes == bound:
             break
-        top = [i for i in order if best[i] + buffers[i].bytes == best_bytes]
-        moved = dice.choice(top) if dice.random() < 0.5 else dice.choice(order)
-        trial = [i for i in order if i != moved]
-        trial.insert(dice.randrange(len(trial) + 1), moved)
-        placed = _first_fit(buffers, conflicts, trial)
-        height = _height(buffers, placed)
-        if height <= best_bytes:
-            order, best, best_bytes = trial, placed, height
+        trial, to = _earlier(order, conflicts, _pile(buffers, conflicts, current, current_bytes, dice), dice)
+        placed = current[:]
+        for i in trial[to:]:
+            placed[i] = -1
+        most = int(best_bytes * (1 + WORSE * dice.random() ** 2 * (1 - step / steps)))
+        if _refit(buffers, conflicts, trial[to:], placed, max(current_bytes, most)):
+            order, current, current_bytes = trial, placed, _height(buffers, placed)
+            if current_bytes < best_bytes:
+                best, best_bytes = current, current_bytes
     return best, best_bytes
+
+
+def _earlier(order: Sequence[int], conflicts: Conflicts, pile: Sequence[int], dice: random.Random) -> tuple[list[int], int]:
+    """`order` with a buffer of the pile, now and then any, before one that it conflicts with; where it differs."""
+    moved = dice.choice(pile if dice.random() < 0.95 else order)
+    at, near = order.index(moved), {j for j, _, _ in conflicts[moved]}
+    to = dice.choice([place for place in range(at) if order[place] in near] or [at])
+    return [*order[:to], moved, *order[to:at], *order[at + 1:]], to
+
+
+def _pile(buffers: Sequence[Buffer], conflicts: Conflicts, offsets: Sequence[int], height: int, dice: random.Random) -> list[int]:
+    """A buffer that ends at the height, one that it rests on, and so on to the bottom."""
+    pile = [dice.choice([i for i, b in enumerate(buffers) if offsets[i] + b.bytes == height])]
+    while offsets[pile[-1]] > 0:
+        below = [j for j, _, above in conflicts[pile[-1]] if -(-(offsets[j] + above) // ALIGNMENT) * ALIGNMENT == offsets[pile[-1]] and j not in pile]
+        if not below:  # it rests on one above, at a negative distance
+            break
+        pile.append(dice.choice(below))
+    return pile
