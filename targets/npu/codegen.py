@@ -54,14 +54,16 @@ def generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str
 
     Raises DoesNotFit naming the layer that does not fit the SRAM.
     """
-    return _best(_planner(nodes, inputs, outputs, config), config, place)
+    return best_network(planner_of(nodes, inputs, outputs, config), config, place)
 
 
-def _planner(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config) -> Planner:
+def planner_of(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config) -> Planner:
+    """For plans of a network under several limits of the SRAM."""
     return Planner(fuse_sums(nodes, outputs) if config.fuses_sums else nodes, inputs, outputs, config)
 
 
-def _best(planner: Planner, config: Config, place: Pack) -> Network:
+def best_network(planner: Planner, config: Config, place: Pack) -> Network:
+    """`generate` with config's SRAM for the planner's nodes."""
     found: list[Network] = []
     refused: list[Unsupported] = []
     for most in {min(PIECE_BYTES, config.sram_bytes // share): None for share in PIECE_SHARES}:
@@ -93,12 +95,12 @@ def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: P
 
 def economical(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Pack) -> Network:
     """`generate` with as little SRAM as takes at most SLOWER times the cycles that all of config's would."""
-    planner = _planner(nodes, inputs, outputs, config)
-    fastest = chosen = _best(planner, config, place)
+    planner = planner_of(nodes, inputs, outputs, config)
+    fastest = chosen = best_network(planner, config, place)
     for step in STEPS:
         while True:
             try:
-                smaller = _best(planner, replace(config, sram_bytes=int(chosen.sram_bytes * step)), place)
+                smaller = best_network(planner, replace(config, sram_bytes=int(chosen.sram_bytes * step)), place)
             except Unsupported:
                 break
             if smaller.cycles > SLOWER * fastest.cycles or smaller.sram_bytes >= chosen.sram_bytes:
