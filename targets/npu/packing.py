@@ -43,9 +43,11 @@ def packings(layout: Layout, config: Config, place: Pack) -> list[Packed]:
     distances = layout.distances
     found = [packed for packed in (_around(loads, others, distances, config, place), _together(loads, others, distances, config, place)) if packed is not None]
     if not found:
-        live = live_bytes(layout.buffers, len(layout.tasks), {b: b.first for b in layout.buffers}, _most(distances))
+        first = {b: b.first for b in layout.buffers}
+        live = live_bytes(layout.buffers, len(layout.tasks), first, _most(distances))
         step = max(range(len(layout.tasks)), key=lambda s: live[s])
-        raise DoesNotFit(layout.nodes[layout.tasks[step].node], live[step], config.sram_bytes)
+        needed = max(live[step], _placed(layout.buffers, first, distances, place).bytes)  # the more where there is no way to lay them side by side
+        raise DoesNotFit(layout.nodes[layout.tasks[step].node], needed, config.sram_bytes)
     return found
 
 
