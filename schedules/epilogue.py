@@ -167,6 +167,31 @@ class Arithmetic:
         # clamped before rounding: the bounds are integers, so the result is the same and the conversion to int32 cannot overflow
         return round_half_even(clamp(value, -(2**15), 2**15 - 1, "float32")).astype("int32").astype("int16")
 
+    def round_away_to_int16(self, value: Expr) -> Expr:
+        """float32 within int32 rounded half away from zero and saturated to int16."""
+        return round_half_away(clamp(value, -(2**15), 2**15 - 1, "float32")).astype("int32").astype("int16")
+
+    def maximum(self, a: Expr, b: Expr) -> Expr:
+        """Of float32."""
+        return te.max(a, b)
+
+    def minimum(self, a: Expr, b: Expr) -> Expr:
+        """Of float32."""
+        return te.min(a, b)
+
+    def bounded(self, value: Expr, low: float, high: float) -> Expr:
+        """`clamp` of float32."""
+        if high != math.inf:
+            value = self.minimum(value, const(high, "float32"))
+        return value if low == -math.inf else self.maximum(value, const(low, "float32"))
+
+    def quotient(self, value: Expr, divisor: Expr, reciprocal: Expr) -> Expr:
+        """value / divisor, of which the second is finite and not 0, as float32 rounds it; reciprocal: 1 / divisor, rounded."""
+        return value / divisor
+
+    def moved_to_int8(self, value: Expr, zero_point: Expr) -> Expr:
+        """value + zero_point, int16 of which the second is within int8, saturated to int8."""
+        return clamp(clamp(value, -256, 255, "int16") + zero_point, -128, 127, "int16").astype("int8")
 
     def to_int8(self, value: Expr, zero_point: int, low: int, high: int) -> Expr:
         """clamp(value + zero_point, low, high) for int16 values; the sum is not formed where it would overflow."""
@@ -182,6 +207,10 @@ class SaturatingArithmetic(Arithmetic):
         total = tirx.call_llvm_pure_intrin("int16", "llvm.sadd.sat", value, const(zero_point, "int16")) if zero_point else value
         narrow = clamp(total, -128, 127, "int16").astype("int8")
         return clamp(narrow, low if low > -128 else -math.inf, high if high < 127 else math.inf, "int8")
+
+
+    def moved_to_int8(self, value: Expr, zero_point: Expr) -> Expr:
+        return clamp(tirx.call_llvm_pure_intrin("int16", "llvm.sadd.sat", value, zero_point), -128, 127, "int16").astype("int8")
 
 
 PORTABLE = Arithmetic()
@@ -222,7 +251,7 @@ def _(epilogue: FloatRequantize, acc: Expr, parameters: list[Expr], arithmetic: 
 
 @requantize.register
 def _(epilogue: ScaleToFloat, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
-    return clamp(acc.astype("float32") * parameters[0], epilogue.low, epilogue.high, "float32")
+    return arithmetic.bounded(acc.astype("float32") * parameters[0], epilogue.low, epilogue.high)
 
 
 @requantize.register
@@ -230,12 +259,12 @@ def _(epilogue: RescaleAtRunTime, acc: Expr, parameters: list[Expr], arithmetic:
     bias, scale, *corrections = parameters
     for correction in corrections:
         acc = acc - correction
-    return clamp(acc.astype("float32") * scale + bias, epilogue.low, epilogue.high, "float32")
+    return arithmetic.bounded(acc.astype("float32") * scale + bias, epilogue.low, epilogue.high)
 
 
 @requantize.register
 def _(epilogue: FloatClamp, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
-    return clamp(acc, epilogue.low, epilogue.high, "float32")
+    return arithmetic.bounded(acc, epilogue.low, epilogue.high)
 
 
 @requantize.register

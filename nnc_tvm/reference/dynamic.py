@@ -30,14 +30,21 @@ def dynamic_parameters(operator: DynamicParameters, x: np.ndarray) -> np.ndarray
 def dynamic_quantize(operator: DynamicQuantize, x: np.ndarray, *parameters: np.ndarray) -> np.ndarray:
     zero, scale = parameters[0] if len(parameters) == 1 else (parameters[1].reshape(-1), parameters[0].reshape(-1))
     zero, rows = zero.astype(np.int64)[:, None], x.reshape(len(zero), -1)
-    scaled = np.clip(np.nan_to_num(rows / scale[:, None], nan=0.0, posinf=np.inf, neginf=-np.inf), -128 - zero, 127 - zero).astype(np.float64)
+    quotient = rows * (np.float32(1) / scale[:, None]) if operator.half_away and len(parameters) == 1 else rows / scale[:, None]
+    scaled = np.clip(np.nan_to_num(quotient, nan=0.0, posinf=np.inf, neginf=-np.inf), -128 - zero, 127 - zero).astype(np.float64)
     rounded = round_half_away(scaled) if operator.half_away else np.rint(scaled)
-    return (rounded.astype(np.int64) + zero).astype(np.int8).reshape(x.shape)
+    result = (rounded.astype(np.int64) + zero).astype(np.int8).reshape(x.shape)
+    return bordered(result, parameters[0], operator.padding) if any(operator.padding) else result
 
 
 @evaluate.register
 def dynamic_pad(operator: DynamicPad, x: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-    top, left, bottom, right = operator.padding
+    return bordered(x, parameters, operator.padding)
+
+
+def bordered(x: np.ndarray, parameters: np.ndarray, padding: tuple[int, int, int, int]) -> np.ndarray:
+    """Images with a border of their row's zero point."""
+    top, left, bottom, right = padding
     zero = np.repeat(parameters[0].astype(np.int8), len(x) // parameters.shape[1]).reshape(-1, 1, 1, 1)
     # the border's zero point differs from image to image: padded as the distance from it, which int16 holds
     return (np.pad(x.astype(np.int16) - zero, ((0, 0), (top, bottom), (left, right), (0, 0))) + zero).astype(np.int8)

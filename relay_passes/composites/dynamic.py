@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nnc_tvm.relay_passes.composites.match import Match, parse_output, real_values, single_use, with_bias
+from nnc_tvm.relay_passes.composites.match import Match, clamp_bounds, parse_output, real_values, single_use, with_bias
 from nnc_tvm.relay_passes.dynamic_calls import PAD, PARAMETERS, RESCALE, SYMMETRIC, packed_name, parameters_of
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type
 from nnc_tvm.schedules.operators import DynamicPad, DynamicParameters, DynamicQuantize, DynamicRescale
 from nnc_tvm.schedules.quantization import Mode, RescaleAtRunTime
 
 Expr = Any
+KEEP_SIGN = frozenset({"relax.reshape", "relax.permute_dims", "relax.squeeze", "relax.expand_dims", "relax.nn.max_pool2d", "relax.nn.avg_pool2d", "relax.mean"})
 
 
 def match_dynamic_parameters(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
@@ -22,7 +24,17 @@ def match_dynamic_parameters(graph: Graph, variable: Expr, mode: Mode) -> Match 
     if name not in (PARAMETERS, SYMMETRIC):
         return None
     x = call.args[1]
-    return Match(DynamicParameters((tensor_type(x),), tensor_type(variable), name == SYMMETRIC, mode == "fixed"), (x,), (variable,))
+    operator = DynamicParameters((tensor_type(x),), tensor_type(variable), name == SYMMETRIC, mode == "fixed", is_nonnegative(graph, x))
+    return Match(operator, (x,), (variable,))
+
+
+def is_nonnegative(graph: Graph, variable: Expr) -> bool:
+    """Whether all of a tensor is known to be: a clamp from 0 or above, a sigmoid, and what takes or moves such elements or their means."""
+    call = graph.definition(variable)
+    while operator_name(call) in KEEP_SIGN:
+        call = graph.definition(call.args[0])
+    bounds = clamp_bounds(call) if operator_name(call) else None
+    return operator_name(call) == "relax.sigmoid" or (bounds is not None and bounds[0] >= 0)
 
 
 def match_dynamic_quantize(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
@@ -39,14 +51,17 @@ def match_dynamic_quantize(graph: Graph, variable: Expr, mode: Mode) -> Match | 
 
 
 def match_dynamic_pad(graph: Graph, variable: Expr, mode: Mode) -> Match | None:
-    """The call itself."""
-    del mode
+    """The call, with the quantize by the same parameters whose result nothing else reads."""
     call = graph.definition(variable)
     if packed_name(call) != PAD:
         return None
     read = tuple(call.args[1:3])
     top, left, bottom, right = (int(p.value) for p in call.args[3:7])
-    return Match(DynamicPad(tuple(map(tensor_type, read)), tensor_type(variable), (top, left, bottom, right)), read, (variable,))
+    padding = (top, left, bottom, right)
+    inner = match_dynamic_quantize(graph, read[0], mode) if single_use(graph, read[0]) else None
+    if inner is not None and isinstance(inner.operator, DynamicQuantize) and inner.inputs[1:] == (read[1],):
+        return Match(replace(inner.operator, output=tensor_type(variable), padding=padding), inner.inputs, (*inner.covered, variable))
+    return Match(DynamicPad(tuple(map(tensor_type, read)), tensor_type(variable), padding), read, (variable,))
 
 
 def match_dynamic_rescale(graph: Graph, variable: Expr, mode: Mode) -> Match | None:

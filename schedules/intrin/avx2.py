@@ -9,7 +9,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic, clamp
+from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic, clamp, const
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.modular import Modular
 
@@ -21,6 +21,13 @@ class Avx2Arithmetic(SaturatingArithmetic):
         # too large a value would become -2^31; too small a one does, and saturates as it should
         bounded = value if fits else clamp(value, -math.inf, 2**15 - 1, "float32")
         return self.to_int16(tirx.call_llvm_pure_intrin("int32", "llvm.x86.avx.cvt.ps2dq.256", bounded))
+
+    def round_away_to_int16(self, value: Expr) -> Expr:
+        # the bound keeps LLVM from adding to a product before that is rounded
+        value = clamp(value, -(2**15), math.inf, "float32")
+        # the largest float32 below a half, not a half: its sum with the value is rounded, too
+        half = tirx.call_llvm_pure_intrin("float32", "llvm.copysign", const(0.5 - 2.0**-25, "float32"), value)
+        return self.to_int16((value + half).astype("int32"))
 
 
 def emit_pmaddwd(tile: Tile, x: Any, w: Any, acc: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic
+from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic, const
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.modular import Modular
 
@@ -35,6 +35,23 @@ class NeonArithmetic(SaturatingArithmetic):
 
     def round_to_int16(self, value: Expr, fits: bool = False) -> Expr:
         return neon("sqxtn", "int16", neon("fcvtns", "int32", value))
+
+    def round_away_to_int16(self, value: Expr) -> Expr:
+        return neon("sqxtn", "int16", neon("fcvtas", "int32", value))
+
+    def maximum(self, a: Expr, b: Expr) -> Expr:
+        # LLVM makes a comparison and a selection of a maximum that is written as these are
+        return tirx.call_llvm_pure_intrin("float32", "llvm.maximum", a, b)
+
+    def minimum(self, a: Expr, b: Expr) -> Expr:
+        return tirx.call_llvm_pure_intrin("float32", "llvm.minimum", a, b)
+
+    def quotient(self, value: Expr, divisor: Expr, reciprocal: Expr) -> Expr:
+        # divisions take as long as all else. Markstein: what is left over, which a fused multiply-add has exactly, corrects the product with the
+        # reciprocal to the rounded quotient; quotients too small for that are 0 to all who round them
+        product = value * reciprocal
+        left = tirx.call_llvm_pure_intrin("float32", "llvm.fma", const(0, "float32") - product, divisor, value)
+        return tirx.call_llvm_pure_intrin("float32", "llvm.fma", left, reciprocal, product)
 
 
 def pick(vector: Any, source_lanes: int, lanes: list[int]) -> Any:

@@ -20,11 +20,13 @@ class DynamicParameters(Operator):
     symmetric: scale = max(-low, high) / 127, zero_point = 0. A scale of 0 becomes 1.
 
     half_away: halves are rounded away from zero, as LiteRT does, else to even, as ONNX does.
+    nonnegative: x is known to be, so that low is 0.
     inputs: (x float32, finite; its leading extents are the rows); output float32 (2, rows)
     """
 
     symmetric: bool = False
     half_away: bool = False
+    nonnegative: bool = False
 
     @property
     def rows(self) -> int:
@@ -35,11 +37,17 @@ class DynamicParameters(Operator):
 class DynamicQuantize(Operator):
     """y = clamp(round(x / scale), -128 - zero_point, 127 - zero_point) + zero_point of x's row, as Quantize with parameters of the run.
 
-    inputs: (x float32, parameters float32 (2, rows)) as DynamicParameters gives them, or (x, scale float32 () or (1,), zero_point int8 () or
-    (1,)) of any origin; output int8 of x's shape. half_away as in Quantize.
+    inputs: (x float32, parameters float32 (2, rows)) as DynamicParameters gives them of x, which is finite; or (x, scale float32 () or (1,),
+    zero_point int8 () or (1,)) of any origin. half_away as in Quantize; with parameters x then is multiplied by float32(1 / scale), as LiteRT does.
+    output int8 of x's shape, with parameters inside a border of its row's zero point as DynamicPad makes it, where there is padding
     """
 
     half_away: bool = False
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    @property
+    def rows(self) -> int:
+        return self.inputs[1].shape[1]
 
 
 @dataclass(frozen=True, eq=False)

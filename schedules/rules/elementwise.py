@@ -56,11 +56,7 @@ def _(operator: Quantize, x: Expr) -> Expr:
 
 @element.register
 def _(operator: DynamicQuantize, x: Expr, scale: Expr, zero_point: Expr) -> Expr:
-    return dynamic_element(operator, x, scale, zero_point.astype("float32"))
-
-
-def dynamic_element(operator: DynamicQuantize, x: Expr, scale: Expr, zero: Expr) -> Expr:
-    """The integer of x for float32 parameters."""
+    zero = zero_point.astype("float32")
     value = clamped(x / scale, tirx.const(-128, "float32") - zero, tirx.const(127, "float32") - zero)
     whole = round_half_away(value) if operator.half_away else round_half_even(value)
     return (whole + zero).astype("int32").astype("int8")

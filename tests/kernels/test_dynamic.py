@@ -18,12 +18,14 @@ def test_parameters(cpu: tuple[str, str | None]) -> None:
     """Ranges on both sides of 0, on one, of zeros; fewer elements than lanes."""
     rng = random_generator()
     values = [rng.standard_normal(shape).astype(np.float32) * 3 for shape in ((1,), (3,), (7, 31), (4, 64), (2, 3, 101))]
+    values.append(np.abs(values[-1]))
     values += [np.zeros((5, 5), np.float32), np.full(40, 2.5, np.float32), -np.abs(values[2]) - 1, np.full(9, 1e-44, np.float32)]
     values.append(np.array([[-1, 1], [0, 0], [0.25, 3]], np.float32))  # a zero point of -0.5, before it is rounded
     cases: list[tuple[Operator, list[np.ndarray]]] = []
     for x, symmetric, half_away in itertools.product(values, (False, True), (False, True)):
-        for rows in {1, len(x)}:
-            cases.append((DynamicParameters((TensorType(x.shape, "float32"),), TensorType((2, rows), "float32"), symmetric, half_away), [x]))
+        for rows, nonnegative in itertools.product({1, len(x)}, {False, bool((x >= 0).all())}):
+            types = (TensorType(x.shape, "float32"),), TensorType((2, rows), "float32")
+            cases.append((DynamicParameters(*types, symmetric, half_away, nonnegative), [x]))
     check(cases, dynamic.stages, target_of(cpu))
 
 
@@ -45,9 +47,15 @@ def test_quantize(cpu: tuple[str, str | None]) -> None:
     for shape, rows, half_away in (((5, 33), 5, True), ((5, 33), 1, False), ((2, 4, 3, 6), 2, True), ((3, 1), 3, False)):
         x, p = np.asarray(rng.standard_normal(shape) * 4, np.float32), parameters(rng, rows)
         x[0] = (np.arange(x[0].size) - 2.5).reshape(x[0].shape) * p[1, 0]  # halves
-        x[-1].reshape(-1)[:3] = [np.nan, np.inf, -np.inf][:x[-1].size]
         types = TensorType(shape, "float32"), TensorType((2, rows), "float32")
         cases.append((DynamicQuantize(types, TensorType(shape, "int8"), half_away), [x, p]))
+    for (n, h, w, c), rows, padding in (((1, 5, 7, 3), 1, (1, 1, 1, 1)), ((3, 4, 4, 16), 3, (0, 1, 2, 0)), ((4, 1, 1, 5), 2, (1, 0, 0, 3)),
+                                        ((1, 3, 5, 24), 1, (0, 2, 0, 0)), ((2, 1, 1, 1), 2, (1, 0, 1, 0))):
+        top, left, bottom, right = padding
+        types = TensorType((n, h, w, c), "float32"), TensorType((2, rows), "float32")
+        result = TensorType((n, top + h + bottom, left + w + right, c), "int8")
+        x = rng.standard_normal((n, h, w, c)).astype(np.float32) * 4
+        cases += [(DynamicQuantize(types, result, half_away, padding), [x, parameters(rng, rows)]) for half_away in (True, False)]
     check(cases, dynamic.stages, target_of(cpu))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from tvm import relax
@@ -9,6 +11,7 @@ from tvm import relax
 from nnc_tvm.reference import run_program
 from nnc_tvm.relay_passes.dynamic_calls import dequantized, quantized, scale_and_zero
 from nnc_tvm.relay_passes.pipeline import to_program
+from nnc_tvm.schedules.operators import Conv2d, DynamicParameters, DynamicQuantize, Operator
 from tests.relay_passes.ir import Builder, Expr, module_of
 
 op = relax.op
@@ -23,19 +26,36 @@ def weights(b: Builder, values: np.ndarray, scale: np.ndarray, axis: int) -> Exp
     return b(op.dequantize(relax.const(values), relax.const(scale), relax.const(np.int32(0)), axis=axis, out_dtype="float32"))
 
 
-def image(symmetric: bool) -> list[str]:
+def image(symmetric: bool, shared: bool = False) -> list[Operator]:
     def body(b: Builder, x: Expr) -> Expr:
         w = weights(b, np.ones((3, 3, 4, 2), np.int8), np.array([0.5, 0.25], np.float32), 3)
         y = b(op.nn.conv2d(at_run_time(b, x, 1, symmetric), w, padding=1, data_layout="NHWC", kernel_layout="HWIO"))
-        return b(op.nn.relu(b(op.add(y, relax.const(np.ones(2, np.float32))))))
+        y = b(op.nn.relu(b(op.add(y, relax.const(np.ones(2, np.float32))))))
+        return [y, b(op.nn.conv2d(at_run_time(b, x, 1, symmetric), w, data_layout="NHWC", kernel_layout="HWIO"))] if shared else y
 
-    return [layer.operator.kind for layer in to_program(module_of({"x": ((1, 5, 5, 4), "float32")}, body), "float").layers]
+    return [layer.operator for layer in to_program(module_of({"x": ((1, 5, 5, 4), "float32")}, body), "float").layers]
 
 
 def test_convolution() -> None:
-    """A border of zero points is a layer, one of zeros part of the convolution; bias and clamp belong to the last layer."""
-    assert image(symmetric=False) == ["dynamic_parameters", "dynamic_quantize", "dynamic_pad", "conv2d", "dynamic_rescale"]
-    assert image(symmetric=True) == ["dynamic_parameters", "dynamic_quantize", "conv2d", "dynamic_rescale"]
+    """A border of zero points is made with the integers, or of those that others read; one of zeros is part of the convolution. Bias and clamp belong to
+    the last layer."""
+    for symmetric, border, inside in ((False, (1, 1, 1, 1), (0, 0, 0, 0)), (True, (0, 0, 0, 0), (1, 1, 1, 1))):
+        operators = image(symmetric)
+        assert [o.kind for o in operators] == ["dynamic_parameters", "dynamic_quantize", "conv2d", "dynamic_rescale"]
+        assert isinstance(operators[1], DynamicQuantize) and isinstance(operators[2], Conv2d)
+        assert (operators[1].padding, operators[2].padding) == (border, inside)
+    assert [o.kind for o in image(symmetric=False, shared=True)][:3] == ["dynamic_parameters", "dynamic_quantize", "dynamic_pad"]
+
+
+@pytest.mark.parametrize(("before", "known"), [(lambda x: op.nn.relu(x), True), (lambda x: op.clip(x, 0, 6), True), (lambda x: op.clip(x, -1, 6), False),
+                                               (lambda x: op.reshape(op.sigmoid(x), (6, 8)), True), (lambda x: op.tanh(x), False)])
+def test_signs(before: Callable[[Expr], Expr], known: bool) -> None:
+    """Whose least element needs no search."""
+    def body(b: Builder, x: Expr) -> Expr:
+        return b(op.matmul(at_run_time(b, b(before(x))), weights(b, np.ones((8, 5), np.int8), np.full(5, 0.5, np.float32), 1)))
+
+    layers = to_program(module_of({"x": ((6, 8), "float32")}, body), "float").layers
+    assert [layer.operator.nonnegative for layer in layers if isinstance(layer.operator, DynamicParameters)] == [known]
 
 
 @pytest.mark.parametrize("rows", [1, 6])
