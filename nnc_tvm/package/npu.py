@@ -47,7 +47,7 @@ def _layer(network: Network, node: int, found: profile.LayerProfile, layer: int,
     kind, fused = (operator.sum.kind, operator.first.kind) if isinstance(operator, Fused) else (operator.kind, "")
     return NpuLayer(network.nodes[node].name, layer, kind, fused, operator.output.shape, value.scale, value.zero_point,
                     found.weights, operator.macs, found.macs_skipped, found.cycles, found.array, found.sram, found.flash,
-                    round(utilization, 4), found.sram_bytes, found.bound, found.flash_bytes, plain_bytes(operator), found.plain_array,
+                    round(utilization, 4), found.sram_bytes, found.over_bytes, found.bound, found.flash_bytes, plain_bytes(operator), found.plain_array,
                     whole.macs, whole.bytes, whole.factor_macs, whole.factor_bytes)
 
 

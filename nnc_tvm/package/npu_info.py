@@ -13,7 +13,7 @@ class NpuLayer:
     weights: "int8" or "int4", with "masked" where zero blocks are left out; "" where there are none.
     macs: dense; macs_skipped: of those, times zero blocks of weights. cycles: of one inference, waiting included; array_cycles, sram_cycles,
     flash_cycles: what each of the three needs for it, beside each other; utilization: macs / (cycles * MACs per cycle), above 1
-    where zero blocks are skipped or weights have 4 bits. sram_bytes: in use meanwhile.
+    where zero blocks are skipped or weights have 4 bits. sram_bytes: in use meanwhile. over_bytes: of its output, written over its dying input.
     bound: "array", "sram", "flash" or "overhead", whichever takes the largest part of the cycles.
     flash_bytes: of its weights and parameters in flash. What it would be without compression: plain_flash_bytes, of weights of 8 bits not coded;
     plain_array_cycles, nothing skipped and no weights of 4 bits.
@@ -37,6 +37,7 @@ class NpuLayer:
     flash_cycles: int
     utilization: float
     sram_bytes: int
+    over_bytes: int
     bound: str
     flash_bytes: int
     plain_flash_bytes: int

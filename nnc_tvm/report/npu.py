@@ -10,7 +10,7 @@ from nnc_tvm.report.package import NAME_WIDTH
 from nnc_tvm.report.table import kib, shorten, table, thousands
 
 HEADER = ("", "layer on the NPU", "operator", "output", "weights", "MACs", "skipped", "flash bytes", "of plain", "cycles", "array", "SRAM", "flash",
-          "utilization", "SRAM bytes", "bound")
+          "utilization", "SRAM bytes", "over input", "bound")
 
 
 def npu_text(manifest: Manifest) -> str:
@@ -21,7 +21,7 @@ def npu_text(manifest: Manifest) -> str:
     rows = [[str(number), shorten(row.name, NAME_WIDTH), operators(row), "x".join(map(str, row.shape)), row.weights, thousands(row.macs),
              _share(row.macs_skipped, row.macs), thousands(row.flash_bytes), _share(row.flash_bytes, row.plain_flash_bytes),
              *map(thousands, (row.cycles, row.array_cycles, row.sram_cycles, row.flash_cycles)),
-             f"{row.utilization:.1%}", thousands(row.sram_bytes), row.bound]
+             f"{row.utilization:.1%}", thousands(row.sram_bytes), thousands(row.over_bytes) if row.over_bytes else "", row.bound]
             for number, row in enumerate(info.layers, 1)]
     return "\n".join([table(HEADER, rows), "", *_totals(info), *_host(manifest)])
 

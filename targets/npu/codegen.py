@@ -26,11 +26,12 @@ STEPS = (0.8, 0.95)
 @dataclass(frozen=True)
 class Origin:
     """Where a command comes from. node: number of the network's node. at: element of the node's output where a job's own begin. live: bytes of
-    SRAM that are in use meanwhile."""
+    SRAM that are in use meanwhile. over: bytes of the node's output, as far as it is not a ring, that lie over what a dying input took."""
 
     node: int
     at: int
     live: int
+    over: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +88,7 @@ def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: P
     made = [(packed, *_commands(layout, packed, config)) for packed in packings(layout, config, place)]
     packed, commands, flash = min(made, key=lambda each: timeline(each[1], config)[1])
     live = live_bytes(layout.buffers, len(layout.tasks), packed.first, {pair: packed.overlap(*pair) for pair in layout.distances})
-    origins = _origins(layout.tasks, commands, packed, live)
+    origins = _origins(layout, commands, packed, live)
     inputs, outputs = (tuple(packed.offsets[layout.values[name]] for name in names) for names in (planner.inputs, planner.outputs))
     return Network(encode(commands, config, packed.bytes, len(flash)), flash, packed.bytes, inputs, outputs, timeline(commands, config)[1], tuple(commands),
                    tuple(planner.nodes), tuple(origins))
@@ -137,20 +138,22 @@ def _upward(task: Task, layout: Layout, packed: Packed) -> bool:
     return distance is not None and -distance.below < packed.offsets[output] - packed.offsets[source] < source.bytes
 
 
-def _origins(tasks: Sequence[Task], commands: Sequence[Command], packed: Packed, live: Sequence[int]) -> list[Origin]:
+def _origins(layout: Layout, commands: Sequence[Command], packed: Packed, live: Sequence[int]) -> list[Origin]:
     """Of each command; the load of a task's weights belongs to its node."""
     origins: list[Origin] = []
-    loads = iter([task.node for task in tasks if task.loads])
-    jobs = iter(enumerate(tasks))
+    loads = iter([task.node for task in layout.tasks if task.loads])
+    jobs = iter(enumerate(layout.tasks))
+    over = {output: packed.overlap(output, source) for output, source in layout.distances}
     number = 0
     for command in commands:
         if isinstance(command, Dma):
-            origins.append(Origin(next(loads), 0, live[number]))
+            origins.append(Origin(next(loads), 0, live[number], 0))
         else:
             number, task = next(jobs)
             output = task.images[-1]
             ring = task.rows[0] * row_bytes(task.kind) if output.wrap and task.rows else 0  # rows before those that a ring begins with
-            origins.append(Origin(task.node, command.output.base - packed.offsets[output] + ring, live[number]))
+            origins.append(Origin(task.node, command.output.base - packed.offsets[output] + ring, live[number],
+                                  output.bytes if output in task.images[:-1] else over.get(output, 0)))
     return origins
 
 

@@ -19,6 +19,7 @@ class LayerProfile:
     """A layer's share of the run, in cycles. cycles: of the array's lane, waiting for weights included; all layers' sum is the run, but for END.
 
     array, sram, flash: what the array, the SRAM's port and the DMA each need for it, beside each other. sram_bytes: in use meanwhile, at the most.
+    over_bytes: of its output that lie over its dying input, or a cascade's.
     bound: what takes the largest part of `cycles`: "array", "sram" (the port and filling the first tile), "flash" (waiting for weights or commands)
     or "overhead". macs_skipped: of weights' zero blocks. weights: "int8" or "int4", with "masked" where zero blocks are left out, "" where there are none.
     flash_bytes: of its weights and parameters. plain_array: cycles of the array with 8-bit weights, zeros multiplied.
@@ -29,6 +30,7 @@ class LayerProfile:
     sram: int
     flash: int
     sram_bytes: int
+    over_bytes: int
     bound: str
     macs_skipped: int
     weights: str
@@ -52,9 +54,10 @@ def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
     forms: dict[int, dict[str, None]] = {}
     before = 0
     for command, span, origin in zip(network.commands, spans, network.origins, strict=True):
-        part = parts.setdefault(origin.node, dict.fromkeys(("array", "port", "wait", "overhead", "transfer", "flash", "live", "skipped", "bytes", "plain"), 0))
+        part = parts.setdefault(origin.node, dict.fromkeys((
+            "array", "port", "wait", "overhead", "transfer", "flash", "live", "over", "skipped", "bytes", "plain"), 0))
         part["flash"] += 4 * len(command.words()) + (dma_cycles(command, config) if isinstance(command, Dma) else 0)
-        part["live"] = max(part["live"], origin.live)
+        part["live"], part["over"] = max(part["live"], origin.live), max(part["over"], origin.over)
         if isinstance(command, Dma):
             part["bytes"] += command.coded
         if isinstance(command, Conv):
@@ -77,8 +80,8 @@ def _form(job: Conv) -> tuple[str, ...]:
 
 def _layer(part: dict[str, int], weights: str) -> LayerProfile:
     shares = {"array": part["array"], "sram": part["port"], "flash": part["wait"], "overhead": part["overhead"]}
-    return LayerProfile(sum(shares.values()), part["array"], part["transfer"], part["flash"], part["live"], max(shares, key=lambda name: shares[name]),
-                        part["skipped"], weights, part["bytes"], part["plain"])
+    return LayerProfile(sum(shares.values()), part["array"], part["transfer"], part["flash"], part["live"], part["over"],
+                        max(shares, key=lambda name: shares[name]), part["skipped"], weights, part["bytes"], part["plain"])
 
 
 def skipped_macs(job: Job) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -40,10 +41,12 @@ def test_layers_make_up_the_run(resnet8: pathlib.Path) -> None:
     for row in info.layers:
         assert max(row.array_cycles, row.sram_cycles) <= row.cycles and 0 <= row.utilization <= 1
         assert row.weights == ("int8" if row.macs else "")
+        assert 0 <= row.over_bytes <= row.sram_bytes
     saved = info.savings
     assert saved.flash_bytes == sum(c.flash_bytes for c in info.layers) and saved.flash_bytes < saved.plain_flash_bytes
     assert (saved.macs_skipped, saved.int4_macs, saved.factors) == (0, 0, 0) and saved.array_cycles == saved.plain_array_cycles
     fused = [row for row in info.layers if row.epilogue_of]
+    assert all(row.over_bytes == math.prod(row.shape) for row in fused)  # sums lie exactly over the term that is no convolution's result
     assert len(fused) == 3 and all((row.op, row.epilogue_of) == ("linear_combination", "conv2d") for row in fused)
 
 
@@ -60,6 +63,7 @@ def test_text_and_picture(resnet8: pathlib.Path, tmp_path: pathlib.Path, capsys:
     text = capsys.readouterr().out
     assert "bytes of weights where plain ones of 8 bits would take" in text
     assert "conv2d + linear_combination" in text and "lower bounds" in text and "no layer runs on the host" in text
+    assert "over input" in text
     info = read_manifest(resnet8).npu
     picture = ElementTree.parse(tmp_path / "schedule.svg")
     assert info is not None and len(picture.findall(".//{*}title")) == len(info.commands)
