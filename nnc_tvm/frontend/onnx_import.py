@@ -23,7 +23,7 @@ from nnc_tvm.frontend.onnx_passes import PASSES
 from nnc_tvm.frontend.onnx_passes.graph import static_shapes
 from nnc_tvm.frontend.onnx_shape_checks import SHAPE_CHECKS
 from nnc_tvm.frontend.relax_module import finish
-from nnc_tvm.frontend.shapes import listed, one_line
+from nnc_tvm.frontend.shapes import DTYPES_IN_WORDS, listed, one_line
 from nnc_tvm.relay_passes.graph import closing_blocks
 
 DTYPES = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64", TensorProto.BOOL: "bool", TensorProto.INT8: "int8", TensorProto.UINT8: "uint8",
@@ -90,7 +90,7 @@ def check_supported(model: onnx.ModelProto) -> None:
             kind = value.type.tensor_type.elem_type
             if kind not in DTYPES and (kind or what == "input"):
                 name = TensorProto.DataType.Name(kind).lower() if kind in TensorProto.DataType.values() else str(kind)
-                raise Unsupported(f"the {what} '{value.name}' has dtype {name}; tensors may be float32, float64, bool or integers of 8 to 64 bits")
+                raise Unsupported(f"the {what} '{value.name}' has dtype {name}; tensors may be {DTYPES_IN_WORDS}")
 
 
 def declared_types(model: onnx.ModelProto) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -121,6 +121,10 @@ def import_onnx(model: onnx.ModelProto) -> tuple[tvm.IRModule, tuple[IoTensor, .
         raise Unsupported("the model has no inputs: its outputs are constants, there is nothing to compile")
     results = main.ret_ty.fields if isinstance(main.ret_ty, relax.TupleType) else [main.ret_ty]
     outputs = tuple(IoTensor(v.name, *_shape_and_dtype(t)) for v, t in zip(model.graph.output, results, strict=True))
+    for value, tensor in zip(model.graph.output, outputs, strict=True):
+        declared = DTYPES.get(value.type.tensor_type.elem_type, tensor.dtype)
+        if declared != tensor.dtype:
+            raise InvalidModel(f"the output '{tensor.name}' is declared {declared}, but its node makes {tensor.dtype}; export the model again")
     return module, inputs, outputs
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from nnc_tvm.errors import InvalidModel
 
 MAX_ELEMENTS = 1 << 31
+DTYPES_IN_WORDS = "float32, float64, bool or integers of 8 to 64 bits"
 
 
 def check_shape(name: str, dims: Iterable[int]) -> None:

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import importlib
 import io
+import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nnc_tvm.errors import InvalidModel, MissingTool
@@ -36,9 +38,35 @@ def parse_pt2(file: ModelFile) -> ExportedProgram:
     try:
         with quiet(), without_pickled_code():
             register_quantized_operators()
-            return torch.export.load(io.BytesIO(file.data))
+            program = torch.export.load(io.BytesIO(file.data))
+            check_weights(file.data, {**program.state_dict, **program.constants})
+            return program
+    except InvalidModel:
+        raise
     except Exception as error:  # torch raises whatever its checks are written with
         raise InvalidModel(f"torch.export.load cannot read it: {one_line(error)}; save it again with torch.export.save") from error
+
+
+def check_weights(data: bytes, tensors: Mapping[str, Any]) -> None:
+    """The archive holds every weight whole: PyTorch fills up what is missing. Raises InvalidModel."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise InvalidModel(f"its member '{damaged}' is damaged: the checksum differs; save it again with torch.export.save")
+        for name in archive.namelist():
+            if not name.endswith(("_weights_config.json", "_constants_config.json")):
+                continue
+            for tensor, entry in json.loads(archive.read(name)).get("config", {}).items():
+                if tensor in tensors and hasattr(tensors[tensor], "stride") and not entry.get("use_pickle"):
+                    check_bytes(tensor, tensors[tensor], archive.getinfo(f"{name.rpartition('/')[0]}/{entry['path_name']}").file_size)
+
+
+def check_bytes(name: str, tensor: Any, size: int) -> None:
+    """Raises InvalidModel where `size` bytes are too few for the tensor."""
+    last = tensor.storage_offset() + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    needed = (last + 1) * tensor.element_size() if tensor.numel() else 0
+    if size < needed:
+        raise InvalidModel(f"the tensor '{name}' {list(tensor.shape)} needs {needed} bytes, the file has {size}: it is truncated or damaged")
 
 
 @contextlib.contextmanager

@@ -157,6 +157,12 @@ def n_bits(scale: float, zeros: int) -> onnx.ModelProto:
     return model_of(nodes, {"x": [2, 32]}, ["y"], constants, domains=["com.microsoft"])
 
 
+def declared_otherwise() -> onnx.ModelProto:
+    model = model_of([node("QuantizeLinear", ["x", "s", "z"], ["y"])], {"x": IMAGE}, ["y"], {"s": np.float32(0.1), "z": np.int8(0)})
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    return model
+
+
 def integer_product() -> onnx.ModelProto:
     constants = {"w": np.ones((4, 5), np.int8), "a": np.int8(0), "z": np.zeros(3, np.int8)}
     return model_of([node("MatMulInteger", ["x", *constants], ["y"], "mi")], {"x": [3, 4]}, ["y"], constants, dtype="int8", output_dtype="int32")
@@ -237,6 +243,7 @@ CASES: list[tuple[str, Callable[[], onnx.ModelProto], type[NncError], tuple[str,
     ("zero points of an integer product", integer_product, InvalidModel, ("mi", "'z' [3]", "5 channels")),
     ("a name of 5000 letters", lambda: model_of([node("Softmax", ["x"], ["y"], "n" * 5000, axis=7)], {"x": IMAGE}, ["y"]),
      InvalidModel, ("nnn' (Softmax)", "export")),
+    ("an output of another dtype", declared_otherwise, InvalidModel, ("'y'", "uint8", "int8")),
     ("float16 input", lambda: _retyped(onnx.TensorProto.FLOAT16), Unsupported, ("'x'", "float16")),
 ]
 

@@ -32,7 +32,20 @@ def weights(**changes: Any) -> Tensor:
 
 
 F = Tensor("x", (1, 8, 8, 3), "float32")
+
+
+def in_float(code: str, options: tuple[str, dict[str, Any]], *constants: Tensor) -> bytes:
+    """One operator on floats of one shape."""
+    nodes = [Node(code, ("x", *(c.name for c in constants)), ("y",), options)]
+    return build_model([F, *constants, Tensor("y", F.shape, "float32")], nodes, ["x"], ["y"])
+
+
+NAN = float("nan")
 CASES: list[tuple[str, bytes, type[NncError], tuple[str, ...]]] = [
+    ("a slope that is NaN", in_float("LEAKY_RELU", ("LeakyReluOptions", {"alpha": NAN})), InvalidModel, ("LEAKY_RELU", "alpha is nan")),
+    ("a softmax of factor NaN", in_float("SOFTMAX", ("SoftmaxOptions", {"beta": NAN})), InvalidModel, ("SOFTMAX", "beta is nan")),
+    ("an axis beyond the rank", in_float("GATHER", ("GatherOptions", {"axis": 9}), constant("i", np.array([0], np.int32))), InvalidModel, ("GATHER", "axis 9")),
+    ("a sum with NaN", in_float("ADD", ("AddOptions", {}), constant("b", np.full(3, NAN, np.float32))), InvalidModel, ("'y'", "NaN")),
     ("no operators", build_model([X], [], ["x"], ["x"]), InvalidModel, ("no operators",)),
     ("custom operator", build_model([F, Tensor("y", F.shape, "float32")], [Node("CUSTOM", ("x",), ("y",))], ["x"], ["y"]), Unsupported, ("CUSTOM", "'y'")),
     ("no conversion", build_model([F, Tensor("y", (1,), "float32")], [Node("SKIP_GRAM", ("x",), ("y",))], ["x"], ["y"]), Unsupported, ("SKIP_GRAM", "'y'")),

@@ -176,6 +176,30 @@ def test_what_cannot_be_compiled_is_named(tmp_path: pathlib.Path) -> None:
     assert "\n" not in str(error.value)
 
 
+class Half(torch.nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.half()
+
+
+def test_dtypes_and_numbers_that_cannot_be_compiled() -> None:
+    with pytest.raises(Unsupported, match="dtype float16"):
+        load(export(Half(), torch.randn(1, 3)))
+    model = torch.nn.Linear(3, 4)
+    model.weight.data[1, 2] = torch.nan
+    with pytest.raises(InvalidModel, match=r"'\w+' \(relax.\w+\) reads a constant that holds NaN"):
+        load(export(model, torch.randn(1, 3)))
+
+
+@pytest.mark.parametrize(("keep", "says"), [(0, r"the tensor 'weight' \[4, 3, 3, 3\] needs 432 bytes, the file has 0"), (100, "cannot read it")])
+def test_weights_that_are_cut_off(keep: int, says: str, tmp_path: pathlib.Path) -> None:
+    torch.export.save(export(torch.nn.Conv2d(3, 4, 3), torch.randn(1, 3, 8, 8)), tmp_path / "whole.pt2")
+    with zipfile.ZipFile(tmp_path / "whole.pt2") as archive, zipfile.ZipFile(tmp_path / "cut.pt2", "w") as cut:
+        for item in archive.namelist():
+            cut.writestr(item, archive.read(item)[:keep] if item.endswith("weight_0") else archive.read(item))
+    with pytest.raises(InvalidModel, match=f"cut.pt2: .*{says}"):
+        load(tmp_path / "cut.pt2")
+
+
 class Payload:
     """What a hostile file pickles."""
 

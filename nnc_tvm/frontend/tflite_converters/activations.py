@@ -48,7 +48,7 @@ def elu(x: Expr) -> Expr:
 
 
 def leaky_relu(o: Operands) -> Expr:
-    return o.result(relax.op.nn.leakyrelu(o.real(0), float(o.options(tflite.LeakyReluOptions).Alpha())))
+    return o.result(relax.op.nn.leakyrelu(o.real(0), o.finite(o.options(tflite.LeakyReluOptions).Alpha(), "its slope alpha")))
 
 
 def gelu(o: Operands) -> Expr:

@@ -130,13 +130,13 @@ def gather(o: Operands) -> Expr:
     a = o.options(tflite.GatherOptions)
     if a.BatchDims() != 0:
         raise Unsupported(f"a gather with {a.BatchDims()} batch dimensions; only 0 can be compiled")
-    axis = a.Axis() % len(o.tensor(0).shape)
+    axis = o.axis(a.Axis(), o.tensor(0))
     return o.moved(0, lambda x: select(o.bb, x, o.constant(1, "the indices of a gather"), axis))
 
 
 def pack(o: Operands) -> Expr:
     """PACK: the inputs along a new axis."""
-    axis = o.options(tflite.PackOptions).Axis() % len(o.output.shape)
+    axis = o.axis(o.options(tflite.PackOptions).Axis(), o.output)
     same = all(same_quantization(o.tensor(i), o.output) for i in range(len(o)))
     grown = [o.emit(relax.op.expand_dims(o.raw(i) if same else o.real(i), axis)) for i in range(len(o))]
     y = relax.op.concat(grown, axis=axis)
@@ -145,7 +145,7 @@ def pack(o: Operands) -> Expr:
 
 def unpack(o: Operands) -> list[Expr]:
     """UNPACK: the slices along an axis, without it."""
-    axis = o.options(tflite.UnpackOptions).Axis() % len(o.tensor(0).shape)
+    axis = o.axis(o.options(tflite.UnpackOptions).Axis(), o.tensor(0))
 
     def one(number: int) -> Expr:
         def move(x: Expr) -> Expr:

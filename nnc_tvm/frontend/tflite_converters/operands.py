@@ -63,6 +63,19 @@ class Operands:
             raise InvalidModel(f"its {kind.__name__} are missing: the file is damaged")
         return self.op.options
 
+    def axis(self, value: int, tensor: Tensor) -> int:
+        """An axis of `tensor`, counted from the end where it is negative. Raises InvalidModel where there is none."""
+        rank = len(tensor.shape)
+        if not -rank <= value < rank:
+            raise InvalidModel(f"axis {value} of '{tensor.label}' with shape {list(tensor.shape)}; it must be within {-rank}..{rank - 1}, convert the model again")
+        return value % rank
+
+    def finite(self, value: float, what: str) -> float:
+        """`value`. Raises InvalidModel where it is NaN or infinite."""
+        if not np.isfinite(value):
+            raise InvalidModel(f"{what} is {value:g}; it must be finite, convert the model again")
+        return float(value)
+
     def constant(self, i: int, what: str) -> np.ndarray:
         """The value of constant input i. Raises Unsupported when it is computed at run time."""
         tensor = self.tensor(i)

@@ -57,7 +57,7 @@ def reduction(function: Callable[[Expr, list[int], bool], Expr]) -> Converter:
 
 def softmax(o: Operands) -> Expr:
     """SOFTMAX over the last axis of beta * x."""
-    beta = np.float32(o.options(tflite.SoftmaxOptions).Beta())
+    beta = np.float32(o.finite(o.options(tflite.SoftmaxOptions).Beta(), "its factor beta"))
     q = o.tensor(0).quantization
     if q is not None and beta > 0:  # the same integers, on a scale beta times as large
         x = o.emit(dequantize(o.raw(0), replace(q, scale=q.scale * beta)))
