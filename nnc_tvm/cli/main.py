@@ -22,6 +22,7 @@ COMMANDS = {
 """Each is the function `command` of the module of its name, loaded when it is called: `nnc-tvm --help` answers at once."""
 
 USER_ERROR = 2
+INTERRUPTED = 130  # as shells count it: 128 + SIGINT
 INTERNAL_ERROR = 70  # EX_SOFTWARE of sysexits.h
 LONGEST_TEXT = 240
 
@@ -60,7 +61,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line and exits: 0 when all went well, 2 with one line on stderr for anything the user can act on."""
+    """Runs the command line and exits: 0 when all went well, 2 with one line on stderr for anything the user can act on, 130 when interrupted."""
     sys.exit(exit_code(sys.argv[1:] if arguments is None else arguments))
 
 
@@ -77,7 +78,7 @@ def exit_code(arguments: Sequence[str]) -> int:
     except NncError as error:
         return _say(str(error), USER_ERROR)
     except (KeyboardInterrupt, click.Abort):
-        return _say("interrupted", USER_ERROR)
+        return _say("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # the reader of our output is gone; Python would complain once more while it flushes stdout at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

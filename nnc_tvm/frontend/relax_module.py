@@ -11,7 +11,6 @@ from nnc_tvm.frontend.shapes import DTYPES_IN_WORDS, check_shape
 from nnc_tvm.relay_passes.graph import constant, operator_name
 from nnc_tvm.relay_passes.layer_names import without_aliases
 
-
 DTYPES = frozenset({"float32", "float64", "bool", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
 
 

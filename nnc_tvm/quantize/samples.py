@@ -11,7 +11,7 @@ import numpy as np
 from nnc_tvm.errors import InvalidInput
 from nnc_tvm.frontend.model import IoTensor
 from nnc_tvm.package.manifest import Tensor
-from nnc_tvm.run.npz import read_npz
+from nnc_tvm.run.npz import read_npy, read_npz
 from nnc_tvm.run.samples import sample_count
 
 FEW = 8
@@ -45,18 +45,11 @@ def read_calibration(path: pathlib.Path, inputs: tuple[IoTensor, ...]) -> list[S
         raise InvalidInput(f"--calibration {path}: no .npy files in this folder; numpy.save writes them")
     names = {tensor.name for tensor in inputs}
     if {file.stem for file in files} == names:
-        return [{file.stem: _read_npy(file) for file in files}]
+        return [{file.stem: read_npy(file) for file in files}]
     if len(names) > 1:
         wanted = ", ".join(f"{name}.npy" for name in sorted(names))
         raise InvalidInput(f"--calibration {path}: the model has several inputs; name the files after them: {wanted}")
-    return [{inputs[0].name: _read_npy(file)} for file in files]
-
-
-def _read_npy(file: pathlib.Path) -> np.ndarray:
-    try:
-        return np.asarray(np.load(file, allow_pickle=False))
-    except (ValueError, EOFError):
-        raise InvalidInput(f"{file}: not an .npy file of a plain array; numpy.save writes one") from None
+    return [{inputs[0].name: read_npy(file)} for file in files]
 
 
 def check_samples(samples: Iterable[Sample], inputs: tuple[IoTensor, ...], warn: Callable[[str], None]) -> Samples:

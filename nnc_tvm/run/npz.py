@@ -6,11 +6,15 @@ import os
 import pathlib
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
 from nnc_tvm.errors import InvalidInput
+
+# what NumPy and zipfile raise on damaged files
+DAMAGE = (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 def read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
@@ -23,8 +27,20 @@ def read_npz(file: pathlib.Path) -> dict[str, np.ndarray]:
             raise InvalidInput(f"{file}: a single array without a name; write it with numpy.savez(FILE, NAME=array)")
         with loaded as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, zipfile.BadZipFile):
+    except DAMAGE:
         raise InvalidInput(f"{file}: not an .npz file of plain arrays; numpy.savez makes one") from None
+    except MemoryError as error:
+        raise InvalidInput(f"{file}: {str(error) or 'larger than the memory'}; the file is damaged, or give fewer samples") from None
+
+
+def read_npy(file: pathlib.Path) -> np.ndarray:
+    """The array of an .npy file. Raises InvalidInput where it is none."""
+    try:
+        return np.asarray(np.load(file, allow_pickle=False))
+    except DAMAGE:
+        raise InvalidInput(f"{file}: not an .npy file of a plain array; numpy.save writes one") from None
+    except MemoryError as error:
+        raise InvalidInput(f"{file}: {str(error) or 'larger than the memory'}; the file is damaged, or give fewer samples") from None
 
 
 def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:

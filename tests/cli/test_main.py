@@ -99,7 +99,7 @@ def test_errors_are_one_line(arguments: list[str], message: str, capsys: pytest.
 
 
 @pytest.mark.parametrize(("error", "code", "message"), [
-    (KeyboardInterrupt(), 2, "interrupted"),
+    (KeyboardInterrupt(), 130, "interrupted"),
     (OSError(28, "No space left on device", "/p/lib"), 2, "/p/lib: No space left on device"),
     (OSError("a name with \x1b[2J and\ttabs"), 2, "a name with \\x1b[2J and tabs"),
     (AssertionError("two\nlines"), 70, "internal error, please report it: AssertionError: two lines"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import zipfile
 import shutil
 
 import numpy as np
@@ -68,6 +69,10 @@ def test_npz(tmp_path: pathlib.Path) -> None:
     with pytest.raises(InvalidInput, match="no such file"):
         read_npz(tmp_path / "y.npz")
     (tmp_path / "y.npz").write_text("text")
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive, archive.open("x.npy", "w") as member:  # says that it holds 2^60 numbers
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (1 << 60,)})
+    with pytest.raises(InvalidInput, match=r"bomb.npz: .*damaged"):
+        read_npz(tmp_path / "bomb.npz")
     with pytest.raises(InvalidInput, match="not an .npz file"):
         read_npz(tmp_path / "y.npz")
     np.save(tmp_path / "z.npy", np.zeros(3))

@@ -67,7 +67,8 @@ class Operands:
         """An axis of `tensor`, counted from the end where it is negative. Raises InvalidModel where there is none."""
         rank = len(tensor.shape)
         if not -rank <= value < rank:
-            raise InvalidModel(f"axis {value} of '{tensor.label}' with shape {list(tensor.shape)}; it must be within {-rank}..{rank - 1}, convert the model again")
+            raise InvalidModel(f"axis {value} of '{tensor.label}' with shape {list(tensor.shape)}; it must be within {-rank}..{rank - 1}, "
+                               "convert the model again")
         return value % rank
 
     def finite(self, value: float, what: str) -> float:
