@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-import zipfile
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
