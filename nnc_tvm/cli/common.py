@@ -30,6 +30,14 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr)
 
 
+def write_picture(plot: pathlib.Path, svg: str) -> None:
+    """Writes an SVG, whole or not at all."""
+    from nnc_tvm.run.whole import whole
+
+    with whole(plot) as file:
+        file.write(svg.encode())
+
+
 def check_picture(plot: pathlib.Path | None) -> None:
     """Raises InvalidInput where --plot names something that cannot become an SVG."""
     if plot is not None and plot.suffix.lower() != ".svg":

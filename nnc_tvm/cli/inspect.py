@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nnc_tvm.cli.common import check_picture, json_option, package_argument, print_json, tell
+from nnc_tvm.cli.common import check_picture, json_option, package_argument, print_json, tell, write_picture
 from nnc_tvm.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def command(package: pathlib.Path, plot: pathlib.Path | None, advise: bool, as_j
     if plot is not None:
         if manifest.npu is None:
             raise InvalidInput(f"--plot {plot}: {package} has no part for an NPU to draw")
-        plot.write_text(schedule_picture(manifest), encoding="utf-8")
+        write_picture(plot, schedule_picture(manifest))
         tell(f"{plot}: {len(manifest.npu.commands)} commands in time")
     if advise:
         show_advice(manifest, as_json)

@@ -6,7 +6,7 @@ import pathlib
 
 import click
 
-from nnc_tvm.cli.common import check_picture, json_option, package_argument, print_json, progress, tell
+from nnc_tvm.cli.common import check_picture, json_option, package_argument, print_json, progress, tell, write_picture
 
 
 @click.command()
@@ -32,7 +32,7 @@ def command(package: pathlib.Path, model: pathlib.Path, inputs: pathlib.Path, pl
     check_picture(plot)
     found = verify_package(package, model, read_npz(inputs), progress)
     if plot is not None:
-        plot.write_text(sqnr_picture(found), encoding="utf-8")
+        write_picture(plot, sqnr_picture(found))
         tell(f"{plot}: signal to noise of {len(found.layers)} layers")
     if as_json:
         print_json(found.as_dict())

@@ -46,17 +46,9 @@ def load_tflite(file: ModelFile, batch: int | None) -> SourceModel:
 
 
 def load_onnx(file: ModelFile, batch: int | None) -> SourceModel:
-    from nnc_tvm.frontend.onnx_checks import check_onnx
-    from nnc_tvm.frontend.onnx_external import load_external_data
-    from nnc_tvm.frontend.onnx_file import parse_onnx
-    from nnc_tvm.frontend.onnx_functions import inline_functions
-    from nnc_tvm.frontend.onnx_sparse import densify
+    from nnc_tvm.frontend.onnx_file import checked_onnx
 
-    proto = parse_onnx(file)
-    contents = [file.data, *load_external_data(proto, file.path)]
-    inline_functions(proto)
-    densify(proto)
-    check_onnx(proto)
+    proto, contents = checked_onnx(file)
     from nnc_tvm.frontend.onnx_import import import_onnx
     from nnc_tvm.frontend.onnx_passes.fix_batch import set_batch
 

@@ -7,6 +7,10 @@ from google.protobuf.message import DecodeError
 
 from nnc_tvm.errors import InvalidModel
 from nnc_tvm.frontend.guard import ModelFile
+from nnc_tvm.frontend.onnx_checks import check_onnx
+from nnc_tvm.frontend.onnx_external import load_external_data
+from nnc_tvm.frontend.onnx_functions import inline_functions
+from nnc_tvm.frontend.onnx_sparse import densify
 
 
 def parse_onnx(file: ModelFile) -> onnx.ModelProto:
@@ -18,3 +22,16 @@ def parse_onnx(file: ModelFile) -> onnx.ModelProto:
     if not model.HasField("graph"):
         raise InvalidModel("holds no graph: not an ONNX model, or a truncated one")
     return model
+
+
+def checked_onnx(file: ModelFile) -> tuple[onnx.ModelProto, list[bytes]]:
+    """(the model in `file`, checked, its functions written out and its sparse tensors dense; the contents of the file and of those with its weights).
+
+    Raises InvalidModel and Unsupported.
+    """
+    model = parse_onnx(file)
+    contents = [file.data, *load_external_data(model, file.path)]
+    inline_functions(model)
+    densify(model)
+    check_onnx(model)
+    return model, contents

@@ -166,7 +166,7 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
         raise InvalidInput(f"{folder}: not an nnc-tvm package (no {FILE}); `nnc-tvm compile` makes one")
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"{file}: damaged, not JSON ({error}); compile the model again") from None
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise InvalidInput(f"{file}: not the manifest of an nnc-tvm package (format is not {FORMAT!r})")
@@ -181,7 +181,7 @@ def is_package(folder: pathlib.Path) -> bool:
     """Whether `folder` holds a package of any version, readable or not."""
     try:
         data = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(data, dict) and data.get("format") == FORMAT
 

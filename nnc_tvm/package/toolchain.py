@@ -58,13 +58,16 @@ def resolve(triple: str, prefix: str, emulator: Sequence[str], debian_packages: 
     return Tools(prefix, tuple(emulator), tuple(debian_packages), tuple(flags))
 
 
+TELLING = ("error", "failed", "no space")  # the lines of a tool that say what is wrong
+
+
 def run_tool(command: Sequence[str], debian_packages: Sequence[str], folder: pathlib.Path) -> str:
     """Standard output of `command`. Raises MissingTool or ToolFailed."""
     if shutil.which(command[0]) is None:
         raise MissingTool(f"{command[0]} is not installed; on Debian: apt-get install {' '.join(debian_packages)}")
     done = subprocess.run(list(command), cwd=folder, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if "error" in line.lower()] or done.stderr.splitlines() or ["no message"]
+        said = [line for line in done.stderr.splitlines() if any(word in line.lower() for word in TELLING)] or done.stderr.splitlines() or ["no message"]
         how = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
         raise ToolFailed(f"{command[0]}: {said[0].strip()} ({how})")
     return done.stdout

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -12,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from nnc_tvm.errors import InvalidInput
+from nnc_tvm.run.whole import whole
 
 # what NumPy and zipfile raise on damaged files
 DAMAGE = (ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -45,13 +44,7 @@ def read_npy(file: pathlib.Path) -> np.ndarray:
 
 def write_npz(file: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes the arrays, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".npz", dir=file.absolute().parent)
-    try:
-        with zipfile.ZipFile(os.fdopen(handle, "wb"), "w") as archive:  # numpy.savez takes no array called "file"
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with whole(file) as handle, zipfile.ZipFile(handle, "w") as archive:  # numpy.savez takes no array called "file"
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)

@@ -48,15 +48,9 @@ def open_source(path: pathlib.Path, manifest: Manifest) -> OnnxRuntime:
     """Raises InvalidModel for broken files, Cannot where ONNX Runtime is not installed or refuses the model."""
     if importlib.util.find_spec("onnxruntime") is None:
         raise Cannot("onnxruntime is not installed")
-    from nnc_tvm.frontend.onnx_checks import check_onnx
-    from nnc_tvm.frontend.onnx_external import load_external_data
-    from nnc_tvm.frontend.onnx_file import parse_onnx
-    from nnc_tvm.frontend.onnx_sparse import densify
+    from nnc_tvm.frontend.onnx_file import checked_onnx
 
-    model = parse_onnx(read_model_file(path))
-    load_external_data(model, path)
-    densify(model)
-    check_onnx(model)
+    model, _ = checked_onnx(read_model_file(path))
     try:
         return OnnxRuntime(model, manifest)
     except Exception as error:  # ONNX Runtime raises a class of its own for every status

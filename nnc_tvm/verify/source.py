@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
-from nnc_tvm.errors import NncError
+from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.torch_file import ExportedProgram
 from nnc_tvm.package.manifest import Manifest
 from nnc_tvm.verify.tensor import Tensor
@@ -40,8 +40,8 @@ def open_source(model: pathlib.Path | ExportedProgram, kind: str, manifest: Mani
     try:
         runner: SourceRunner = importlib.import_module(f"nnc_tvm.verify.{RUNTIMES[kind]}").open_source(model, manifest)
         return runner, ()
-    except NncError:
-        raise
+    except (InvalidModel, Unsupported) as error:
+        raise type(error)(f"{model.name}: {error}" if isinstance(model, pathlib.Path) else str(error)) from error
     except Cannot as reason:
         note = f"{reason}; compared with nnc-tvm's own reference"
     from nnc_tvm.verify.oracle import open_source as open_oracle

@@ -85,7 +85,8 @@ def _run_source(runner: SourceRunner, inputs: Mapping[str, np.ndarray], name: st
     try:
         return runner.run(inputs)
     except Exception as error:  # each runtime raises classes of its own
-        raise InvalidInput(f"{name}: {runner.description} cannot run it on the package's inputs: {one_line(error)}") from error
+        raise InvalidInput(f"{name}: {runner.description} cannot run it on the package's inputs ({one_line(error)}); "
+                           "give the model that the package was compiled from") from error
 
 
 def _verification(manifest: Manifest, runner: SourceRunner, same: bool, count: int, finals: list[Accumulator], layers: dict[int, Accumulator],

@@ -59,7 +59,8 @@ def test_not_a_package(tmp_path: pathlib.Path) -> None:
         read_manifest(tmp_path)
     with pytest.raises(InvalidInput, match="no such folder"):
         read_manifest(tmp_path / "none")
-    (tmp_path / FILE).write_bytes(b"\xff\xfe{")
-    assert not is_package(tmp_path)
-    with pytest.raises(InvalidInput, match="not JSON"):
-        read_manifest(tmp_path)
+    for damaged in (b"\xff\xfe{", b"[" * 100_000):
+        (tmp_path / FILE).write_bytes(damaged)
+        assert not is_package(tmp_path)
+        with pytest.raises(InvalidInput, match="not JSON"):
+            read_manifest(tmp_path)
