@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 from nnc_tvm.targets.npu.commands import HEADER_WORDS, TABLE_BYTES, Add, Command, Conv, Dma, Job, Lut, Mul, Pool, Softmax, anywhere
@@ -36,7 +36,7 @@ class Span:
 def job_cost(job: Job, config: Config) -> Cost:
     match job:
         case Conv() | Pool():
-            return _tiled(anywhere(job), replace(config, sram_bytes=0))
+            return _tiled(anywhere(job), config.array)
         case Add():
             return _streamed(3 * job.output.elements, ceil(config.sum_scalings * job.output.elements, config.requantize_lanes), config)
         case Mul():

@@ -67,6 +67,15 @@ def best_network(planner: Planner, config: Config, place: Pack) -> Network:
     """`generate` with config's SRAM for the planner's nodes."""
     found: list[Network] = []
     refused: list[Unsupported] = []
+    for own in (planner, planner.disjoint) if planner.config.chases_rows else (planner,):  # what may overlap is no faster than what need not for all plans
+        _search(own, replace(config, chases_rows=own.config.chases_rows), place, found, refused)
+    if not found:
+        raise refused[0]
+    return min(found, key=lambda network: network.cycles)
+
+
+def _search(planner: Planner, config: Config, place: Pack, found: list[Network], refused: list[Unsupported]) -> None:
+    """Adds networks by the planner's plans, and what says that there is none."""
     for most in {min(PIECE_BYTES, config.sram_bytes // share): None for share in PIECE_SHARES}:
         plans: list[list[Segment]] = []
         for share in PLAN_SHARES:
@@ -77,9 +86,6 @@ def best_network(planner: Planner, config: Config, place: Pack) -> Network:
                     plans.append(plan)
             except Unsupported as error:
                 refused.append(error)
-    if not found:
-        raise refused[0]
-    return min(found, key=lambda network: network.cycles)
 
 
 def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: Pack, most: int) -> Network:

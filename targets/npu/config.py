@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 DEPTH = 4  # elements of a block of weights
 CHANNELS = 4  # output channels of a group
@@ -61,6 +61,11 @@ class Config:
     @property
     def pixels(self) -> int:
         return self.macs_per_cycle // (self.array_channels * self.array_depth)
+
+    @property
+    def array(self) -> Config:
+        """What the time of a job depends on: without the SRAM's size and what is the compiler's alone."""
+        return replace(self, sram_bytes=0, fuses_sums=True, chases_rows=True)
 
     @property
     def device(self) -> dict[str, int]:

@@ -73,8 +73,7 @@ def _convolution(operator: WeightedSum, config: Config, most: int, fused: Fused 
         bytes_each = operator.weight[0].size // (2 if int4 else 1) + PARAMETER_BYTES
         room = max(1, most // bytes_each // unit) * unit
         each = -(-channels // -(-channels // room) // unit) * unit
-    private = replace(config, sram_bytes=0)  # nothing of a piece depends on it
-    return [_piece(operator, private, fused, first, min(first + each, channels)) for first in range(0, channels, each)]
+    return [_piece(operator, config.array, fused, first, min(first + each, channels)) for first in range(0, channels, each)]
 
 
 @lru_cache(1 << 10)
@@ -179,7 +178,7 @@ def _pool(operator: Operator, config: Config, mode: int, zero_point: int, clamp:
         source = seen_view(operator.inputs[0], places[0], window, rows, columns, zero_point)
         return Pool(source, view(operator.output, places[1], rows, 0, columns), moved(window, rows, columns), mode, *clamp, 1, CHANNELS, *numbers)
 
-    return [fitting(b"", build, operator, replace(config, sram_bytes=0))]
+    return [fitting(b"", build, operator, config.array)]
 
 
 def _pixelwise(kind: TensorType, config: Config, data: bytes, overwrites: tuple[int, ...], command: Callable[[list[Image], int], Job]) -> list[Piece]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -69,6 +70,11 @@ class Planner:
         self.made = {node.output: number for number, node in enumerate(self.nodes)}
         self.sizes = {name: kind.bytes for node in self.nodes for name, kind in zip(node.inputs, node.operator.inputs, strict=True)}
 
+    @functools.cached_property
+    def disjoint(self) -> Planner:
+        """Of the same nodes, for plans whose outputs lie beside their inputs, or exactly over them."""
+        return replace(self, config=replace(self.config, chases_rows=False), options={}, cascades={})
+
     def plan(self, limit: int, most: int) -> list[Segment]:
         """The plan of the fewest cycles that needs `limit` bytes at the most, with pieces of `most` bytes of weights outside cascades.
 
@@ -115,10 +121,13 @@ class Planner:
             return [self._option(segment, others + source + (0 if over else output), made)]
         distance = output_distance(made)
         options = [self._option(segment, others + (source if over else source + output if distance is None else distance.extent(output, source)), made)]
-        for piece in (*nearer(whole), *([within(whole, source + output)] if over else [])):
+        apart = within(whole, source + output) if over or len(made) > 1 else whole
+        for piece in (*nearer(apart), *([apart] if apart is not whole else [])):
             distance = output_distance([piece])
             assert piece.reach is not None and distance is not None
-            options.append(self._option(replace(segment, reach=piece.reach), others + distance.extent(output, source), [piece]))
+            option = self._option(replace(segment, reach=piece.reach), others + distance.extent(output, source), [piece])
+            if len(made) == 1 or option.bytes < options[0].bytes:  # all weights at once, which has its price later, is for room alone
+                options.append(option)
         return options
 
     def _chases(self, number: int) -> bool:
