@@ -6,9 +6,9 @@ is cut likewise. A 7x7 kernel of stride 2 on 3 channels so becomes a 4x4 kernel 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ from nnc_tvm.schedules.rules.input_patches import padded_copy, split_phases
 from nnc_tvm.schedules.rules.residual import final_stage
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
 from nnc_tvm.schedules.rules.winograd_kernel import winograd_kernel
-from nnc_tvm.schedules.rules.winograd_plan import WinogradPlan, image_layout, tiles_of
+from nnc_tvm.schedules.rules.winograd_plan import WinogradPlan, image_layout
+from nnc_tvm.schedules.rules.winograd_tiles import fitting_tiles, whole_tiles
 
 FORMS = (F4, F3, F2)
 TOGETHER = 1.6  # what several threads get from memory at once, over what one gets
@@ -58,9 +59,9 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     if not plans:
         return None
     # floats depend on the form, which is therefore that of one thread
-    alone = dataclasses.replace(target, threads=1) if c.x_dtype == "float32" else target
+    alone = replace(target, threads=1) if c.x_dtype == "float32" else target
     fastest = min(plans, key=lambda plan: plan_cost(c, plan, alone))
-    same = [plan for plan in plans if plan.form is fastest.form]
+    same = [plan for plan in plans if plan.form is fastest.form and (c.x_dtype != "float32" or plan.fits == fastest.fits)]
     best = min(same, key=lambda plan: plan_cost(c, plan, target))
 
     def build(choose: Choose) -> tuple[Stage, ...]:
@@ -79,7 +80,7 @@ def phases(c: Contraction) -> Contraction:
     full[:, :kh, :kw] = c.weight
     weight = full.reshape(out, down, sh, across, sw, channels).transpose(0, 1, 3, 2, 4, 5).reshape(out, down, across, sh * sw * channels)
     image = (n, c.out[1] + down - 1, c.out[2] + across - 1, sh * sw * channels)
-    return dataclasses.replace(c, image=image, weight=weight, strides=(1, 1), padding=(0, 0, 0, 0))
+    return replace(c, image=image, weight=weight, strides=(1, 1), padding=(0, 0, 0, 0))
 
 
 def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -> list[WinogradPlan]:
@@ -88,24 +89,28 @@ def plans_of(c: Contraction, form: WinogradForm, isa: DotProduct, target: Any) -
     Weights come transformed where they may grow, and as they are: then a chunk of them is transformed at a time, and of V the part that meets it has to
     fit, or, where what stands beside the products takes little time, every vector on its way.
     """
-    tiles, channels, plans = math.prod(tiles_of(c, form)), c.image[3], []
+    channels = c.image[3]
     lanes = max(isa.lanes * isa.depth, target.vector_bytes // ITEM_BYTES[isa.x_dtype])
     item, depth = ITEM_BYTES[isa.x_dtype], round_up(channels, isa.depth)
     ahead = target.prefetch_bytes if item * form.points**2 * channels * c.out[3] > target.l2_bytes else 0
-    for vectors in isa.tiles:
-        for pixels in range(1, isa.tiles[vectors] + 1):
-            steps = next(s for s in isa.steps if depth % (s * isa.depth) == 0)
-            for group in groups(tiles, pixels):
-                plan = WinogradPlan(form, isa, Tile(pixels, vectors, steps, depth), group, lanes, depth, ahead)
-                made = [plan, dataclasses.replace(plan, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
-                if vectors == 1 and isa.beside < 1 and pixels * form.points <= isa.accumulators:
-                    from_afar = form.taps**2 * channels * c.out[3] > target.l2_bytes // 4
-                    made.append(dataclasses.replace(plan, ahead=target.prefetch_bytes * from_afar, chunk=plan.steps, in_registers=True))
-                v, m = plan.scratch
-                for each in made:
-                    part = item * v * (each.chunk or plan.steps) // plan.steps
-                    if group == pixels or part + 4 * m <= target.l2_bytes // 2:
-                        plans.append(each)
+    steps = next(s for s in isa.steps if depth // isa.depth % s == 0)
+    whole, fitting = whole_tiles(c, form), fitting_tiles(c, form)
+    tiles = whole[0].count
+    plain = [WinogradPlan(form, whole, isa, Tile(pixels, vectors, steps, depth), group, lanes, depth, ahead)
+             for vectors in isa.tiles for pixels in range(1, isa.tiles[vectors] + 1) for group in groups(tiles, pixels)]
+    edged = [replace(plan, kinds=fitting) for plan in plain if plan.group >= tiles]
+    plans = []
+    for plan in [*plain, *(plan for plan in edged if plan.fits)]:
+        pixels, vectors = plan.tile.pixels, plan.tile.vectors
+        made = [plan, replace(plan, chunk=chunk_of(plan, target.l2_bytes * 3 // 8))]
+        if vectors == 1 and isa.beside < 1 and pixels * form.points <= isa.accumulators and (not plan.fits or plan.group == pixels):
+            from_afar = form.taps**2 * channels * c.out[3] > target.l2_bytes // 4
+            made.append(replace(plan, ahead=target.prefetch_bytes * from_afar, chunk=plan.steps, in_registers=True))
+        v, m = plan.scratch
+        for each in made:
+            part = item * v * (each.chunk or plan.steps) // plan.steps
+            if (plan.group == pixels and not plan.fits) or part + 4 * m <= target.l2_bytes // 2:
+                plans.append(each)
     return plans
 
 
@@ -125,22 +130,26 @@ def groups(tiles: int, pixels: int) -> Sequence[int]:
 def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     """Estimated instructions of all threads, in the unit of `contraction_plan.tile_cost`."""
     isa, tile, form = plan.isa, plan.tile, plan.form
-    tiles = math.prod(tiles_of(c, form))
-    blocks, points = math.ceil(tiles / plan.group), form.points**2
+    blocks = 1 if plan.fits else math.ceil(plan.tiles / plan.group)
     channel_blocks = math.ceil(c.out[3] / plan.block)
-    multiply, load_x, load_w = isa.cost
-    accumulators = tile.pixels * tile.vectors
-    loads = tile.pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w
-    turn = (accumulators * multiply + loads) * tile.steps + TURN_COST * isa.beside
     chunks = plan.steps // plan.chunk if plan.chunk else 1
-    if plan.in_registers:
-        turn += ROW_COST / form.points * isa.beside * tile.steps
-    a_tile = plan.steps // tile.steps * turn + chunks * ((2 if chunks == 1 else 3) * accumulators + TILE_COST)
-    product = blocks * channel_blocks * points * (plan.group // tile.pixels) * a_tile
-    into = tiles * math.ceil(c.image[3] / plan.lanes) * points * 6.5
-    out = tiles * channel_blocks * tile.vectors * (points * 4.0 + form.m**2 * (3 + EPILOGUE_COST[store_width(c, plan.block)]))
+    beside = ROW_COST / form.points * isa.beside * tile.steps if plan.in_registers else 0.0
+
+    def product_cost(pixels: int) -> float:
+        """Of a register tile and all steps."""
+        multiply, load_x, load_w = isa.cost
+        accumulators = pixels * tile.vectors
+        loads = pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w
+        turn = (accumulators * multiply + loads) * tile.steps + TURN_COST * isa.beside + beside
+        return plan.steps // tile.steps * turn + chunks * ((2 if chunks == 1 else 3) * accumulators + TILE_COST)
+
+    sizes = [(zone.points * math.ceil(zone.tiles / plan.pixels(zone)), plan.pixels(zone)) for zone in plan.zones]
+    product = blocks * channel_blocks * sum(count * product_cost(pixels) for count, pixels in sizes)
+    into = sum(kind.count * kind.points for kind in plan.kinds) * math.ceil(c.image[3] / plan.lanes) * 6.5
+    per_output = 3 + EPILOGUE_COST[store_width(c, plan.block)]
+    out = channel_blocks * tile.vectors * sum(kind.count * (kind.points * 4.0 + kind.down.m * kind.across.m * per_output) for kind in plan.kinds)
     weights = weights_cost(c, plan, blocks, target)
-    rows, row = image_layout(c, form)
+    rows, row = image_layout(c, plan)
     # parts share the blocks of tiles, or those of channels: then each transforms all tiles
     threads, by_tiles, by_channels = target.threads, share(blocks, target.threads), share(channel_blocks, target.threads)
     size = plan.scratch[0] * ITEM_BYTES[isa.x_dtype]
@@ -171,7 +180,7 @@ def weight_bytes(c: Contraction, plan: WinogradPlan) -> int:
 
 def make_stages(operator: Conv2d, direct: Contraction, c: Contraction, plan: WinogradPlan) -> tuple[Stage, ...]:
     """The padded image, its phases where `direct` has strides, and the kernel."""
-    made = prepare_image(direct, c, *image_layout(c, plan.form), c.x_dtype)
+    made = prepare_image(direct, c, *image_layout(c, plan), c.x_dtype)
     padding = round_up(c.out[3], plan.block) - c.out[3]
     constants = [np.pad(values, (0, padding)) for values in (c.bias, *(values for _, values in epilogue_constants(c.epilogue, c.out[3])))]
     packed = pack_weights(c, plan)
@@ -205,7 +214,7 @@ def prepare_image(direct: Contraction, c: Contraction, rows: int, row: int, dtyp
 def pack_weights(c: Contraction, plan: WinogradPlan) -> np.ndarray:
     """`WinogradPlan.packed_shape`: U, or what the kernel makes it of, integers as bytes where they fit, floats divided by what the form multiplies."""
     form, (vectors, outer, lanes, inner) = plan.form, plan.step_shape
-    whole = raw_weights(c, form) if plan.chunk else form.transform_weights(c.weight)
+    whole = raw_weights(c, form) if plan.chunk else form.transform_weights(c.weight)[:, [r * form.points + s for r, s in plan.numbers]]
     dtype = raw_dtype(c) if plan.chunk else plan.isa.w_dtype
     blocks = math.ceil(c.out[3] / plan.block)
     full = np.zeros((blocks * plan.block, whole.shape[1], plan.depth), dtype)

@@ -8,7 +8,9 @@ y          = epilogue(bias[o] + (scale * A)' M (scale * A) / scale^2), the quoti
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,9 @@ from tvm.script.ir_builder import tirx as T
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
-from nnc_tvm.schedules.rules.winograd_plan import CACHE_LINE, WinogradPlan, image_layout, tiles_of
+from nnc_tvm.schedules.rules.winograd_plan import CACHE_LINE, WinogradPlan, image_layout
 from nnc_tvm.schedules.rules.winograd_rows import multiply_rows
+from nnc_tvm.schedules.rules.winograd_tiles import Zone
 from nnc_tvm.schedules.rules.winograd_transforms import transform_input, transform_output, transform_weights
 from nnc_tvm.schedules.statements import condition
 
@@ -30,10 +33,8 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
 
     x: images of `image_layout`. weights: `WinogradPlan.packed_shape` of w_dtype. V, M, U: scratch.
     """
-    form, isa = plan.form, plan.isa
-    n, down, across = tiles_of(c, form)
-    rows, row = image_layout(c, form)
-    tiles, channels = n * down * across, round_up(c.out[3], plan.block)
+    isa, (rows, row) = plan.isa, image_layout(c, plan)
+    n, channels = c.out[0], round_up(c.out[3], plan.block)
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):
             T.func_attr({"tirx.noalias": True})
@@ -48,13 +49,20 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
             with T.sblock("winograd"):
                 T.reads()
                 T.writes()
-                with T.parallel(math.ceil(tiles / plan.group)) as b:
-                    def place(t: Any) -> tuple[Any, Any, Any]:
-                        number = b * plan.group + t
-                        return number // (down * across), number // across % down, number % across
+                with T.parallel(1 if plan.fits else math.ceil(plan.tiles / plan.group)) as b:
+                    @contextmanager
+                    def every(kind: int) -> Iterator[tuple[Any, tuple[Any, Any, Any]]]:
+                        """(number, place) of the block's tiles of a kind, one after the other."""
+                        if plan.fits:
+                            with T.serial(plan.kinds[kind].count) as t:
+                                yield t, plan.kinds[kind].place(t)
+                        else:
+                            with T.serial(plan.group) as t, condition(b * plan.group + t < plan.tiles, plan.tiles % plan.group):
+                                yield t, plan.kinds[kind].place(b * plan.group + t)
 
-                    with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
-                        transform_input(c, plan, x, v, t, place(t))
+                    for kind in range(len(plan.kinds)):
+                        with every(kind) as (t, place):
+                            transform_input(c, plan, x, v, kind, t, place)
                     with T.parallel(plan.packed_shape(c.out[3])[0]) as o:
                         if plan.in_registers:
                             multiply_rows(plan, v, weights, m, o)
@@ -62,19 +70,23 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
                             with T.serial(plan.steps // (plan.chunk or plan.steps)) as part:
                                 if plan.chunk:
                                     transform_weights(plan, weights, u, o, part)
-                                multiply(plan, v, weights, u, m, o, part)
-                        with T.serial(plan.group) as t, condition(b * plan.group + t < tiles, tiles % plan.group):
-                            transform_output(c, plan, m, (bias, *values), residual, y, t, place(t), o)
+                                for zone in plan.zones:
+                                    multiply(plan, zone, v, weights, u, m, o, part)
+                        for kind in range(len(plan.kinds)):
+                            with every(kind) as (t, place):
+                                transform_output(c, plan, m, (bias, *values), residual, y, kind, t, place, o)
         return builder.get()
 
 
-def multiply(plan: WinogradPlan, v: Any, weights: Any, u: Any, m: Any, o: Any, chunk: Any) -> None:
-    """M of block o of the output channels: a matrix product for every point, of all steps or of those of a chunk, which are added."""
-    isa, tile = plan.isa, plan.tile
+def multiply(plan: WinogradPlan, zone: Zone, v: Any, weights: Any, u: Any, m: Any, o: Any, chunk: Any) -> None:
+    """M of a zone and of block o of the output channels: a matrix product for every point, of all steps or of those of a chunk, which are added."""
+    isa, tile = plan.isa, replace(plan.tile, pixels=plan.pixels(zone))
     step = tile.steps * isa.depth
     span = (tile.pixels - 1) * tile.stride + step
     shape = (tile.pixels, tile.vectors, isa.lanes)
-    with T.serial(plan.form.points**2) as p, T.serial(plan.group // tile.pixels) as g:
+    groups = math.ceil(zone.tiles / tile.pixels)
+    with T.serial(zone.points) as number, T.serial(groups) as g:
+        p = zone.first + number
         acc = T.sblock_alloc_buffer(shape, isa.acc_dtype, scope="local")
         every = [(q, w) for q in range(tile.pixels) for w in range(tile.vectors)]
 
@@ -83,7 +95,8 @@ def multiply(plan: WinogradPlan, v: Any, weights: Any, u: Any, m: Any, o: Any, c
 
         steps, dtype = plan.chunk or plan.steps, f"{isa.acc_dtype}x{isa.lanes}"
         if plan.chunk and plan.ahead:
-            prefetch_chunk(plan, weights, o, chunk, p * (plan.group // tile.pixels) + g)
+            before = sum(each.points * math.ceil(each.tiles / plan.pixels(each)) for each in plan.zones if each.first < zone.first)
+            prefetch_chunk(plan, weights, o, chunk, before + number * groups + g)
         for q, w in every:
             start = T.broadcast(tirx.const(0, isa.acc_dtype), isa.lanes)
             if steps < plan.steps:
@@ -98,7 +111,7 @@ def multiply(plan: WinogradPlan, v: Any, weights: Any, u: Any, m: Any, o: Any, c
             part = (*block, slice(p, p + 1), slice(k * tile.steps, (k + 1) * tile.steps), *(slice(0, extent) for extent in plan.step_shape))
             factors = T.match_buffer(u[part], (tile.steps, *plan.step_shape), isa.w_dtype, offset_factor=1)
             if plan.ahead and not plan.chunk:  # every group of tiles asks for its share of the weights that come later
-                prefetch(plan, u, (o, p, (g * (plan.depth // step) + k) // (plan.group // tile.pixels) * tile.steps))
+                prefetch(plan, u, (o, p, (g * (plan.depth // step) + k) // groups * tile.steps))
             isa.emit(tile, elements, factors, acc)
         for q, w in every:
             T.buffer_store(m, acc.vload([q, w, 0], dtype), [T.ramp(place(q, w), 1, isa.lanes)])
@@ -115,7 +128,7 @@ def prefetch(plan: WinogradPlan, u: Any, index: tuple[Any, Any, Any]) -> None:
 
 def prefetch_chunk(plan: WinogradPlan, weights: Any, o: Any, chunk: Any, number: Any) -> None:
     """Asks for the share that product `number` of a chunk has in the weights of the next chunk, which may be beyond the last."""
-    products = plan.form.points**2 * (plan.group // plan.tile.pixels)
+    products = sum(zone.points * math.ceil(zone.tiles / plan.pixels(zone)) for zone in plan.zones)
     a_step = math.prod(int(extent) for extent in weights.shape[2:])
     lines = math.ceil(plan.chunk * a_step * ITEM_BYTES[str(weights.dtype)] / CACHE_LINE)
     flat = T.decl_buffer((math.prod(int(extent) for extent in weights.shape),), weights.dtype, data=weights.data)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
 from nnc_tvm.schedules.rules.winograd_forms import WinogradForm
+from nnc_tvm.schedules.rules.winograd_tiles import Tiles, Zone, zones_of
 
 CACHE_LINE = 64  # bytes
 
 
 @dataclass(frozen=True, eq=False)
 class WinogradPlan:
-    """isa and tile multiply int16 by int16 or floats (a tile's `pixels` are Winograd tiles). group: Winograd tiles of a block, a multiple of the pixels.
+    """isa and tile multiply int16 by int16 or floats (a tile's `pixels` are the most Winograd tiles that it has). kinds: the image's tiles.
+    group: Winograd tiles of a block, a multiple of the pixels, and at least all of them where there are several kinds.
 
     lanes: of the instruction's inputs in a vector register. depth: input channels, rounded up to whole steps. ahead: bytes that weights are
     prefetched by, 0 for none; a whole block where they are transformed in registers. chunk: steps of the instruction's depth whose weights are
@@ -24,6 +27,7 @@ class WinogradPlan:
     """
 
     form: WinogradForm
+    kinds: tuple[Tiles, ...]
     isa: DotProduct
     tile: Tile
     group: int
@@ -40,7 +44,38 @@ class WinogradPlan:
 
     @property
     def name(self) -> str:
-        return f"winograd {self.form.name} {self.isa.name} {self.tile.pixels}x{self.block}{' +weights' if self.chunk else ''}"
+        pixels = "+".join(str(each) for each in dict.fromkeys(self.pixels(zone) for zone in self.zones))
+        return f"winograd {self.form.name} {self.isa.name} {pixels}x{self.block}{' +weights' if self.chunk else ''}"
+
+    @property
+    def fits(self) -> bool:
+        """Whether no tile computes what is beyond the image; then all tiles are one block."""
+        return len(self.kinds) > 1 or self.kinds[0].down is not self.form.whole or self.kinds[0].across is not self.form.whole
+
+    @property
+    def tiles(self) -> int:
+        """Of all images."""
+        return sum(kind.count for kind in self.kinds)
+
+    @cached_property
+    def numbers(self) -> dict[tuple[int, int], int]:
+        """{point (r, s): where it is in V, U and M}."""
+        return zones_of(self.kinds, self.form.points)[0]
+
+    @cached_property
+    def zones(self) -> list[Zone]:
+        """The points by how many tiles of a block have them."""
+        if not self.fits:
+            return [Zone(0, self.form.points**2, self.group)]
+        return zones_of(self.kinds, self.form.points)[1]
+
+    def pixels(self, zone: Zone) -> int:
+        """Tiles of a register tile: about equally many in each of the fewest."""
+        return math.ceil(zone.tiles / math.ceil(zone.tiles / self.tile.pixels))
+
+    def before(self, kind: int, point: tuple[int, int]) -> int:
+        """Where the tiles of a kind begin among those that have a point."""
+        return sum(each.count for each in self.kinds[:kind] if each.has(*point))
 
     @property
     def u_shape(self) -> tuple[int, ...] | None:
@@ -76,12 +111,7 @@ class WinogradPlan:
         return blocks, self.form.points**2, self.steps, *self.step_shape
 
 
-def tiles_of(c: Contraction, form: WinogradForm) -> tuple[int, int, int]:
-    """(images, tile rows, tiles of a row)."""
-    return c.out[0], math.ceil(c.out[1] / form.m), math.ceil(c.out[2] / form.m)
-
-
-def image_layout(c: Contraction, form: WinogradForm) -> tuple[int, int]:
-    """(rows, elements of a row) of the image that whole tiles read."""
-    _, down, across = tiles_of(c, form)
-    return down * form.m + form.taps - 1, (across * form.m + form.taps - 1) * c.image[3]
+def image_layout(c: Contraction, plan: WinogradPlan) -> tuple[int, int]:
+    """(rows, elements of a row) of the image that the tiles read."""
+    rows, columns = [max(extents) + plan.form.taps - 1 for extents in zip(*(kind.end for kind in plan.kinds), strict=True)]
+    return rows, columns * c.image[3]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ from nnc_tvm.schedules.quantization import FloatClamp
 from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.schedules.rules import winograd
 from nnc_tvm.schedules.rules.contraction import contraction_of
-from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
+from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm, division
+from nnc_tvm.schedules.rules.winograd_tiles import fitting_tiles, zones_of
 from nnc_tvm.targets.base import Target
 from tests.kernels.cases import CPU_NAMES, CPUS, HAS_VNNI, MODES, any_choice, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, with_residual
@@ -83,18 +86,42 @@ def test_every_choice(cpu: tuple[str, str | None]) -> None:
 
 @pytest.mark.parametrize("form", [F2, F3, F4], ids=lambda form: form.name)
 def test_forms_are_the_convolution(form: WinogradForm) -> None:
-    """scale^2 times the convolution, by the transforms on NumPy's integers; and no input is magnified beyond `growth`."""
+    """scale^2 times the convolution, by the transforms on NumPy's integers, in tiles of any sides; and no input is magnified beyond `growth`."""
     rng = random_generator()
-    x, weight = rng.integers(-128, 128, (form.points, form.points)), rng.integers(-127, 128, (1, form.taps, form.taps, 1))
+    weight = rng.integers(-127, 128, (1, form.taps, form.taps, 1))
+    u = form.transform_weights(weight).reshape(form.points, form.points)
 
-    def square(transform: Any, values: np.ndarray) -> np.ndarray:
-        return np.array(transform(list(np.array(transform(list(values))).T))).T
+    def rectangle(down: Any, across: Any, values: np.ndarray) -> np.ndarray:
+        return np.array(down(list(np.array(across(list(values.T))).T)))
 
-    product = form.transform_weights(weight).reshape(x.shape) * square(form.input_transform, x)
-    want = [[(x[i : i + form.taps, j : j + form.taps] * weight[0, :, :, 0]).sum() for j in range(form.m)] for i in range(form.m)]
-    scaled = square(form.output_transform, product)
-    assert np.array_equal((scaled * form.odd_inverse).astype(np.int32) >> form.shift, want)
-    assert np.abs(np.array(form.input_transform(list(np.eye(form.points, dtype=np.int64))))).sum(axis=1).max() ** 2 == form.growth
+    for down, across in product(form.axes.values(), form.axes.values()):
+        x = rng.integers(-128, 128, (down.points, across.points))
+        v = rectangle(down.input_transform, across.input_transform, x)
+        want = [[(x[i : i + form.taps, j : j + form.taps] * weight[0, :, :, 0]).sum() for j in range(across.m)] for i in range(down.m)]
+        factor, shift = division(down.scale * across.scale)
+        scaled = rectangle(down.output_transform, across.output_transform, u[: down.points, : across.points] * v)
+        assert np.array_equal((scaled * factor).astype(np.int32) >> shift, want), (down.m, across.m)
+    growths = [np.abs(np.array(axis.input_transform(list(np.eye(axis.points, dtype=np.int64))))).sum(axis=1).max() ** 2 for axis in form.axes.values()]
+    assert max(growths) == growths[-1] == form.growth
+
+
+def test_tiles_fit_the_image() -> None:
+    """Every output is in one tile; 14 is 4 + 4 + 4 + 2 and 7 is 4 + 3, of 22 and 11 points."""
+    rng = random_generator()
+    for form, (n, h, w) in product((F2, F4), ((1, 14, 14), (1, 7, 7), (2, 9, 4), (1, 3, 6), (3, 1, 2))):
+        operator, _ = conv2d(rng, (n, h, w, 2), 3, (3, 3), padding=(1, 1, 1, 1))
+        c = contraction_of(operator)
+        assert c is not None
+        kinds = fitting_tiles(c, form)
+        covered = np.zeros((n, h, w), np.int64)
+        for kind, number in [(tiles, number) for tiles in kinds for number in range(tiles.count)]:
+            image, top, left = kind.place(number)
+            assert top + kind.down.m <= h and left + kind.across.m <= w
+            covered[image, top : top + kind.down.m, left : left + kind.across.m] += 1
+        assert (covered == 1).all()
+        numbers, zones = zones_of(kinds, form.points)
+        assert sorted(numbers.values()) == list(range(form.points**2))
+        assert sum(zone.points * zone.tiles for zone in zones) == n * math.prod(size + 2 * math.ceil(size / form.m) for size in (h, w))
 
 
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
