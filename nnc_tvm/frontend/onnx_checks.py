@@ -9,13 +9,15 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from nnc_tvm.errors import InvalidModel, Unsupported
-from nnc_tvm.frontend.onnx_names import DEFAULT_DOMAINS, label, opset_of, shortened, tensors_of
+from nnc_tvm.frontend.onnx_names import DEFAULT_DOMAINS, graphs_of, label, opset_of, shortened, tensors_of
 from nnc_tvm.frontend.onnx_number_checks import finite_attributes, finite_weights, positive_variances
 from nnc_tvm.frontend.onnx_official import official_checker
 from nnc_tvm.frontend.onnx_operators import FOREIGN_OPERATORS
 from nnc_tvm.frontend.onnx_quantization_checks import valid_scales, values_in_range
 from nnc_tvm.frontend.shapes import check_elements, check_shape, listed, one_line
 
+CONTROL_FLOW = ("If", "Loop", "Scan")
+DEEPEST = 8  # control flow within control flow
 OLDEST_OPSET = 7  # the oldest that onnx's version converter takes along reliably
 
 
@@ -47,11 +49,15 @@ def known_format(model: onnx.ModelProto) -> None:
                           f"export with ir_version {newest}, or upgrade onnx")
 
 
-def straight_line(model: onnx.ModelProto) -> None:
-    """No branches and loops: which kernels run is decided when compiling. Deeply nested ones could exhaust the stack of whoever walks them."""
-    for node in model.graph.node:
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            raise Unsupported(f"{label(node)}: control flow cannot be compiled; export the model with fixed branches and unrolled loops")
+def shallow_control_flow(model: onnx.ModelProto) -> None:
+    """Branches and loops are written out where they are decided when compiling; deeply nested ones could exhaust the stack of whoever walks them."""
+    for graph, depth in graphs_of(model.graph):
+        bad = next((n for n in graph.node if n.op_type not in CONTROL_FLOW and any(a.HasField("g") or a.graphs for a in n.attribute)), None)
+        if bad is not None:
+            raise Unsupported(f"{label(bad)}: graphs within this operator cannot be compiled; export the model with fixed branches and unrolled loops")
+        if depth > DEEPEST:
+            inner = next(iter(graph.node), onnx.NodeProto())
+            raise Unsupported(f"{label(inner)} lies in control flow nested more than {DEEPEST} deep; export the model with fixed branches and unrolled loops")
 
 
 def known_opset(model: onnx.ModelProto) -> None:
@@ -143,8 +149,8 @@ def whole_tensors(model: onnx.ModelProto) -> None:
 
 
 CHECKS: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    readable_names, known_format, known_opset, has_nodes, straight_line, known_operators, distinct_outputs, defined_inputs, shaped_inputs, sane_dimensions,
-    whole_tensors, values_in_range, finite_attributes, finite_weights, positive_variances, valid_scales, official_checker,
+    readable_names, known_format, known_opset, has_nodes, shallow_control_flow, known_operators, distinct_outputs, defined_inputs, shaped_inputs,
+    sane_dimensions, whole_tensors, values_in_range, finite_attributes, finite_weights, positive_variances, valid_scales, official_checker,
 )
 
 

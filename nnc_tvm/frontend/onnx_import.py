@@ -16,10 +16,12 @@ from tvm.relax.frontend.onnx.onnx_frontend import ONNXGraphImporter, _get_conver
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.model import IoTensor
+from nnc_tvm.frontend.onnx_checks import check_onnx
 from nnc_tvm.frontend.onnx_converters import CONVERTERS
 from nnc_tvm.frontend.onnx_form_checks import check_forms
 from nnc_tvm.frontend.onnx_names import label, opset_of
 from nnc_tvm.frontend.onnx_passes import PASSES
+from nnc_tvm.frontend.onnx_passes.control_flow import has_control_flow, write_out_control_flow
 from nnc_tvm.frontend.onnx_passes.graph import static_shapes
 from nnc_tvm.frontend.onnx_shape_checks import SHAPE_CHECKS
 from nnc_tvm.frontend.relax_module import finish
@@ -104,6 +106,9 @@ def declared_types(model: onnx.ModelProto) -> dict[str, tuple[str, tuple[int, ..
 def import_onnx(model: onnx.ModelProto) -> tuple[tvm.IRModule, tuple[IoTensor, ...], tuple[IoTensor, ...]]:
     """(module, inputs, outputs) of a checked model, which is changed. Raises InvalidModel or Unsupported naming the node."""
     try:
+        if has_control_flow(model):
+            write_out_control_flow(model)
+            check_onnx(model)  # what was written out is as much at risk
         for step in (*PASSES, *SHAPE_CHECKS, check_supported, check_forms):
             step(model)
         importer = Importer({}, "float32", keep_params_in_input=False, sanitize=False)

@@ -27,13 +27,22 @@ def opset_of(model: onnx.ModelProto) -> int:
     return next((o.version for o in model.opset_import if o.domain in DEFAULT_DOMAINS), 0)
 
 
+def graphs_of(graph: onnx.GraphProto) -> Iterator[tuple[onnx.GraphProto, int]]:
+    """A graph and the subgraphs of its nodes, each with how deep it is nested."""
+    pending = [(graph, 0)]
+    while pending:
+        graph, depth = pending.pop()
+        yield graph, depth
+        pending += [(g, depth + 1) for node in graph.node for a in node.attribute for g in ([a.g] if a.HasField("g") else a.graphs)]
+
+
 def tensors_of(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor of a graph: initializers and attributes, and what sparse ones are made of."""
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
+    """Every tensor of a graph and its subgraphs: initializers and attributes, and what sparse ones are made of."""
+    for part, _ in graphs_of(graph):
+        yield from part.initializer
+        for sparse in part.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+        for attribute in (a for node in part.node for a in node.attribute):
             if attribute.HasField("t"):
                 yield attribute.t
             if attribute.HasField("sparse_tensor"):

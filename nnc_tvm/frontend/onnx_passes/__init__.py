@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import onnx
 
+from nnc_tvm.frontend.onnx_passes.control_flow import write_out_control_flow
 from nnc_tvm.frontend.onnx_passes.dequantize_blocks import dequantize_blocks
 from nnc_tvm.frontend.onnx_passes.expand_functions import expand_functions
 from nnc_tvm.frontend.onnx_passes.fix_batch import fix_batch
@@ -29,6 +30,6 @@ DIALECTS: tuple[Callable[[onnx.ModelProto], None], ...] = (
     microsoft_qdq, widen_narrow_integers, qlinear_conv, qlinear_matmul, qgemm, qlinear_functions, dequantize_blocks,
 )
 PASSES: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    upgrade_opset, *DIALECTS, fix_batch, expand_functions, remove_identity, fold_constants, remove_identity, fold_batch_norm, resize_by_axes,
-    unroll_recurrent, resolve_auto_pad, remove_dead,
+    upgrade_opset, *DIALECTS, fix_batch, expand_functions, write_out_control_flow, remove_identity, fold_constants, remove_identity, fold_batch_norm,
+    resize_by_axes, unroll_recurrent, resolve_auto_pad, remove_dead,
 )
