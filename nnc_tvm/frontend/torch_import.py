@@ -17,13 +17,15 @@ from nnc_tvm.frontend.torch_program import Node, Prepared, overload, prepare
 from nnc_tvm.relay_passes.graph import closing_blocks, rebuild
 
 Expr = Any
+# TVM converts one layer of these, in one direction; PyTorch writes out any
+DECOMPOSED = ("lstm.input", "gru.input", "rnn_tanh.input", "rnn_relu.input")
 INPUT_TYPES = ("float32", "int8", "uint8", "int32", "int64", "bool")
 
 
 def import_torch(program: ExportedProgram, batch: int | None = None) -> tuple[tvm.IRModule, tuple[IoTensor, ...], tuple[IoTensor, ...]]:
     """(module, inputs, outputs). batch: what a dynamic first extent becomes, by default 1. Raises InvalidModel or Unsupported naming the node."""
     importer = new_importer()
-    graph = prepare(program, {**importer.convert_map, **CONVERTERS})
+    graph = prepare(program, convertible(importer))
     parameters = [input_variable(node, batch) for node in graph.inputs]
     importer.block_builder = bb = relax.BlockBuilder()
     names: dict[Any, str] = {}
@@ -52,9 +54,14 @@ def new_importer() -> Any:
     return ExportedProgramImporter()
 
 
+def convertible(importer: Any) -> dict[Any, object]:
+    """Operators with a converter; the others are decomposed."""
+    return {name: converter for name, converter in {**importer.convert_map, **CONVERTERS}.items() if name not in DECOMPOSED}
+
+
 def prepared(program: ExportedProgram) -> Prepared:
     """The graph that `import_torch` reads, for those who run it on PyTorch."""
-    return prepare(program, {**new_importer().convert_map, **CONVERTERS})
+    return prepare(program, convertible(new_importer()))
 
 
 def input_variable(node: Node, batch: int | None) -> relax.Var:

@@ -20,6 +20,19 @@ from tests.frontend.torch_models import export  # noqa: E402
 
 SEED = 37
 IMAGE, SERIES, ROWS = (1, 4, 8, 6), (1, 4, 10), (2, 12)
+
+
+class Recurrent(nn.Module):
+    """The states of every step."""
+
+    def __init__(self, cells: Any) -> None:
+        super().__init__()
+        self.cells = cells
+
+    def forward(self, x: Any) -> Any:
+        return self.cells(x)[0]
+
+
 CASES: list[tuple[str, Callable[[Any], Any], tuple[int, ...]]] = [
     ("nearest", lambda x: functional.interpolate(x, scale_factor=2), IMAGE),
     ("bilinear", lambda x: functional.interpolate(x, scale_factor=2, mode="bilinear"), IMAGE),
@@ -46,6 +59,9 @@ CASES: list[tuple[str, Callable[[Any], Any], tuple[int, ...]]] = [
     ("average pool without padding", lambda x: functional.avg_pool2d(x, 3, 2, 1, count_include_pad=False), IMAGE),
     ("adaptive to a divisor", lambda x: functional.adaptive_avg_pool2d(x, (2, 3)), IMAGE),
     ("adaptive to anything", lambda x: functional.adaptive_avg_pool2d(x, (3, 4)), IMAGE),
+    ("LSTM, two layers in both directions", Recurrent(nn.LSTM(10, 3, 2, bidirectional=True, batch_first=True)), SERIES),
+    ("LSTM with a projection", Recurrent(nn.LSTM(10, 4, proj_size=2)), SERIES), ("GRU, two layers", Recurrent(nn.GRU(10, 3, 2)), SERIES),
+    ("RNN of ReLU", Recurrent(nn.RNN(10, 3, nonlinearity="relu")), SERIES),
     ("a transformer's layer", nn.TransformerEncoderLayer(10, 2, 16, batch_first=True), SERIES),
 ]
 
