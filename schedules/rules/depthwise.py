@@ -141,7 +141,7 @@ def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choos
         made.append(Stage(image_copy(operator, image, target), (0,), (), TensorType(image, x_dtype), "pad"))
 
     weight = pack_weights(operator, tile, padded_out)
-    constants = [centred_bias(operator, 2), *(values for _, values in epilogue_constants(operator.epilogue, out))]
+    constants = [bias_of(operator, isa), *(values for _, values in epilogue_constants(operator.epilogue, out))]
     constants = [np.pad(values, (0, padded_out - values.size)) for values in constants]
     x = te.placeholder(image, x_dtype, name="x")
     weights = te.placeholder(weight.shape, isa.weight_dtype, name="weights")
@@ -153,7 +153,7 @@ def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choos
         return element.astype(acc_dtype) * weights[c // isa.lanes, rq, rw, i % tile.rows, c % isa.lanes, re].astype(acc_dtype)
 
     acc = te.compute((n, padded_rows, padded_width, padded_out), lambda *i: te.sum(product(*i), axis=[rq, rw, re]), name="accumulate")
-    bias_of, *rest = parameters
+    bias, *rest = parameters
     each = rows_of(operator)
     others = [te.placeholder((2, each), "float32", name="at_run_time")] if each > 1 else []
 
@@ -161,11 +161,12 @@ def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choos
         values = [p[c] for p in rest]
         if others:
             values = run_time_values(values, others[0][1, b // (n // each)], others[0][0, b // (n // each)])
-        return requantize(operator.epilogue, acc[b, i, j, c] + bias_of[c], values, isa.arithmetic)
+        return requantize(operator.epilogue, acc[b, i, j, c] + bias[c], values, isa.arithmetic)
 
     value = te.compute(acc.shape, result, name="requantize")
     y = te.compute((n, oh, ow, out), lambda *i: finish(operator.epilogue, value(*i), isa.arithmetic), name="finish")
-    sch = apply(s_tir.Schedule(te.create_prim_func([x, *others, weights, *parameters, y])), tile, kw, target.vector_bytes // 4, choose)
+    native = isa.lanes if isa.lanes >= isa.arithmetic.shortest else target.vector_bytes // 4
+    sch = apply(s_tir.Schedule(te.create_prim_func([x, *others, weights, *parameters, y])), tile, kw, native, choose)
     inputs, stored = [-1 if made else 0, *range(1, 1 + len(others))], [weight]
     if packed:
         lanes = target.vector_bytes
@@ -175,6 +176,12 @@ def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choos
     kernel = f"{isa.name} {tile.rows}x{tile.pixels}x{tile.block}"
     made.append(Stage(sch.mod["main"], tuple(inputs), (*stored, *constants), operator.output, kernel))
     return tuple(made)
+
+
+def bias_of(operator: DepthwiseConv2d, isa: TapProduct) -> np.ndarray:
+    """The bias less what the zero point and the instruction add to the sum, integers modulo 2^32."""
+    bias = centred_bias(operator, 2)
+    return (bias - isa.x_offset * operator.weight.astype(np.int64).sum(axis=(0, 1))).astype(np.int32) if isa.x_offset else bias
 
 
 def pack_weights(operator: DepthwiseConv2d, tile: Tile, padded_out: int) -> np.ndarray:
@@ -208,7 +215,7 @@ def image_copy(operator: DepthwiseConv2d, padded: tuple[int, int, int, int], tar
 def apply(sch: s_tir.Schedule, tile: Tile, kw: int, native: int, choose: Choose) -> s_tir.Schedule:
     """Tiles of rows x pixels outputs of one vector of channels; a row of tiles shares its weights in the cache.
 
-    native: 32-bit lanes of a register: LLVM cannot split the instructions that requantize.
+    native: lanes that are requantized at once: LLVM cannot split the instructions of most CPUs.
     """
     isa = tile.isa
     accumulate, requantized, finished = (sch.get_sblock(name) for name in ("accumulate", "requantize", "finish"))
