@@ -12,8 +12,8 @@ from nnc_tvm.targets.npu.commands import Command, Conv, Dma, Pool, encode, waiti
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import PIECE_BYTES
 from nnc_tvm.targets.npu.memory import Buffer, Layout, Task, live_bytes
-from nnc_tvm.targets.npu.nodes import Node, fuse_sums
-from nnc_tvm.targets.npu.packing import Pack, Packed, packings
+from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
+from nnc_tvm.targets.npu.packing import Pack, Packed, packings, turned
 from nnc_tvm.targets.npu.plan import Planner, Segment
 from nnc_tvm.targets.npu.views import Place, row_bytes
 
@@ -91,7 +91,16 @@ def _search(planner: Planner, config: Config, place: Pack, found: list[Network],
 def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: Pack, most: int) -> Network:
     """The network of the planner's nodes by `plan`, with pieces of `most` bytes of weights outside cascades. Raises DoesNotFit."""
     layout = Layout(planner.nodes, plan, planner.inputs, planner.outputs, config, most)
-    made = [(packed, *_commands(layout, packed, config)) for packed in packings(layout, config, place)]
+    try:
+        ways = packings(layout, config, place)
+    except DoesNotFit:
+        other = turned(layout, config, place)
+        if not other:
+            raise
+        plan = [replace(segment, upward=not segment.upward) if segment in other else segment for segment in plan]
+        layout = Layout(planner.nodes, plan, planner.inputs, planner.outputs, config, most)
+        ways = packings(layout, config, place)
+    made = [(packed, *_commands(layout, packed, config)) for packed in ways]
     packed, commands, flash = min(made, key=lambda each: timeline(each[1], config)[1])
     live = live_bytes(layout.buffers, len(layout.tasks), packed.first, {pair: packed.overlap(*pair) for pair in layout.distances})
     origins = _origins(layout, commands, packed, live)

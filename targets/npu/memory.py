@@ -14,7 +14,7 @@ from nnc_tvm.targets.npu.nodes import Node
 from nnc_tvm.targets.npu.overlap import output_distance, within
 from nnc_tvm.targets.npu.piece import Piece
 from nnc_tvm.targets.npu.plan import Segment, whole_pieces
-from nnc_tvm.targets.npu.stripes import cascade, end_distance, may_write_over
+from nnc_tvm.targets.npu.stripes import Cascade, cascade, end_distance, may_write_over
 from nnc_tvm.targets.npu.views import Columns, Rows, extents, row_bytes
 
 ALIGNMENT = 16
@@ -49,7 +49,8 @@ class Task:
 
 
 class Layout:
-    """values: the memory of every value. tasks: in order. distances: of outputs to inputs that they may be written over, before those are dead."""
+    """values: the memory of every value. tasks: in order. distances: of outputs to inputs that they may be written over, before those are dead.
+    ends: the cascades among them, and what the input is called."""
 
     def __init__(self, nodes: Sequence[Node], plan: Sequence[Segment], inputs: Sequence[str], outputs: Sequence[str], config: Config,
                  most: int) -> None:
@@ -60,13 +61,14 @@ class Layout:
         self.values: dict[str, Buffer] = {}
         self.tasks: list[Task] = []
         self.distances: dict[tuple[Buffer, Buffer], Distance] = {}
+        self.ends: dict[tuple[Buffer, Buffer], tuple[Segment, str]] = {}
         for segment in plan:
             for node in nodes[segment.first:segment.last]:
                 for name, kind in zip(node.inputs, node.operator.inputs, strict=True):
                     if name in inputs:
                         self.values.setdefault(name, Buffer(kind.bytes, 0, 0))
             if segment.height is not None:
-                self._cascade(segment, segment.height)
+                self._cascade(segment, cascade(nodes[segment.first:segment.last], segment.height, segment.upward))
             elif isinstance(nodes[segment.first].operator, Reshape):
                 self.values[nodes[segment.first].output] = self.values[nodes[segment.first].inputs[0]]
             else:
@@ -85,25 +87,32 @@ class Layout:
         for piece in made:
             self._tasks(number, piece, Buffer(len(piece.data), len(self.tasks), len(self.tasks)) if piece.data else None, True, None)
 
-    def _cascade(self, segment: Segment, height: int) -> None:
+    def _cascade(self, segment: Segment, found: Cascade) -> None:
         nodes = self.nodes[segment.first:segment.last]
-        found = cascade(nodes, height)
         for node in nodes[:-1]:
             rows, kind = found.rings[node.output], node.operator.output
             self.values[node.output] = Buffer(rows * row_bytes(kind), len(self.tasks), 0, rows if rows < extents(kind)[0] else 0)
         made, last = [whole_pieces(node.operator, self.config)[0] for node in nodes], nodes[-1]
         over = next((n for n in last.inputs[::-1] if not made[-1].in_place and last.inputs.index(n) in made[-1].overwrites
-                     and self._dies(n, segment.last - 1) and n not in found.rings and may_write_over(nodes, found.steps, n)), None)
+                     and self._dies(n, segment.last - 1) and n not in found.rings and may_write_over(nodes, found, n)), None)
         self.values[last.output] = self.values[over] if over is not None else Buffer(last.operator.output.bytes, len(self.tasks), 0)
         if over is None and self.config.chases_rows:
             for name in {name for node in nodes for name in node.inputs if name not in found.rings and self._dies(name, segment.last - 1)}:
-                self.distances[self.values[last.output], self.values[name]] = end_distance(nodes, found.steps, name)
+                pair = self.values[last.output], self.values[name]
+                self.distances[pair], self.ends[pair] = end_distance(nodes, found, name), (segment, name)
         weights: dict[int, Buffer] = {}
         for step in found.steps:
             piece, loads = made[step.node], step.node not in weights
             if loads and piece.data:
                 weights[step.node] = Buffer(len(piece.data), len(self.tasks), 0)
             self._tasks(segment.first + step.node, piece, weights.get(step.node), loads, step.rows)
+
+    def other_distance(self, pair: tuple[Buffer, Buffer]) -> Distance:
+        """Of a cascade's output to its input, if its stripes went the other way."""
+        segment, name = self.ends[pair]
+        nodes = self.nodes[segment.first:segment.last]
+        assert segment.height is not None
+        return end_distance(nodes, cascade(nodes, segment.height, not segment.upward), name)
 
     def _tasks(self, number: int, piece: Piece, weights: Buffer | None, loads: bool, rows: Rows | None) -> None:
         node = self.nodes[number]

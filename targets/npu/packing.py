@@ -9,6 +9,7 @@ from nnc_tvm.targets.distance import Distance
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.memory import Buffer, Layout, live_bytes
 from nnc_tvm.targets.npu.nodes import DoesNotFit
+from nnc_tvm.targets.npu.plan import Segment
 
 Pack = Callable[[Sequence[tuple[int, int, int]], Mapping[tuple[int, int], Distance]], "tuple[Sequence[int], int, int]"]
 """(bytes, first step, last step) of each buffer, distances of those that need not be disjoint by their numbers -> offsets, bytes in all, and what is live at
@@ -49,6 +50,17 @@ def packings(layout: Layout, config: Config, place: Pack) -> list[Packed]:
         needed = max(live[step], _placed(layout.buffers, first, distances, place).bytes)  # the more where there is no way to lay them side by side
         raise DoesNotFit(layout.nodes[layout.tasks[step].node], needed, config.sram_bytes)
     return found
+
+
+def turned(layout: Layout, config: Config, place: Pack) -> list[Segment]:
+    """Cascades of a layout that does not fit which would better go the other way: where each may go either, their outputs are placed on that side."""
+    sides = {pair: (layout.distances[pair], layout.other_distance(pair)) for pair in layout.ends}
+    either = {pair: Distance(min(a.below, b.below), min(a.above, b.above)) for pair, (a, b) in sides.items()}
+    packed = _placed(layout.buffers, {b: b.first for b in layout.buffers}, {**layout.distances, **either}, place)
+    if packed.bytes > config.sram_bytes:
+        return []
+    apart = {(a, b): packed.offsets[a] - packed.offsets[b] for a, b in sides}
+    return [layout.ends[pair][0] for pair, (own, _) in sides.items() if -own.below < apart[pair] < own.above]
 
 
 def _most(distances: Distances) -> dict[tuple[Buffer, Buffer], int]:

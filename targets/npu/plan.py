@@ -27,7 +27,7 @@ STRIPES = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)  # how many
 
 @dataclass(frozen=True)
 class Segment:
-    """Nodes first ... last - 1, in stripes of `height` rows of the last one's output; one node by itself where it is None.
+    """Nodes first ... last - 1, in stripes of `height` rows of the last one's output, from the top or `upward`; one node by itself where it is None.
 
     reach: of one node, the most bytes that its output and its first input, which dies, may take together, in one piece; None: any, and in several."""
 
@@ -35,6 +35,7 @@ class Segment:
     last: int
     height: int | None = None
     reach: int | None = None
+    upward: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class Planner:
     def _shared(self, nodes: Sequence[Node], striped: Cascade, dying: Sequence[str]) -> int:
         """The most bytes that the cascade's output can have in common with a value that dies with it."""
         output = nodes[-1].operator.output.bytes
-        return max((output + self.sizes[name] - end_distance(nodes, striped.steps, name).extent(output, self.sizes[name]) for name in dying), default=0)
+        return max((output + self.sizes[name] - end_distance(nodes, striped, name).extent(output, self.sizes[name]) for name in dying), default=0)
 
     def _steps_cycles(self, nodes: Sequence[Node], striped: Cascade) -> int:
         made = [whole_pieces(node.operator, self.config)[0] for node in nodes]

@@ -66,7 +66,7 @@ def random_plan(rng: np.random.Generator, nodes: Sequence[Node]) -> list[Segment
                 and not {node.output for node in nodes[first:last - 1]} & {name for node in nodes[last:] for name in node.inputs}]
         if ends and rng.random() < 0.8:
             last = int(rng.choice(ends))
-            plan.append(Segment(first, last, int(rng.integers(1, nodes[last - 1].operator.output.shape[1] + 1))))
+            plan.append(Segment(first, last, int(rng.integers(1, nodes[last - 1].operator.output.shape[1] + 1)), upward=bool(rng.random() < 0.3)))
         else:
             plan.append(Segment(first, first + 1))
     return plan
