@@ -72,10 +72,9 @@ class Importer(ONNXGraphImporter):
 
     def _convert_operator(self, op_name: str, inputs: list[Any], attrs: dict[str, Any], opset: int) -> Any:
         converter = CONVERTERS.get(op_name)
-        if converter is None:
-            return super()._convert_operator(op_name, inputs, attrs, opset)
         node = onnx.NodeProto(op_type=op_name, output=[""] * attrs["tvm_custom"]["num_outputs"])
-        return self.bb.normalize(converter(self.bb, [i for i in list(inputs)], attrs, node))
+        made = converter(self.bb, [i for i in list(inputs)], attrs, node) if converter is not None else None
+        return super()._convert_operator(op_name, inputs, attrs, opset) if made is None else self.bb.normalize(made)
 
 
 def check_supported(model: onnx.ModelProto) -> None:

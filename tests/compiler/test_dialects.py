@@ -161,6 +161,37 @@ def dynamic_conv(g: Graph) -> None:
     g.node("Mul", ["f", "s"])
 
 
+def dynamic_product(g: Graph, op: str, order: int, dtype: str = "int8", channels: bool = False, bias: bool = False) -> None:
+    """The factors in another order; weights with zero points; scales of one tensor or per channel."""
+    convolution = op == "ConvInteger"
+    x, shape, axis = (g.reals(*IMAGE) * 2 + 1, (6, 5, 3, 3), 0) if convolution else (g.reals(4, 33) - 1, (33, 6), 1)
+    weight = g.integers(shape, dtype)
+    # ONNX Runtime's convolutions take one zero point
+    zero = g.constant(g.rng.integers(-9, 9, 6) + 9 if channels and not convolution else 3, dtype)
+    scale = g.rng.uniform(0.01, 0.03, 6).reshape((1, 6, 1, 1) if convolution else 6) if channels else 0.02
+    k, half = g.constant(scale, "float32"), g.constant(0.5, "float32")
+    g.node("DynamicQuantizeLinear", [g.input(x)], ["q", "s", "z"])
+    g.node(op, ["q", g.constant(weight), "z", zero], ["i"], **({"pads": [1, 0, 1, 2], "strides": [2, 1]} if convolution else {}))
+    g.node("Cast", ["i"], ["f"], to=TensorProto.FLOAT)
+    first, second = ((k, "s"), ("s", k), ("s", half))[order]
+    g.node("Mul", [first, "f"], ["m"])
+    g.node("Mul", ["m", second], ["n"])
+    g.node("Mul", [k, "n"] if order == 2 else ["n", half], ["p"])
+    g.node("Add", [g.constant(g.reals(6).reshape((1, 6, 1, 1) if convolution else 6) if bias else 0.0, "float32"), "p"])
+
+
+def fused_product(g: Graph, op: str, channels: bool) -> None:
+    """ONNX Runtime's fused forms."""
+    weight, scale = g.constant(g.weights(33, 11)), g.constant(g.rng.uniform(0.01, 0.03, 11) if channels else [0.02], "float32")
+    zero, bias = g.constant(np.zeros(11 if channels else 1), "int8"), g.constant(g.reals(11))
+    x = g.input(g.reals(4, 33) * 2 + 1)
+    if op == "DynamicQuantizeMatMul":
+        g.node(op, [x, weight, scale, zero, bias], domain=MS)
+    else:
+        g.node("DynamicQuantizeLinear", [x], ["q", "s", "z"])
+        g.node(op, ["q", weight, "s", scale, "z", zero, bias], domain=MS)
+
+
 def int4_gemm(g: Graph, kind: int) -> None:
     low, high = (-8, 8) if kind == TensorProto.INT4 else (0, 16)
     pair = g.pair(0.03, 3, "int8")
@@ -237,6 +268,11 @@ CASES: list[tuple[str, Any, dict[str, Any], bool]] = [
     ("ConvInteger, zero point at run time", run_time_zero, {"op": "ConvInteger"}, True),
     ("dynamic quantization of a dense layer", dynamic_dense, {}, True),
     ("dynamic quantization of a convolution", dynamic_conv, {}, True),
+    *((f"dynamic quantization, {op}, {', '.join(f'{k} {v}' for k, v in kw.items())}", dynamic_product, {"op": op, **kw}, True)
+      for op in ("ConvInteger", "MatMulInteger")
+      for kw in ({"order": 0, "bias": True}, {"order": 1, "dtype": "uint8"}, {"order": 2, "channels": True}, {"order": 0, "dtype": "uint8", "channels": True})),
+    *((f"{op}, {'scales' if c else 'a scale'}", fused_product, {"op": op, "channels": c}, True)
+      for op in ("DynamicQuantizeMatMul", "MatMulIntegerToFloat") for c in (True, False)),
     ("int4 weights", int4_gemm, {"kind": TensorProto.INT4}, True),
     ("uint4 weights", int4_gemm, {"kind": TensorProto.UINT4}, True),
     ("uint4 activations", int4_activation, {}, True),

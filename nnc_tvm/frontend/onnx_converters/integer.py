@@ -17,7 +17,8 @@ from tvm import relax
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, shape_of
 from nnc_tvm.frontend.onnx_converters.windowed import conv
-from nnc_tvm.relay_passes.dynamic_calls import quantized, scale_and_zero
+from nnc_tvm.relay_passes.dynamic_calls import parameters_of, quantized, scale_and_zero
+from nnc_tvm.relay_passes.graph import operator_name
 
 MOST_SUMS = 1 << 22
 CENTRE = {"int8": 0, "uint8": 128}  # the zero point that needs no correction once activations are int8
@@ -131,4 +132,32 @@ def dynamic_quantize_linear(bb: relax.BlockBuilder, inputs: Sequence[Expr], attr
     return relax.Tuple([emit(unsigned), scale, emit(unsigned_zero)])
 
 
-CONVERTERS: dict[str, Converter] = {"ConvInteger": conv_integer, "DynamicQuantizeLinear": dynamic_quantize_linear, "MatMulInteger": matmul_integer}
+def dequantize_linear(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr | None:
+    """The reals of what `dynamic_quantize_linear` made, by its own scale and zero point; None for others."""
+    def call(expr: Expr, name: str) -> Expr:
+        bound = call_of(bb, expr)
+        return bound if operator_name(bound) == name else None
+
+    unsigned = call(inputs[0], "relax.quantize")
+    signed = call(unsigned.args[0], "relax.dequantize") if unsigned is not None else None
+    made = call(signed.args[0], "relax.quantize") if signed is not None else None
+    zero = call(inputs[2], "relax.astype") if made is not None and len(inputs) > 2 else None
+    shifted = call(zero.args[0], "relax.add") if zero is not None else None
+    if made is None or shifted is None or parameters_of(lambda e: call_of(bb, e), made) is None:
+        return None
+    own = call(made.args[2], "relax.astype")
+    if own is None or not call_of(bb, own.args[0]).same_as(call_of(bb, shifted.args[0])) or not call_of(bb, inputs[1]).same_as(call_of(bb, made.args[1])):
+        return None
+    return relax.op.dequantize(signed.args[0], made.args[1], made.args[2], axis=0, out_dtype="float32")
+
+
+def call_of(bb: relax.BlockBuilder, expr: Expr) -> Expr:
+    """What a variable is bound to, through others."""
+    while isinstance(expr, tvm.ir.Var) and (bound := bb.lookup_binding(expr)) is not None:
+        expr = bound
+    return expr
+
+
+CONVERTERS: dict[str, Converter] = {
+    "ConvInteger": conv_integer, "DequantizeLinear": dequantize_linear, "DynamicQuantizeLinear": dynamic_quantize_linear, "MatMulInteger": matmul_integer,
+}

@@ -14,7 +14,7 @@ from nnc_tvm.errors import Unsupported
 
 Expr = Any
 Converter = Callable[[relax.BlockBuilder, Sequence[Expr], Mapping[str, Any], onnx.NodeProto], Expr]
-"""(builder, inputs as Relax expressions or None, attributes, node) -> expression, or a relax.Tuple of them."""
+"""(builder, inputs as Relax expressions or None, attributes, node) -> expression, or a relax.Tuple of them, or None: TVM's importer knows better."""
 
 
 def shape_of(expr: Expr) -> list[int]:

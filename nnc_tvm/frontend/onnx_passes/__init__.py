@@ -12,6 +12,8 @@ from nnc_tvm.frontend.onnx_passes.expand_functions import expand_functions
 from nnc_tvm.frontend.onnx_passes.fix_batch import fix_batch
 from nnc_tvm.frontend.onnx_passes.fold_batch_norm import fold_batch_norm
 from nnc_tvm.frontend.onnx_passes.fold_constants import fold_constants
+from nnc_tvm.frontend.onnx_passes.integer_products import integer_products
+from nnc_tvm.frontend.onnx_passes.microsoft_products import microsoft_products
 from nnc_tvm.frontend.onnx_passes.microsoft_qdq import microsoft_qdq
 from nnc_tvm.frontend.onnx_passes.qgemm import qgemm
 from nnc_tvm.frontend.onnx_passes.qlinear_conv import qlinear_conv
@@ -27,9 +29,9 @@ from nnc_tvm.frontend.onnx_passes.widen_narrow_integers import widen_narrow_inte
 
 # quantized dialects become DequantizeLinear and QuantizeLinear around float operators
 DIALECTS: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    microsoft_qdq, widen_narrow_integers, qlinear_conv, qlinear_matmul, qgemm, qlinear_functions, dequantize_blocks,
+    microsoft_qdq, widen_narrow_integers, qlinear_conv, qlinear_matmul, qgemm, qlinear_functions, microsoft_products, dequantize_blocks,
 )
 PASSES: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    upgrade_opset, *DIALECTS, fix_batch, expand_functions, write_out_control_flow, remove_identity, fold_constants, remove_identity, fold_batch_norm,
-    resize_by_axes, unroll_recurrent, resolve_auto_pad, remove_dead,
+    upgrade_opset, *DIALECTS, fix_batch, expand_functions, write_out_control_flow, remove_identity, fold_constants, remove_identity, integer_products,
+    fold_batch_norm, resize_by_axes, unroll_recurrent, resolve_auto_pad, remove_dead,
 )
