@@ -134,21 +134,23 @@ def dynamic_quantize_linear(bb: relax.BlockBuilder, inputs: Sequence[Expr], attr
 
 def dequantize_linear(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr | None:
     """The reals of what `dynamic_quantize_linear` made, by its own scale and zero point; None for others."""
-    def call(expr: Expr, name: str) -> Expr:
-        bound = call_of(bb, expr)
+    def call(expr: Expr | None, name: str) -> Expr | None:
+        bound = None if expr is None else call_of(bb, expr)
         return bound if operator_name(bound) == name else None
 
+    def operand(expr: Expr | None) -> Expr | None:
+        return None if expr is None else expr.args[0]
+
     unsigned = call(inputs[0], "relax.quantize")
-    signed = call(unsigned.args[0], "relax.dequantize") if unsigned is not None else None
-    made = call(signed.args[0], "relax.quantize") if signed is not None else None
-    zero = call(inputs[2], "relax.astype") if made is not None and len(inputs) > 2 else None
-    shifted = call(zero.args[0], "relax.add") if zero is not None else None
+    integers = operand(call(operand(unsigned), "relax.dequantize"))
+    made, shifted = call(integers, "relax.quantize"), call(operand(call(optional(inputs, 2), "relax.astype")), "relax.add")
     if made is None or shifted is None or parameters_of(lambda e: call_of(bb, e), made) is None:
         return None
-    own = call(made.args[2], "relax.astype")
-    if own is None or not call_of(bb, own.args[0]).same_as(call_of(bb, shifted.args[0])) or not call_of(bb, inputs[1]).same_as(call_of(bb, made.args[1])):
+    own = operand(call(made.args[2], "relax.astype"))
+    pairs = ((own, shifted.args[0]), (inputs[1], made.args[1]))
+    if any(x is None or not call_of(bb, x).same_as(call_of(bb, y)) for x, y in pairs):
         return None
-    return relax.op.dequantize(signed.args[0], made.args[1], made.args[2], axis=0, out_dtype="float32")
+    return relax.op.dequantize(integers, made.args[1], made.args[2], axis=0, out_dtype="float32")
 
 
 def call_of(bb: relax.BlockBuilder, expr: Expr) -> Expr:
