@@ -21,18 +21,22 @@ from nnc_tvm.schedules.rules.pixel_plan import Planes, planes_of, turning_cost
 
 SPARSE = 0.7  # of the cells at most
 INDEX_COST = 2.0  # estimated instructions of reading an entry's place
+NEON_INDEX_COST = 4.5
+NEON_LIST_COST, NEON_VECTOR_COST = 26.0, 4.5  # of a list's beginning and end, and for each of its vectors
+NEON_OPERANDS = 0.5  # of the loads of a vector: they come in pairs
 MISALIGNED = 2.0  # loads that one of 32 bytes or more counts as where it may begin anywhere
 
 
 @dataclass(frozen=True, eq=False)
 class CellPlan:
-    """A PixelPlan: the instruction, and which cells are kept (bool (O, KH, KW, C / depth))."""
+    """A PixelPlan: the instruction, which cells are kept (bool (O, KH, KW, C / depth)), and the CPU's features."""
 
     c: Contraction
     isa: DotProduct
     planes: Planes
     cells: np.ndarray
     lists: Lists
+    features: frozenset[str]
 
     @property
     def depth(self) -> int:
@@ -52,13 +56,16 @@ class CellPlan:
 
     @property
     def cost(self) -> float:
-        isa, planes = self.isa, self.planes
-        multiply, load_x, load_w = isa.cost
-        vectors = planes.tile.vectors
-        wide = isa.lanes * ITEM_BYTES[isa.acc_dtype] >= 32
-        entry = vectors * (multiply + load_w * (MISALIGNED if wide else 1.0)) + load_x + TURN_COST + INDEX_COST
-        tiles = planes.tiles * (int(self.cells.sum()) * entry + self.c.out[3] * (vectors * EPILOGUE_COST[16] + TILE_COST))
-        return tiles + turning_cost(self.c, planes)
+        isa, planes, count = self.isa, self.planes, int(self.cells.sum())
+        (multiply, load_x, load_w), vectors, channels = isa.cost, planes.tile.vectors, self.c.out[3]
+        if "neon" in self.features:
+            entry = vectors * (multiply + load_w * NEON_OPERANDS) + TURN_COST + NEON_INDEX_COST
+            a_tile = count * entry + channels * (vectors * NEON_VECTOR_COST + NEON_LIST_COST)
+        else:
+            wide = isa.lanes * ITEM_BYTES[isa.acc_dtype] >= 32
+            entry = vectors * (multiply + load_w * (MISALIGNED if wide else 1.0)) + load_x + TURN_COST + INDEX_COST
+            a_tile = count * entry + channels * (vectors * EPILOGUE_COST[16] + TILE_COST)
+        return planes.tiles * a_tile + turning_cost(self.c, planes, isa.depth * ITEM_BYTES[isa.x_dtype], self.features)
 
     @property
     def weight_bytes(self) -> int:
@@ -93,7 +100,7 @@ def plans(c: Contraction, target: Any) -> Iterator[CellPlan]:
         for vectors in isa.tiles:
             planes = planes_of(c, isa.lanes, vectors, isa.depth, isa.depth * ITEM_BYTES[isa.x_dtype])
             lists = Lists(max(1, int(cells.sum())), weight_dtype, planes.place_dtype)
-            yield CellPlan(c, isa, planes, np.asarray(cells), lists)
+            yield CellPlan(c, isa, planes, np.asarray(cells), lists, target.features)
 
 
 def usable(isa: DotProduct, c: Contraction) -> bool:

@@ -15,10 +15,10 @@ import numpy as np
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import finish, requantize
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
 from nnc_tvm.schedules.rules.pixel_plan import Planes
+from nnc_tvm.schedules.rules.pixel_store import store_pixels
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,6 @@ def pixel_cells_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: L
                     with T.serial(first[o + 1] - first[o]) as k:
                         place = (T.Cast("int32", places[first[o] + k]) + t * planes.tile_cells) * depth
                         isa.emit(planes.tile, View(weights, isa.x_dtype, (first[o] + k) * depth), View(x, isa.w_dtype, place, isa.lanes * depth), acc)
-                    for v in range(vectors):
-                        with T.vectorized(isa.lanes) as lane:
-                            result = requantize(c.epilogue, acc[0, v, lane], [value[o] for value in values], isa.arithmetic)
-                            T.buffer_store(y, finish(c.epilogue, result, isa.arithmetic), [o * line + t * planes.tile_pixels + v * isa.lanes + lane])
+                    store_pixels(c, isa.arithmetic, lambda v, lane: acc[0, v, lane], (vectors, isa.lanes), [value[o] for value in values], y,
+                                 o * line + t * planes.tile_pixels)
         return builder.get()

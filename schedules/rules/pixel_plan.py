@@ -18,7 +18,16 @@ from nnc_tvm.schedules.isa import Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, Contraction
 
-TURN_COST = 0.5  # estimated instructions per element that is turned into planes or back
+@dataclass(frozen=True)
+class TurningCosts:
+    """Estimated instructions. plane: of a cell of so many bytes that is turned into planes; pixel: of a result that is turned back."""
+
+    plane: dict[int, float]
+    pixel: float
+
+
+NEON_TURNING = TurningCosts({1: 0.37, 2: 0.69, 4: 1.42}, 0.43)
+TURNING = TurningCosts({1: 0.5, 2: 0.5, 4: 0.5}, 0.5)
 VECTOR = 32  # bytes that planes begin at multiples of
 LINE = 64  # bytes of the cache's lines: planes an even number of them apart would meet in half of its sets
 
@@ -101,8 +110,9 @@ def planes_of(c: Contraction, lanes: int, vectors: int, depth: int, cell_bytes: 
     return Planes(Tile(1, vectors, 1, 0), rows, width, tiles, pixels, int(used.max(initial=0)) // depth + 1, pitch // cell_bytes)
 
 
-def turning_cost(c: Contraction, planes: Planes) -> float:
-    """Estimated instructions of turning the image into planes and the result back."""
+def turning_cost(c: Contraction, planes: Planes, cell_bytes: int, features: frozenset[str]) -> float:
+    """Estimated instructions of turning the image into planes and the result back, on a CPU with `features`."""
+    costs = NEON_TURNING if "neon" in features else TURNING
     pixels = c.out[0] * planes.rows * planes.width
-    turned = planes.tiles * planes.tile_cells + pixels * c.out[3]
-    return pixels * c.image[3] * COPY_COST + turned * TURN_COST
+    turned = planes.tiles * planes.tile_cells * costs.plane[cell_bytes] + pixels * c.out[3] * costs.pixel
+    return pixels * c.image[3] * COPY_COST + turned

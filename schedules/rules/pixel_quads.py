@@ -19,14 +19,13 @@ import numpy as np
 
 from nnc_tvm.schedules.intrin.quads import QUADS, Quads
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
-from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST, TILE_COST, Contraction
+from nnc_tvm.schedules.rules.contraction_plan import Contraction
 from nnc_tvm.schedules.rules.pixel_plan import Planes, planes_of, turning_cost
 from nnc_tvm.schedules.rules.pixel_quads_kernel import pixel_quads_kernel
 
 SPARSE = 0.5  # of the weights at most: longer lists never win
 STEP = 127  # the farthest that an entry is from the one before
 STEPPING_COST = 10.0  # estimated instructions of four steps
-LIST_COST = 60.0  # of a list's end, which the CPU does not foresee
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +62,8 @@ class QuadPlan:
     def cost(self) -> float:
         planes, vectors = self.planes, self.planes.tile.vectors
         quad = self.quads.costs[vectors // 4] + STEPPING_COST * self.stepping
-        tiles = planes.tiles * (self.entries * quad + self.c.out[3] * (vectors * (EPILOGUE_COST[16] + 1) + TILE_COST + LIST_COST))
-        return tiles + turning_cost(self.c, planes)
+        tiles = planes.tiles * (self.entries * quad + self.c.out[3] * (vectors * self.quads.vector_cost + self.quads.list_cost))
+        return tiles + turning_cost(self.c, planes, 1, self.quads.features)
 
     @property
     def weight_bytes(self) -> int:

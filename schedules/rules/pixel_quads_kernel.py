@@ -17,10 +17,10 @@ import numpy as np
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import finish, requantize
 from nnc_tvm.schedules.intrin.quads import BYTES, Quads
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
 from nnc_tvm.schedules.rules.pixel_plan import Planes
+from nnc_tvm.schedules.rules.pixel_store import store_pixels
 
 
 def pixel_quads_kernel(c: Contraction, quads: Quads, planes: Planes, entries: int, stepping: bool, epilogue_values: Sequence[np.ndarray],
@@ -62,10 +62,8 @@ def pixel_quads_kernel(c: Contraction, quads: Quads, planes: Planes, entries: in
                     held = T.sblock_alloc_buffer((vectors, lanes), "int32", scope="local")
                     for g in range(vectors // 4):
                         in_order(lanes, acc, held, g)
-                    for v in range(vectors):
-                        with T.vectorized(lanes) as lane:
-                            result = requantize(c.epilogue, held[v, lane], [value[o] for value in values], quads.arithmetic)
-                            T.buffer_store(y, finish(c.epilogue, result, quads.arithmetic), [o * line + t * planes.tile_pixels + v * lanes + lane])
+                    store_pixels(c, quads.arithmetic, lambda v, lane: held[v, lane], (vectors, lanes), [value[o] for value in values], y,
+                                 o * line + t * planes.tile_pixels)
         return builder.get()
 
 

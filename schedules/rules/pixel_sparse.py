@@ -12,7 +12,7 @@ from nnc_tvm.schedules.intrin.transpose import overlapping_planes, tiled_transpo
 from nnc_tvm.schedules.operators import Conv2d, Operator, TensorType
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
-from nnc_tvm.schedules.rules import pixel_cells, pixel_quads
+from nnc_tvm.schedules.rules import pixel_cells, pixel_quads, pixel_runs
 from nnc_tvm.schedules.rules.contraction import contraction_of
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
 from nnc_tvm.schedules.rules.pixel_plan import PixelPlan
@@ -27,7 +27,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     if direct is None or direct.residual is not None or direct.groups != 1 or (direct.strides != (1, 1) and direct.dilation != (1, 1)):
         return None
     c = phases(direct)
-    every: list[PixelPlan] = [*pixel_cells.plans(c, target), *pixel_quads.plans(c, target)]
+    every: list[PixelPlan] = [*pixel_cells.plans(c, target), *pixel_quads.plans(c, target), *pixel_runs.plans(c, target)]
     plans = [plan for plan in every if plan.weight_bytes < direct.weight.size * (ITEM_BYTES["float32"] if c.x_dtype == "float32" else 1)]
     if not plans:
         return None
