@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.rules import pixel_quads, pixel_sparse
+from nnc_tvm.schedules.rule import choose_default
+from nnc_tvm.schedules.rules import pixel_quads, pixel_runs, pixel_sparse
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d
 
@@ -74,3 +75,31 @@ def test_lists_are_smaller_than_what_they_replace() -> None:
     for zeros, listed in ((0.4, False), (0.8, True), (0.95, True)):
         made = pixel_sparse.candidate(dataclasses.replace(operator, weight=operator.weight * (rng.random(operator.weight.shape) >= zeros)), target)
         assert (made is not None) == listed and (made is None or made.weight_bytes < operator.weight.size)
+
+
+def test_runs_hold_every_weight_and_fit_int16() -> None:
+    """Entries give back the weights; no run's magnitudes exceed what int16 holds of products by -128; nearly all runs are full."""
+    rng = random_generator()
+    for zeros, largest in ((0.6, 127), (0.9, 30), (0.97, 4), (1.0, 127)):
+        rows = (rng.integers(-largest - 1, largest + 1, (7, 900)) * (rng.random((7, 900)) >= zeros)).astype(np.int8)
+        rows[3] = 0
+        lengths, first, weights, order = pixel_runs.lists_of(rows)
+        found = np.zeros(rows.shape, np.int64)
+        for i, length in enumerate(lengths):
+            for o in range(len(rows)):
+                entries = slice(first[i, o], first[i, o + 1])
+                runs = np.abs(weights[entries].astype(np.int64)).reshape(-1, length)
+                assert (128 * runs.sum(1) < 2**15).all()
+                np.add.at(found[o], order[entries], weights[entries])
+        assert (found == rows).all()
+        runs = sum(int(first[i, -1] - first[i, 0]) // length for i, length in enumerate(lengths))
+        least = sum(max(np.abs(row.astype(np.int64)).sum() / pixel_runs.LIMIT, np.count_nonzero(row) / pixel_runs.LONGEST) for row in rows)
+        windows = sum(-(-np.count_nonzero(row) // pixel_runs.WINDOW) for row in rows)
+        assert runs <= 1.25 * least + windows
+
+
+def test_armv8_takes_runs_where_they_cost_least() -> None:
+    rng, target = random_generator(), target_of(CPUS[2])
+    operator, _ = conv2d(rng, (1, 14, 14, 64), 64, (3, 3), padding=(1, 1, 1, 1))
+    made = pixel_sparse.candidate(dataclasses.replace(operator, weight=operator.weight * (rng.random(operator.weight.shape) >= 0.9)), target)
+    assert made is not None and any("runs smlal" in stage.kernel for stage in made.build(choose_default))
