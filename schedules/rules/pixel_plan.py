@@ -18,6 +18,7 @@ from nnc_tvm.schedules.isa import Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, Contraction
 
+
 @dataclass(frozen=True)
 class TurningCosts:
     """Estimated instructions. plane: of a cell of so many bytes that is turned into planes; pixel: of a result that is turned back."""
