@@ -48,6 +48,25 @@ def finish(epilogue: Epilogue, value: Expr, arithmetic: Arithmetic) -> Expr:
     return arithmetic.to_int8(value, epilogue.zero_point, epilogue.low, epilogue.high)
 
 
+def narrows_at_once(epilogue: Epilogue, arithmetic: Arithmetic) -> bool:
+    """Whether int32 goes to int8 without the way over int16: where the CPU does so, and no rounded sum is near int32's bounds."""
+    return arithmetic.narrows_int32 and isinstance(epilogue, FloatRequantize) and bool((epilogue.scale <= 0.5).all())
+
+
+def rounded(epilogue: Epilogue, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
+    """As `requantize`, for `narrowed` alone: int32 where that narrows at once."""
+    if narrows_at_once(epilogue, arithmetic):
+        return tirx.call_llvm_pure_intrin("int32", "llvm.lrint", acc.astype("float32") * parameters[0])
+    return requantize(epilogue, acc, parameters, arithmetic)
+
+
+def narrowed(epilogue: Epilogue, value: Expr, arithmetic: Arithmetic) -> Expr:
+    """The output element for a result of `rounded`."""
+    if isinstance(epilogue, FloatRequantize) and narrows_at_once(epilogue, arithmetic):
+        return clamp(value + const(epilogue.zero_point, "int32"), epilogue.low, epilogue.high, "int32").astype("int8")
+    return finish(epilogue, value, arithmetic)
+
+
 def apply_epilogue(epilogue: Epilogue, acc: Expr, parameters: list[Expr]) -> Expr:
     """The output element for the accumulator `acc`."""
     return finish(epilogue, requantize(epilogue, acc, parameters, PORTABLE), PORTABLE)
@@ -142,9 +161,11 @@ class Arithmetic:
     """The steps of requantization in operations that every CPU has. Instruction sets override those that they have instructions for.
 
     shortest: lanes of the shortest vector that requantizes well; those that say nothing take whole vectors of accumulators only.
+    narrows_int32: int32 saturates to int8 in one instruction.
     """
 
     shortest = 1 << 30
+    narrows_int32 = False
 
     def high_multiply(self, a: Expr, b: Expr) -> Expr:
         """As the function `high_multiply`."""

@@ -17,6 +17,7 @@ class Avx512Arithmetic(SaturatingArithmetic):
     """Any number of lanes: LLVM rounds in vectors of its own choice."""
 
     shortest = 8
+    narrows_int32 = True
 
     def to_int8(self, value: Expr, zero_point: int, low: int, high: int) -> Expr:
         # of a single saturating sum LLVM 22 stores two bytes (vpextrw) where one is asked for

@@ -16,7 +16,7 @@ import tvm_ffi
 from tvm import s_tir, te, tirx
 from tvm.s_tir.stmt import SBlock
 
-from nnc_tvm.schedules.epilogue import finish, requantize, run_time_values
+from nnc_tvm.schedules.epilogue import finish, narrowed, requantize, rounded, run_time_values
 from nnc_tvm.schedules.intrin.tile import tile_step
 from nnc_tvm.schedules.loops import round_up, vectorize_tile
 from nnc_tvm.schedules.rule import Choose
@@ -66,12 +66,12 @@ def define(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray]) ->
         if c.rows:
             row = te.min(((b * oh + i) * ow + j) // (n * oh * ow // c.rows), c.rows - 1)  # pixels that do not exist read the last row's
             constants = run_time_values(constants, others[-1][1, row], others[-1][0, row])
-        return requantize(c.epilogue, total, constants, isa.arithmetic)
+        return (requantize if c.residual else rounded)(c.epilogue, total, constants, isa.arithmetic)
 
     value = te.compute(padded, result, name="requantize")
     if c.residual is None:
         last = c.epilogue
-        y = te.compute(shape, lambda b, i, j, g, o, k: finish(last, value[b, i, j, g, o * w + k], isa.arithmetic), name="finish")
+        y = te.compute(shape, lambda b, i, j, g, o, k: narrowed(last, value[b, i, j, g, o * w + k], isa.arithmetic), name="finish")
     else:
         add, last = sum_of(c, isa.arithmetic), c.residual.requantize
         own = te.compute(shape, lambda b, i, j, g, o, k: add.own(value[b, i, j, g, o * w + k]), name="own")

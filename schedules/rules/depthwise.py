@@ -17,7 +17,7 @@ import numpy as np
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules.candidates import Candidate, Selection, select
-from nnc_tvm.schedules.epilogue import const, epilogue_constants, finish, requantize, run_time_values
+from nnc_tvm.schedules.epilogue import const, epilogue_constants, narrowed, rounded, run_time_values
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
@@ -161,10 +161,10 @@ def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choos
         values = [p[c] for p in rest]
         if others:
             values = run_time_values(values, others[0][1, b // (n // each)], others[0][0, b // (n // each)])
-        return requantize(operator.epilogue, acc[b, i, j, c] + bias[c], values, isa.arithmetic)
+        return rounded(operator.epilogue, acc[b, i, j, c] + bias[c], values, isa.arithmetic)
 
     value = te.compute(acc.shape, result, name="requantize")
-    y = te.compute((n, oh, ow, out), lambda *i: finish(operator.epilogue, value(*i), isa.arithmetic), name="finish")
+    y = te.compute((n, oh, ow, out), lambda *i: narrowed(operator.epilogue, value(*i), isa.arithmetic), name="finish")
     native = isa.lanes if isa.lanes >= isa.arithmetic.shortest else target.vector_bytes // 4
     sch = apply(s_tir.Schedule(te.create_prim_func([x, *others, weights, *parameters, y])), tile, kw, native, choose)
     inputs, stored = [-1 if made else 0, *range(1, 1 + len(others))], [weight]
