@@ -56,9 +56,9 @@ Conflicts = Sequence[Sequence[tuple[int, int, int]]]
 """Of each buffer the others that it must keep away from: (j, below, above)."""
 
 
-def place(buffers: Sequence[tuple[int, int, int]], distances: Distances) -> tuple[Sequence[int], int, int]:
+def place(buffers: Sequence[tuple[int, int, int]], distances: Distances, enough: int = 0) -> tuple[Sequence[int], int, int]:
     """`plan` on plain numbers: (bytes, first, last) of each buffer -> offsets, bytes in all, lower bound."""
-    found = plan([Buffer(*numbers) for numbers in buffers], distances)
+    found = plan([Buffer(*numbers) for numbers in buffers], distances, enough)
     return found.offsets, found.bytes, found.lower_bound
 
 
@@ -70,9 +70,12 @@ def lower_bound(buffers: Sequence[Buffer], distances: Distances = MappingProxyTy
     return max(live, default=0)
 
 
-def plan(buffers: Sequence[Buffer], distances: Distances = MappingProxyType({})) -> Plan:
-    """Offsets for `buffers` such that no two that are live together overlap, but for `distances`. The same buffers always give the same plan."""
-    bound = lower_bound(buffers, distances)
+def plan(buffers: Sequence[Buffer], distances: Distances = MappingProxyType({}), enough: int = 0) -> Plan:
+    """Offsets for `buffers` such that no two that are live together overlap, but for `distances`; of few bytes, or of what is `enough`.
+
+    The same buffers always give the same plan."""
+    lowest = lower_bound(buffers, distances)
+    bound = max(lowest, enough)
     conflicts = _conflicts(buffers, distances)
     best: list[int] = []
     best_bytes = 0
@@ -81,11 +84,11 @@ def plan(buffers: Sequence[Buffer], distances: Distances = MappingProxyType({}))
         height = _height(buffers, offsets)
         if not best or height < best_bytes:
             best, best_bytes = offsets, height
-        if best_bytes == bound:
+        if best_bytes <= bound:
             break
     if best_bytes > bound and len(buffers) > EXHAUSTIVE:
         best, best_bytes = _local_search(buffers, conflicts, best, bound)
-    return Plan(tuple(best), best_bytes, bound)
+    return Plan(tuple(best), best_bytes, lowest)
 
 
 def _conflicts(buffers: Sequence[Buffer], distances: Distances) -> Conflicts:
@@ -142,7 +145,7 @@ def _local_search(buffers: Sequence[Buffer], conflicts: Conflicts, offsets: list
     order, current, current_bytes = sorted(range(len(buffers)), key=lambda i: offsets[i]), best, best_bytes
     steps = max(20, SEARCH_STEPS // (len(buffers) + sum(map(len, conflicts))))
     for step in range(steps):
-        if best_bytes == bound:
+        if best_bytes <= bound:
             break
         trial, to = _earlier(order, conflicts, _pile(buffers, conflicts, current, current_bytes, dice), dice)
         placed = current[:]

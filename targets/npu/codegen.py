@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,17 +12,20 @@ from nnc_tvm.targets.npu.clock import timeline
 from nnc_tvm.targets.npu.codec import rice
 from nnc_tvm.targets.npu.commands import Command, Conv, Dma, Pool, encode, waiting
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.jobs import PIECE_BYTES
 from nnc_tvm.targets.npu.memory import Buffer, Layout, Task, live_bytes
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
 from nnc_tvm.targets.npu.packing import Pack, Packed, packings, turned
-from nnc_tvm.targets.npu.plan import Planner, Segment
-from nnc_tvm.targets.npu.views import Place, row_bytes
+from nnc_tvm.targets.npu.plan import SIZES, Planner, Segment
+from nnc_tvm.targets.npu.search import Label, fastest
+from nnc_tvm.targets.npu.views import ALIGNMENT, Place, row_bytes
 
 SLOWER = 1.1
-PIECE_SHARES = (8, 3)  # of the SRAM that one piece of weights may take
-PLAN_SHARES = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)
-STEPS = (0.8, 0.95)
+LARGEST = SIZES[:9:3]  # pieces of weights in a plan: large ones are fast, small ones find room
+EFFORT = 2400
+HOPELESS = 1.3  # estimate of a plan that is not worth packing, times the best cycles
+LIMITS = (0, *(int(ALIGNMENT * 1.05 ** n) for n in range(400)))  # of plans
+SPACIOUS = 2  # limits above so many times what a plan needs make no other
+SRAM_STEPS = (0.8, 0.95)
 
 
 @dataclass(frozen=True)
@@ -63,34 +68,57 @@ def planner_of(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[s
     return Planner(fuse_sums(nodes, outputs) if config.fuses_sums else nodes, inputs, outputs, config)
 
 
-def best_network(planner: Planner, config: Config, place: Pack) -> Network:
-    """`generate` with config's SRAM for the planner's nodes."""
-    found: list[Network] = []
+def best_network(planner: Planner, config: Config, place: Pack, effort: int = EFFORT) -> Network:
+    """`generate` with config's SRAM for the planner's nodes. effort: commands of plans that are packed, about."""
+    best: Network | None = None
     refused: list[Unsupported] = []
-    for own in (planner, planner.disjoint) if planner.config.chases_rows else (planner,):  # what may overlap is no faster than what need not for all plans
-        _search(own, replace(config, chases_rows=own.config.chases_rows), place, found, refused)
+    spent = 0
+    for label, own in _plans(planner, config.sram_bytes):
+        if best is not None and (spent > effort or label.time > HOPELESS * best.cycles):
+            break
+        try:
+            network = for_plan(own, label.segments, replace(config, chases_rows=own.config.chases_rows), place)
+        except Unsupported as error:
+            refused.append(error)
+            continue
+        spent += len(network.commands)
+        best = network if best is None or network.cycles < best.cycles else best
+    if best is None:
+        raise refused[0]
+    return best
+
+
+def _plans(planner: Planner, sram: int) -> list[tuple[Label, Planner]]:
+    """With outputs over their inputs and without, of pieces of several sizes and under several limits, what is the fastest by the estimate first. What may
+    overlap is no faster than what need not for all plans. Raises DoesNotFit."""
+    found: dict[tuple[bool, tuple[Segment, ...]], tuple[Label, Planner]] = {}
+    refused: list[DoesNotFit] = []
+    for own, largest in itertools.product((planner, planner.disjoint) if planner.config.chases_rows else (planner,), LARGEST):
+        limit: float = sram
+        least = sys.maxsize
+        try:
+            while True:
+                label = fastest(own, int(limit), largest)
+                least = min(least, label.time)
+                if label.time > HOPELESS * least:
+                    break
+                found.setdefault((own is planner, tuple(label.segments)), (label, own))
+                limit = _below(min(limit, SPACIOUS * label.bytes))
+        except DoesNotFit as error:
+            refused.append(error)
     if not found:
         raise refused[0]
-    return min(found, key=lambda network: network.cycles)
+    return sorted(found.values(), key=lambda pair: pair[0].time)
 
 
-def _search(planner: Planner, config: Config, place: Pack, found: list[Network], refused: list[Unsupported]) -> None:
-    """Adds networks by the planner's plans, and what says that there is none."""
-    for most in {min(PIECE_BYTES, config.sram_bytes // share): None for share in PIECE_SHARES}:
-        plans: list[list[Segment]] = []
-        for share in PLAN_SHARES:
-            try:
-                plan = planner.plan(int(config.sram_bytes * share), most)
-                if plan not in plans:
-                    found.append(for_plan(planner, plan, config, place, most))
-                    plans.append(plan)
-            except Unsupported as error:
-                refused.append(error)
+def _below(limit: float) -> int:
+    """The next smaller limit of plans, the same whatever SRAM there is, so that more of it has no fewer plans."""
+    return next(smaller for smaller in reversed(LIMITS) if smaller < limit)
 
 
-def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: Pack, most: int) -> Network:
-    """The network of the planner's nodes by `plan`, with pieces of `most` bytes of weights outside cascades. Raises DoesNotFit."""
-    layout = Layout(planner.nodes, plan, planner.inputs, planner.outputs, config, most)
+def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: Pack) -> Network:
+    """The network of the planner's nodes by `plan`. Raises DoesNotFit."""
+    layout = Layout(planner.nodes, plan, planner.inputs, planner.outputs, config)
     try:
         ways = packings(layout, config, place)
     except DoesNotFit:
@@ -98,7 +126,7 @@ def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: P
         if not other:
             raise
         plan = [replace(segment, upward=not segment.upward) if segment in other else segment for segment in plan]
-        layout = Layout(planner.nodes, plan, planner.inputs, planner.outputs, config, most)
+        layout = Layout(planner.nodes, plan, planner.inputs, planner.outputs, config)
         ways = packings(layout, config, place)
     made = [(packed, *_commands(layout, packed, config)) for packed in ways]
     packed, commands, flash = min(made, key=lambda each: timeline(each[1], config)[1])
@@ -112,17 +140,17 @@ def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: P
 def economical(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Pack) -> Network:
     """`generate` with as little SRAM as takes at most SLOWER times the cycles that all of config's would."""
     planner = planner_of(nodes, inputs, outputs, config)
-    fastest = chosen = best_network(planner, config, place)
-    for step in STEPS:
+    least = chosen = best_network(planner, config, place)
+    for step in SRAM_STEPS:
         while True:
             try:
-                smaller = best_network(planner, replace(config, sram_bytes=int(chosen.sram_bytes * step)), place)
+                smaller = best_network(planner, replace(config, sram_bytes=int(chosen.sram_bytes * step)), place, EFFORT // 4)
             except Unsupported:
                 break
-            if smaller.cycles > SLOWER * fastest.cycles or smaller.sram_bytes >= chosen.sram_bytes:
+            if smaller.cycles > SLOWER * least.cycles or smaller.sram_bytes >= chosen.sram_bytes:
                 break
             chosen = smaller
-    return chosen
+    return best_network(planner, replace(config, sram_bytes=chosen.sram_bytes), place)
 
 
 def _commands(layout: Layout, packed: Packed, config: Config) -> tuple[list[Command], bytes]:

@@ -30,7 +30,7 @@ from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Add, Conv, Job, Lut, M
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.nodes import Fused
 from nnc_tvm.targets.npu.operands import Image, Sum, Window
-from nnc_tvm.targets.npu.piece import Piece, fitting, over_its_input, whole
+from nnc_tvm.targets.npu.piece import ANYWHERE, Piece, fitting, over_its_input, whole
 from nnc_tvm.targets.npu.slices import slices
 from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents, flattened, moved, seen_view, view
 
@@ -106,12 +106,12 @@ def _weights(operator: WeightedSum, config: Config, first: int, last: int, slice
     return convolution_weights(weight if weight.ndim == 4 else weight[:, None, None, :], _int4(operator, config), config.skips_zeros, slice_)
 
 
-@lru_cache(1 << 10)  # a search over plans asks for the same again and again
+@lru_cache(1 << 13)  # a search over plans asks for the same again and again
 def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: int, last: int) -> Piece:
     """Output channels first ... last - 1, with input channels in the slices that take the fewest cycles where all together do not fit or hardly do."""
     found: list[Piece] = []
     refused: list[Unsupported] = []
-    for slice_ in (0, *slices(operator, config)):
+    for slice_ in _slices(operator, config, fused, first, last):
         try:
             found.append(_sliced(operator, config, fused, first, last, slice_))
         except Unsupported as error:
@@ -119,6 +119,16 @@ def _piece(operator: WeightedSum, config: Config, fused: Fused | None, first: in
     if not found:
         raise refused[0]
     return min(found, key=lambda piece: piece.cycles)
+
+
+def _slices(operator: WeightedSum, config: Config, fused: Fused | None, first: int, last: int) -> Sequence[int]:
+    """What is worth trying: all together, some slices; what the layer's first channels take where those skip nothing, since others then take as long."""
+    tried = (0, *slices(operator, config))
+    if first and len(tried) > 1:
+        alike = _piece(operator, config, fused, 0, last - first).jobs(ANYWHERE, 0)[0]
+        if isinstance(alike, Conv) and not alike.mask_bytes:
+            return (alike.slice,)
+    return tried
 
 
 def _sliced(operator: WeightedSum, config: Config, fused: Fused | None, first: int, last: int, slice_: int) -> Piece:

@@ -15,9 +15,8 @@ from nnc_tvm.targets.npu.overlap import output_distance, within
 from nnc_tvm.targets.npu.piece import Piece
 from nnc_tvm.targets.npu.plan import Segment, whole_pieces
 from nnc_tvm.targets.npu.stripes import Cascade, cascade, end_distance, may_write_over
-from nnc_tvm.targets.npu.views import Columns, Rows, extents, row_bytes
+from nnc_tvm.targets.npu.views import Columns, Rows, aligned, extents, row_bytes
 
-ALIGNMENT = 16
 
 @dataclass(eq=False)
 class Buffer:
@@ -30,7 +29,7 @@ class Buffer:
 
     @property
     def room(self) -> int:
-        return -(-self.bytes // ALIGNMENT) * ALIGNMENT
+        return aligned(self.bytes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +51,8 @@ class Layout:
     """values: the memory of every value. tasks: in order. distances: of outputs to inputs that they may be written over, before those are dead.
     ends: the cascades among them, and what the input is called."""
 
-    def __init__(self, nodes: Sequence[Node], plan: Sequence[Segment], inputs: Sequence[str], outputs: Sequence[str], config: Config,
-                 most: int) -> None:
-        """most: bytes of weights in a piece, outside cascades."""
-        self.nodes, self.outputs, self.config, self.most = nodes, outputs, config, most
+    def __init__(self, nodes: Sequence[Node], plan: Sequence[Segment], inputs: Sequence[str], outputs: Sequence[str], config: Config) -> None:
+        self.nodes, self.outputs, self.config = nodes, outputs, config
         self.last_read = {name: number for number, node in enumerate(nodes) for name in node.inputs}
         self.last_read.update(dict.fromkeys(outputs, len(nodes)))
         self.values: dict[str, Buffer] = {}
@@ -72,13 +69,13 @@ class Layout:
             elif isinstance(nodes[segment.first].operator, Reshape):
                 self.values[nodes[segment.first].output] = self.values[nodes[segment.first].inputs[0]]
             else:
-                self._layer(segment.first, segment.reach)
+                self._layer(segment.first, segment.most, segment.reach)
         for name in outputs:
             self.values[name].last = len(self.tasks)
 
-    def _layer(self, number: int, reach: int | None) -> None:
+    def _layer(self, number: int, most: int, reach: int | None) -> None:
         node = self.nodes[number]
-        made = pieces(node.operator, self.config, self.most) if reach is None else [within(whole_pieces(node.operator, self.config)[0], reach)]
+        made = pieces(node.operator, self.config, most) if reach is None else [within(whole_pieces(node.operator, self.config)[0], reach)]
         over = next((n for n in node.inputs[::-1] if node.inputs.index(n) in made[0].overwrites and self._dies(n, number)), None)
         self.values[node.output] = self.values[over] if over is not None else Buffer(node.operator.output.bytes, len(self.tasks), 0)
         distance, first = output_distance(made), node.inputs[0]

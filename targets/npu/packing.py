@@ -11,9 +11,9 @@ from nnc_tvm.targets.npu.memory import Buffer, Layout, live_bytes
 from nnc_tvm.targets.npu.nodes import DoesNotFit
 from nnc_tvm.targets.npu.plan import Segment
 
-Pack = Callable[[Sequence[tuple[int, int, int]], Mapping[tuple[int, int], Distance]], "tuple[Sequence[int], int, int]"]
-"""(bytes, first step, last step) of each buffer, distances of those that need not be disjoint by their numbers -> offsets, bytes in all, and what is live at
-once at the most."""
+Pack = Callable[[Sequence[tuple[int, int, int]], Mapping[tuple[int, int], Distance], int], "tuple[Sequence[int], int, int]"]
+"""(bytes, first step, last step) of each buffer, distances of those that need not be disjoint by their numbers, bytes that are few enough -> offsets,
+bytes in all, and what is live at once at the most."""
 
 Distances = Mapping[tuple[Buffer, Buffer], Distance]
 
@@ -47,7 +47,7 @@ def packings(layout: Layout, config: Config, place: Pack) -> list[Packed]:
         first = {b: b.first for b in layout.buffers}
         live = live_bytes(layout.buffers, len(layout.tasks), first, _most(distances))
         step = max(range(len(layout.tasks)), key=lambda s: live[s])
-        needed = max(live[step], _placed(layout.buffers, first, distances, place).bytes)  # the more where there is no way to lay them side by side
+        needed = max(live[step], _placed(layout.buffers, first, distances, place, 0).bytes)  # the more where there is no way to lay them side by side
         raise DoesNotFit(layout.nodes[layout.tasks[step].node], needed, config.sram_bytes)
     return found
 
@@ -56,7 +56,7 @@ def turned(layout: Layout, config: Config, place: Pack) -> list[Segment]:
     """Cascades of a layout that does not fit which would better go the other way: where each may go either, their outputs are placed on that side."""
     sides = {pair: (layout.distances[pair], layout.other_distance(pair)) for pair in layout.ends}
     either = {pair: Distance(min(a.below, b.below), min(a.above, b.above)) for pair, (a, b) in sides.items()}
-    packed = _placed(layout.buffers, {b: b.first for b in layout.buffers}, {**layout.distances, **either}, place)
+    packed = _placed(layout.buffers, {b: b.first for b in layout.buffers}, {**layout.distances, **either}, place, config.sram_bytes)
     if packed.bytes > config.sram_bytes:
         return []
     apart = {(a, b): packed.offsets[a] - packed.offsets[b] for a, b in sides}
@@ -68,15 +68,16 @@ def _most(distances: Distances) -> dict[tuple[Buffer, Buffer], int]:
     return {(a, b): a.bytes + b.bytes - distance.extent(a.bytes, b.bytes) for (a, b), distance in distances.items()}
 
 
-def _placed(buffers: Sequence[Buffer], first: dict[Buffer, int], distances: Distances, place: Pack) -> Packed:
+def _placed(buffers: Sequence[Buffer], first: dict[Buffer, int], distances: Distances, place: Pack, enough: int) -> Packed:
     numbers = {buffer: number for number, buffer in enumerate(buffers)}
-    offsets, _, _ = place([(b.bytes, first[b], b.last) for b in buffers], {(numbers[a], numbers[b]): distance for (a, b), distance in distances.items()})
+    apart = {(numbers[a], numbers[b]): distance for (a, b), distance in distances.items()}
+    offsets, _, _ = place([(b.bytes, first[b], b.last) for b in buffers], apart, enough)
     return Packed(dict(zip(buffers, offsets, strict=True)), first)
 
 
 def _around(loads: Sequence[Buffer], others: Sequence[Buffer], distances: Distances, config: Config, place: Pack) -> Packed | None:
     """Images first; the weights, in the order of their use, each as early as some gap between what is there has room for them."""
-    packed = _placed(others, {b: b.first for b in others}, distances, place)
+    packed = _placed(others, {b: b.first for b in others}, distances, place, 0)
     total, earliest = packed.bytes, 0
     for buffer in loads:
         low, high = earliest, buffer.first
@@ -113,7 +114,7 @@ def _together(loads: Sequence[Buffer], others: Sequence[Buffer], distances: Dist
         first = {b: b.first for b in others} | {b: max(0, b.first - lead) for b in loads}
         if max(live_bytes(buffers, max(b.last for b in buffers), first, _most(distances))) > config.sram_bytes:
             continue
-        packed = _placed(buffers, first, distances, place)
+        packed = _placed(buffers, first, distances, place, config.sram_bytes)
         if packed.bytes <= config.sram_bytes:
             _load_early(packed, loads)
             return packed

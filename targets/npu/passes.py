@@ -112,9 +112,9 @@ def _pass(job: Conv | Pool, tile: Tile, chunk: Chunk, new: tuple[bool, bool], la
     return Pass(tile, chunk, (data * new[0], chunk.weights * new[1], chunk.others * new[1]), (data * last[0], chunk.weights * last[1]))
 
 
-def tiles(job: Conv | Pool, config: Config) -> tuple[Tile, ...]:
-    """In the order of the array."""
-    found = _tiles(job.window, job.source.height, job.output.height, job.output.width, job.tile_rows, _taps(job), config)
+def tiles(job: Conv | Pool, config: Config, rows: int | None = None) -> tuple[Tile, ...]:
+    """In the order of the array, of so many `rows` (None: the job's)."""
+    found = _tiles(job.window, job.source.height, job.output.height, job.output.width, rows or job.tile_rows, _taps(job), config)
     return found[::-1] if job.upward else found
 
 
@@ -142,11 +142,11 @@ def _turns(pixels: int, taps: int, config: Config) -> int:
     return max(ceil(pixels * taps, config.pixels), ceil(pixels * config.array_channels, config.requantize_lanes))
 
 
-def chunks(job: Conv | Pool, config: Config) -> tuple[Chunk, ...]:
-    """From the first channel, slice by slice."""
+def chunks(job: Conv | Pool, config: Config, chunk: int | None = None) -> tuple[Chunk, ...]:
+    """From the first channel, slice by slice, of so many channels a `chunk` (None: the job's)."""
     if isinstance(job, Pool):
-        return _pool_chunks(job.output.channels, job.chunk, config.array_channels)
-    return _conv_chunks(job.output.channels, job.chunk, job.group, job.blocks, job.block_bytes, job.mask_bytes, () if job.depthwise else job.slices,
+        return _pool_chunks(job.output.channels, chunk or job.chunk, config.array_channels)
+    return _conv_chunks(job.output.channels, chunk or job.chunk, job.group, job.blocks, job.block_bytes, job.mask_bytes, () if job.depthwise else job.slices,
                         tuple(_dense_steps(job, channels, config) for channels in job.slices), _least_steps(job, config), config)
 
 

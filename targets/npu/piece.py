@@ -7,12 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import Operator, TensorType
-from nnc_tvm.targets.npu.chasing import extent
 from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.commands import Conv, Job, Pool
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.passes import ceil
-from nnc_tvm.targets.npu.tiling import Tiling, best_tiling, overwrites
+from nnc_tvm.targets.npu.tiling import Tiling, best_tiling
 from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents
 
 IN_PLACE_COST = 1.1  # what writing over the input may cost, times the fastest tiling's cycles
@@ -52,16 +51,12 @@ class Piece:
         over = rows is None and (self.in_place or self.reach is not None)
         key = (job.source.height, job.source.width, *job.window.padding, job.output.height, job.output.width, over)
         if key not in self.tilings:
-            tiling = best_tiling(job, self.config, self._allowed if over else None)
+            tiling = best_tiling(job, self.config, *((self.in_place, self.reach) if over else ()))
             if tiling is None or job.source.width < 1:  # a part of the columns may see nothing but padding on the right
                 raise Unsupported(f"a window's rows of {job.source.width} x {job.source.channels} elements do not fit the NPU's input buffer of "
                                   f"{self.config.input_buffer_bytes} bytes")
             self.tilings[key] = tiling
         return self.tilings[key].of(job)
-
-    def _allowed(self, job: Conv | Pool) -> bool:
-        """Whether the job of all rows may have its tiling."""
-        return (not self.in_place or overwrites(job)) and (self.reach is None or extent(job) <= self.reach)
 
     @property
     def cycles(self) -> int:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 from nnc_tvm.targets.npu.chasing import extent
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.commands import Conv, Pool
+from nnc_tvm.targets.npu.commands import Conv, Pool, anywhere
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.operands import Window
 from nnc_tvm.targets.npu.passes import buffer_line, by_chunk, ceil, input_rows
-from nnc_tvm.targets.npu.totals import chunk_totals, join, tile_totals
+from nnc_tvm.targets.npu.totals import ChunkTotals, chunk_totals, join, tile_totals
 
 ACCUMULATOR_BYTES = 4
 MOST_TILE_ROWS = 1024  # the field of the command
@@ -33,14 +33,31 @@ class Tiling(NamedTuple):
         return replace(job, tile_rows=self.rows, chunk=self.chunk)
 
 
-def best_tiling(job: Conv | Pool, config: Config, allowed: Callable[[Conv | Pool], bool] | None = None) -> Tiling | None:
-    """The tile and chunk of the fewest cycles for `job` among those that are `allowed` (None: all); None where not even one row and four channels fit."""
+class Part(NamedTuple):
+    """A chunk's channels, and bytes that it needs: of the input buffer for a row of the input, of the accumulators for a pixel."""
+
+    chunk: int
+    line: int
+    pixel: int
+    totals: ChunkTotals
+
+
+def best_tiling(job: Conv | Pool, config: Config, in_place: bool = False, reach: int | None = None) -> Tiling | None:
+    """The tile and chunk of the fewest cycles for `job`; None where not even one row and four channels fit.
+
+    in_place: only those whose output may lie exactly on the input, see `overwrites`. reach: only those where input and output may take no more bytes together.
+    """
+    return _best_tiling(anywhere(job), config, in_place, reach)
+
+
+@functools.lru_cache(1 << 14)  # pieces of one layer are often alike
+def _best_tiling(job: Conv | Pool, config: Config, in_place: bool, reach: int | None) -> Tiling | None:
     best, fewest = None, 0
     for least, tiling in sorted(_fitting(job, config)):
         if best is not None and least >= fewest:
             break
         candidate = tiling.of(job)
-        if allowed is not None and not allowed(candidate):
+        if (in_place and not overwrites(candidate)) or (reach is not None and extent(candidate) > reach):
             continue
         cycles = job_cost(candidate, config).cycles
         if best is None or cycles < fewest:
@@ -64,17 +81,28 @@ def overwrites(job: Conv | Pool) -> bool:
 
 def _fitting(job: Conv | Pool, config: Config) -> Iterator[tuple[int, Tiling]]:
     """Tilings whose every tile's input, every chunk's weights and with slices a tile's accumulators fit their buffers, and the least that they take."""
-    unit = job.group if isinstance(job, Conv) else CHANNELS
-    every = [(rows, replace(job, tile_rows=rows)) for rows in _steps(job.output.height, 1) if rows <= MOST_TILE_ROWS]
-    tiles = [(rows, max(input_rows(job.window, job.source.height, job.output.height, rows)), tile_totals(tiled, config)) for rows, tiled in every]
-    for chunk in _steps(ceil(job.output.channels, unit) * unit, unit):
-        if isinstance(job, Conv) and _weight_bytes(job, chunk) > config.weight_buffer_bytes:
-            continue
-        line, pixel, parts = _line_bytes(job, chunk), _accumulator_bytes(job, chunk), chunk_totals(replace(job, chunk=chunk), config)
+    tiles = [(rows, max(input_rows(job.window, job.source.height, job.output.height, rows)), tile_totals(job, config, rows))
+             for rows in _steps(job.output.height, 1) if rows <= MOST_TILE_ROWS]
+    for chunk, line, pixel, parts in _parts(_in_one_row(job), config):
         for rows, lines, some in tiles:
             if lines * line <= config.input_buffer_bytes and min(rows, job.output.height) * job.output.width * pixel <= config.accumulator_bytes:
                 for outer in (False, True) if _ordered(job, rows, chunk) else (False,):
                     yield join(job, some, parts, outer, config).least_cycles(config), Tiling(rows, chunk, outer)
+
+
+def _in_one_row(job: Conv | Pool) -> Conv | Pool:
+    """`job` without what its chunks do not depend on."""
+    source, output = (replace(image, height=1) for image in (job.source, job.output))
+    return replace(job, source=source, output=output, window=replace(job.window, padding=(0, 0)))
+
+
+@functools.lru_cache(1 << 10)  # stripes of one layer have the same
+def _parts(job: Conv | Pool, config: Config) -> list[Part]:
+    """Chunks whose weights fit their buffer."""
+    unit = job.group if isinstance(job, Conv) else CHANNELS
+    return [Part(chunk, _line_bytes(job, chunk), _accumulator_bytes(job, chunk), chunk_totals(job, config, chunk))
+            for chunk in _steps(ceil(job.output.channels, unit) * unit, unit)
+            if not isinstance(job, Conv) or _weight_bytes(job, chunk) <= config.weight_buffer_bytes]
 
 
 def _ordered(job: Conv | Pool, rows: int, chunk: int) -> bool:

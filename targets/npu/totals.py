@@ -43,13 +43,15 @@ class Totals(NamedTuple):
         return max(ceil(self.first, rate) + self.array + self.overhead, ceil(self.bytes, rate) + config.job_cycles)
 
 
-def tile_totals(job: Conv | Pool, config: Config) -> TileTotals:
-    some = tiles(job, config)
+def tile_totals(job: Conv | Pool, config: Config, rows: int | None = None) -> TileTotals:
+    """Of tiles of so many `rows` (None: the job's)."""
+    some = tiles(job, config, rows)
     return TileTotals(len(some), sum(tile.turns for tile in some), sum(tile.rows for tile in some), some[0].rows)
 
 
-def chunk_totals(job: Conv | Pool, config: Config) -> ChunkTotals:
-    parts = chunks(job, config)
+def chunk_totals(job: Conv | Pool, config: Config, chunk: int | None = None) -> ChunkTotals:
+    """Of so many channels a `chunk` (None: the job's)."""
+    parts = chunks(job, config, chunk)
     return ChunkTotals(len(parts), sum(part.work for part in parts), sum(part.inputs for part in parts), sum(part.weights + part.others for part in parts),
                        parts[0].inputs, parts[0].weights + parts[0].others)
 

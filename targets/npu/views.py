@@ -9,6 +9,7 @@ from nnc_tvm.schedules.operators.operator import TensorType
 from nnc_tvm.targets.npu.operands import Image, Window
 
 MOST_ROWS = (1 << 16) - 1
+ALIGNMENT = 16  # of buffers in SRAM
 
 Rows = tuple[int, int]
 """(first, end)"""
@@ -22,6 +23,11 @@ class Place:
 
     base: int = 0
     wrap: int = 0
+
+
+def aligned(size: int) -> int:
+    """Bytes that a buffer of `size` takes in SRAM."""
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def extents(kind: TensorType) -> tuple[int, int, int]:

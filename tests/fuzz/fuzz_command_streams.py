@@ -60,7 +60,7 @@ def networks(rng: np.random.Generator) -> bytes:
         nodes = random_chain(rng, int(rng.integers(2, 7)), (4, 20))
         output = (nodes[-1].output,)
         planner = Planner(fuse_sums(nodes, output), ("x",), output, Config())
-        network = for_plan(planner, random_plan(rng, planner.nodes), Config(), place, 2000)
+        network = for_plan(planner, random_plan(rng, planner.nodes), Config(), place)
         found += encoded(network.stream, network.flash, network.sram_bytes)
     return found
 

@@ -58,7 +58,7 @@ def random_chain(rng: np.random.Generator, length: int, size: tuple[int, int]) -
 
 
 def random_plan(rng: np.random.Generator, nodes: Sequence[Node]) -> list[Segment]:
-    """Cascades wherever values between them are read inside only."""
+    """Cascades wherever values between them are read inside only, other layers in small pieces."""
     plan: list[Segment] = []
     while not plan or plan[-1].last < len(nodes):
         first = plan[-1].last if plan else 0
@@ -68,5 +68,5 @@ def random_plan(rng: np.random.Generator, nodes: Sequence[Node]) -> list[Segment
             last = int(rng.choice(ends))
             plan.append(Segment(first, last, int(rng.integers(1, nodes[last - 1].operator.output.shape[1] + 1)), upward=bool(rng.random() < 0.3)))
         else:
-            plan.append(Segment(first, first + 1))
+            plan.append(Segment(first, first + 1, most=2000))
     return plan

@@ -172,7 +172,7 @@ def test_layers_follow_each_other_up_and_down() -> None:
         kind = nodes[-1].operator.output
         values[nodes[-1].output] = evaluate(nodes[-1].operator, values[f"v{number}"])
     planner, most = Planner(nodes, ("v0",), ("v6",), Config()), max(value.size for value in values.values())
-    network = for_plan(planner, [Segment(number, number + 1) for number in range(6)], Config(sram_bytes=most + 2200), place, 2000)
+    network = for_plan(planner, [Segment(number, number + 1, most=2000) for number in range(6)], Config(sram_bytes=most + 2200), place)
     (y,), counters = execute(network, [x], [kind.shape])
     assert np.array_equal(y, values["v6"]) and counters["sram_peak"] <= most + 2200
     assert {job.upward for job in network.commands if isinstance(job, Conv)} == {False, True}
@@ -189,10 +189,10 @@ def test_cascades_turn_where_their_ends_would_be_in_the_way(monkeypatch: pytest.
         nodes.append(Node(f"layer{number}", layer, (f"v{number}",), f"v{number + 1}"))
         kind, y = layer.output, evaluate(layer, y)
     planner = planner_of(nodes, ("v0",), ("v12",), Config())
-    plan = [Segment(0, 6, 1), Segment(6, 9, 7), Segment(9, 11, 6), Segment(11, 12)]
-    network = for_plan(planner, plan, Config(sram_bytes=144_000), place, 1 << 20)
+    plan = [Segment(0, 6, 1), Segment(6, 9, 7), Segment(9, 11, 6), Segment(11, 12, most=1 << 20)]
+    network = for_plan(planner, plan, Config(sram_bytes=144_000), place)
     (found,), _ = execute(network, [x], [kind.shape])
     assert np.array_equal(found, y)
     monkeypatch.setattr(codegen, "turned", lambda layout, config, place: [])
     with pytest.raises(DoesNotFit):
-        for_plan(planner, plan, Config(sram_bytes=144_000), place, 1 << 20)
+        for_plan(planner, plan, Config(sram_bytes=144_000), place)

@@ -57,6 +57,6 @@ def test_what_jobs_read_is_what_their_input_s_layer_wrote() -> None:
     for _ in range(40):
         nodes = random_chain(rng, int(rng.integers(2, 8)), (6, 28))
         planner = planner_of(nodes, ("x",), (nodes[-1].output,), Config())
-        network = for_plan(planner, random_plan(rng, planner.nodes), Config(), place, 2000)
+        network = for_plan(planner, random_plan(rng, planner.nodes), Config(), place)
         over += follow(network, {"x": nodes[0].operator.inputs[0].bytes})
     assert over

@@ -40,7 +40,7 @@ def test_any_cascade_equals_the_oracle() -> None:
         planner = Planner(fuse_sums(nodes, (nodes[-1].output,)), ("x",), (nodes[-1].output,), Config())
         plan = random_plan(rng, planner.nodes)
         striped += sum(segment.height is not None for segment in plan)
-        network = for_plan(planner, plan, Config(), place, 2000)
+        network = for_plan(planner, plan, Config(), place)
         (y,), counters = execute(network, [x], [nodes[-1].operator.output.shape])
         assert np.array_equal(y, expected(nodes, x)), (number, plan, nodes)
         assert counters["cycles"] == network.cycles
@@ -56,7 +56,7 @@ def test_layers_that_buffers_do_not_hold_are_cut() -> None:
         if any(refusal(node.operator, config) for node in nodes):
             continue
         planner = Planner(fuse_sums(nodes, (nodes[-1].output,)), ("x",), (nodes[-1].output,), config)
-        network = for_plan(planner, random_plan(rng, planner.nodes), config, place, 2000)
+        network = for_plan(planner, random_plan(rng, planner.nodes), config, place)
         cut += any(0 < command.output.width < network.nodes[origin.node].operator.output.shape[2] and command.output.row > command.output.pixel
                    for command, origin in zip(network.commands, network.origins, strict=True) if not isinstance(command, Dma))
         sliced += any(isinstance(command, Conv) and command.slice for command in network.commands)
