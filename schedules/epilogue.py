@@ -278,8 +278,8 @@ def _(epilogue: ScaleToFloat, acc: Expr, parameters: list[Expr], arithmetic: Ari
 @requantize.register
 def _(epilogue: RescaleAtRunTime, acc: Expr, parameters: list[Expr], arithmetic: Arithmetic) -> Expr:
     bias, scale, *corrections = parameters
-    for correction in corrections:
-        acc = acc - correction
+    if corrections and not epilogue.in_bias:
+        acc = acc - corrections[0]
     return arithmetic.bounded(acc.astype("float32") * scale + bias, epilogue.low, epilogue.high)
 
 

@@ -105,6 +105,7 @@ class RescaleAtRunTime:
     float32 throughout, but for the difference, which is int32 (modulo 2^32).
 
     scale, bias: float32 (channels,). sums: int32 (channels,), of each output channel's weights; zeros where zero points are 0.
+    in_bias: zero_point * sums is subtracted already, with the bias of the contraction.
     """
 
     scale: np.ndarray
@@ -112,6 +113,7 @@ class RescaleAtRunTime:
     sums: np.ndarray
     low: float = -math.inf
     high: float = math.inf
+    in_bias: bool = False
 
 
 @dataclass(frozen=True, eq=False)

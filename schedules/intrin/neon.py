@@ -50,7 +50,7 @@ class NeonArithmetic(SaturatingArithmetic):
         # divisions take as long as all else. Markstein: what is left over, which a fused multiply-add has exactly, corrects the product with the
         # reciprocal to the rounded quotient; quotients too small for that are 0 to all who round them
         product = value * reciprocal
-        left = tirx.call_llvm_pure_intrin("float32", "llvm.fma", const(0, "float32") - product, divisor, value)
+        left = tirx.call_llvm_pure_intrin("float32", "llvm.fma", product, const(0, "float32") - divisor, value)
         return tirx.call_llvm_pure_intrin("float32", "llvm.fma", left, reciprocal, product)
 
 

@@ -22,7 +22,7 @@ from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage, choose_default
-from nnc_tvm.schedules.rules.at_run_time import at_run_time, rows_of
+from nnc_tvm.schedules.rules.at_run_time import at_run_time, prepared, rows_of
 from nnc_tvm.schedules.rules.contraction import centred_bias
 from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST
 from nnc_tvm.schedules.rules.input_patches import padded_copy
@@ -106,12 +106,14 @@ def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
     isa = best_instruction(operator, target.features)
     if isa is None:
         return None
+    made = prepared(operator)
+    assert isinstance(made, DepthwiseConv2d)
     tile = choose_tile(operator, isa, choose_default)
     cost, weights = estimated_cost(operator, tile), pack_weights(operator, tile, round_up(operator.output.shape[3], tile.block))
-    candidates = [Candidate("dense", cost, weights.nbytes, lambda choose: build(operator, isa, target, choose, packed=False))]
+    candidates = [Candidate("dense", cost, weights.nbytes, lambda choose: build(made, isa, target, choose, packed=False))]
     if "int4" in target.forms and "portable" not in target.features and fit(operator.weight):
         candidates.append(Candidate("int4", cost + weights.size * UNPACK_COST, -(-weights.size // 2),
-                                    lambda choose: build(operator, isa, target, choose, packed=True)))
+                                    lambda choose: build(made, isa, target, choose, packed=True)))
     return select([at_run_time(operator, candidate, target) for candidate in candidates], target.optimize, choose)
 
 

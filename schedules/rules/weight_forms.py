@@ -9,7 +9,7 @@ from nnc_tvm.schedules.forms import DENSE
 from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Choose
 from nnc_tvm.schedules.rules import block_sparse, contraction, int4, int4_blocks, n_of_m, pixel_sparse, window_sparse, winograd
-from nnc_tvm.schedules.rules.at_run_time import at_run_time, rows_of
+from nnc_tvm.schedules.rules.at_run_time import at_run_time, prepared, rows_of
 
 CANDIDATES = (
     contraction.candidate, winograd.candidate, block_sparse.candidate, pixel_sparse.candidate, int4.candidate, int4_blocks.candidate, n_of_m.candidate,
@@ -22,7 +22,7 @@ def candidates(operator: Operator, target: Any) -> list[Candidate]:
     """The forms that `target` allows, the dense one first; none for other operators."""
     # the other forms are written in vectors, which C has none of, and their epilogues know no rows
     makers = CANDIDATES[:1] if "portable" in target.features or rows_of(operator) > 1 else CANDIDATES
-    made = [at_run_time(operator, candidate, target) for make in makers if (candidate := make(operator, target)) is not None]
+    made = [at_run_time(operator, candidate, target) for make in makers if (candidate := make(prepared(operator), target)) is not None]
     by_form: dict[str, list[Candidate]] = {}
     for candidate in made:
         if candidate.form in DENSE | target.forms:
