@@ -44,7 +44,7 @@ def _fitting(run: Sequence[Layer], program: Program, companion: Companion, place
     except DoesNotFit as error:
         if not companion.economical:
             raise
-        at = next(number for number, layer in enumerate(run) if layer.output == error.output)
+        at = next(number for number, layer in enumerate(run) if layer.output == error.node.output)
         return [*_fitting(run[:at], program, companion, place), _refused(run[at], str(error)), *_fitting(run[at + 1:], program, companion, place)]
 
 

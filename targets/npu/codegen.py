@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import sys
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +15,7 @@ from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.memory import Buffer, Layout, Task, live_bytes
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
 from nnc_tvm.targets.npu.packing import Pack, Packed, packings, turned
+from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.plan import SIZES, Planner, Segment
 from nnc_tvm.targets.npu.search import Label, fastest
 from nnc_tvm.targets.npu.views import ALIGNMENT, Place, row_bytes
@@ -56,11 +57,35 @@ class Network:
 
 
 def generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Pack) -> Network:
-    """The network of `nodes` for the device: of several plans and sizes of the weights' pieces the one with the fewest cycles.
+    """The network of `nodes` for the device: of several plans the one with the fewest cycles.
 
-    Raises DoesNotFit naming the layer that does not fit the SRAM.
+    Raises DoesNotFit naming the layer that does not fit the SRAM, and the least with which it would.
     """
-    return best_network(planner_of(nodes, inputs, outputs, config), config, place)
+    planner = planner_of(nodes, inputs, outputs, config)
+    try:
+        return best_network(planner, config, place)
+    except DoesNotFit as error:
+        raise DoesNotFit(error.node, _least_sram(planner, error.needed, place), config.sram_bytes) from None
+
+
+def _least_sram(planner: Planner, needed: int, place: Pack) -> int:
+    """Bytes with which the network fits, while with ALIGNMENT fewer it does not. needed: about so many."""
+
+    def fits(size: int) -> bool:
+        config = replace(planner.config, sram_bytes=size)
+        try:
+            best_network(replace(planner, config=config, found={}), config, place, 0)
+        except DoesNotFit:
+            return False
+        return True
+
+    low, high = planner.config.sram_bytes // ALIGNMENT, ceil(max(needed, planner.config.sram_bytes + 1), ALIGNMENT)
+    while not fits(high * ALIGNMENT):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle * ALIGNMENT) else (middle, high)
+    return high * ALIGNMENT
 
 
 def planner_of(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config) -> Planner:
@@ -73,34 +98,35 @@ def best_network(planner: Planner, config: Config, place: Pack, effort: int = EF
     best: Network | None = None
     refused: list[Unsupported] = []
     spent = 0
-    for label, own in _plans(planner, config.sram_bytes):
-        if best is not None and (spent > effort or label.time > HOPELESS * best.cycles):
-            break
-        try:
-            network = for_plan(own, label.segments, replace(config, chases_rows=own.config.chases_rows), place)
-        except Unsupported as error:
-            refused.append(error)
-            continue
-        spent += len(network.commands)
-        best = network if best is None or network.cycles < best.cycles else best
-    if best is None:
-        raise refused[0]
-    return best
+    for hopeless in (HOPELESS, math.inf):  # the latter where none of the others finds room
+        for label, own in _plans(planner, config.sram_bytes, hopeless):
+            if best is not None and (spent > effort or label.time > hopeless * best.cycles):
+                break
+            try:
+                network = for_plan(own, label.segments, replace(config, chases_rows=own.config.chases_rows), place)
+            except Unsupported as error:
+                refused.append(error)
+                continue
+            spent += len(network.commands)
+            best = network if best is None or network.cycles < best.cycles else best
+        if best is not None:
+            return best
+    raise refused[0]
 
 
-def _plans(planner: Planner, sram: int) -> list[tuple[Label, Planner]]:
+def _plans(planner: Planner, sram: int, hopeless: float) -> list[tuple[Label, Planner]]:
     """With outputs over their inputs and without, of pieces of several sizes and under several limits, what is the fastest by the estimate first. What may
-    overlap is no faster than what need not for all plans. Raises DoesNotFit."""
+    overlap is no faster than what need not for all plans. hopeless: times the fewest cycles, what is not worth asking. Raises DoesNotFit."""
     found: dict[tuple[bool, tuple[Segment, ...]], tuple[Label, Planner]] = {}
     refused: list[DoesNotFit] = []
     for own, largest in itertools.product((planner, planner.disjoint) if planner.config.chases_rows else (planner,), LARGEST):
         limit: float = sram
-        least = sys.maxsize
+        least = math.inf
         try:
             while True:
                 label = fastest(own, int(limit), largest)
                 least = min(least, label.time)
-                if label.time > HOPELESS * least:
+                if label.time > hopeless * least:
                     break
                 found.setdefault((own is planner, tuple(label.segments)), (label, own))
                 limit = _below(min(limit, SPACIOUS * label.bytes))

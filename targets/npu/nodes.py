@@ -21,12 +21,12 @@ class Node:
 
 
 class DoesNotFit(Unsupported):
-    """A layer needs more SRAM than there is. output: the value that it makes."""
+    """A layer needs more SRAM than there is: `needed` bytes with what must be there beside it."""
 
     def __init__(self, node: Node, needed: int, available: int) -> None:
         super().__init__(f"layer '{node.name}' needs {needed} bytes of SRAM at once with what lies between, the NPU has {available}; give it more "
-                         "(--npu sram=...)")
-        self.output = node.output
+                         f"(--npu sram={needed})")
+        self.node, self.needed = node, needed
 
 
 @dataclass(frozen=True, eq=False)

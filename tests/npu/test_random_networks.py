@@ -83,7 +83,7 @@ def test_random_networks() -> None:
         try:
             network = generate(nodes, ["x"], [nodes[-1].output], config, place)
         except Unsupported as error:
-            assert isinstance(error, DoesNotFit) and error.output in {node.output for node in nodes} and "layer '" in str(error), error
+            assert isinstance(error, DoesNotFit) and error.node.output in {node.output for node in nodes} and "layer '" in str(error), error
             continue
         ran += 1
         x = rng.integers(-128, 128, nodes[0].operator.inputs[0].shape).astype(np.int8)

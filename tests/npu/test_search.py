@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -9,10 +11,11 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.package.arena import place
 from nnc_tvm.targets.npu.codegen import for_plan, generate
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.nodes import DoesNotFit, fuse_sums
+from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
 from nnc_tvm.targets.npu.pace import Work, pace
 from nnc_tvm.targets.npu.plan import Planner
 from nnc_tvm.targets.npu.search import fastest
+from nnc_tvm.targets.npu.views import ALIGNMENT
 from tests.kernels.cases import random_generator
 from tests.npu.chains import random_chain
 
@@ -55,7 +58,17 @@ def test_more_sram_is_no_slower() -> None:
             compared += 1
 
 
-def test_a_layer_that_no_plan_has_room_for_is_named() -> None:
-    nodes = random_chain(np.random.default_rng(3), 4, (20, 30))
-    with pytest.raises(DoesNotFit, match="layer 'layer[0-3]' needs"):
-        fastest(Planner(nodes, ("x",), (nodes[-1].output,), Config()), 200)
+def test_a_layer_that_no_plan_has_room_for_says_the_least_that_does() -> None:
+    """With so many bytes the network fits; with one step fewer it is refused for the same reason."""
+    rng = random_generator()
+    for _ in range(4):
+        nodes = random_chain(rng, int(rng.integers(2, 6)), (8, 24))
+
+        def refusal(size: int, nodes: Sequence[Node] = nodes) -> DoesNotFit:
+            with pytest.raises(DoesNotFit, match=r"layer 'layer\d' needs \d+ bytes of SRAM .* the NPU has \d+;") as refused:
+                generate(nodes, ("x",), (nodes[-1].output,), Config(sram_bytes=size), place)
+            return refused.value
+
+        needed = refusal(int(rng.integers(1, 300))).needed
+        assert generate(nodes, ("x",), (nodes[-1].output,), Config(sram_bytes=needed), place).sram_bytes <= needed
+        assert refusal(needed - ALIGNMENT).needed == needed

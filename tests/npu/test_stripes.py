@@ -78,7 +78,7 @@ def test_cascades_meet_limits_of_sram() -> None:
             try:
                 network = generate(nodes, ("x",), (nodes[-1].output,), Config(sram_bytes=size), place)
             except Unsupported as error:
-                assert isinstance(error, DoesNotFit) and error.output in {node.output for node in nodes} and str(size) in str(error)
+                assert isinstance(error, DoesNotFit) and error.node.output in {node.output for node in nodes} and str(size) in str(error)
                 break
             limits += 1
             (y,), counters = execute(network, [x], [nodes[-1].operator.output.shape])
