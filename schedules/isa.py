@@ -38,6 +38,7 @@ class DotProduct:
     cost: instructions per accumulator vector, per pixel and per weight vector of one depth.
     short: a reduction of so many turns LLVM unrolls whole; it then needs more registers.
     beside: of the time of other instructions what they take beside these, where these keep the multipliers busy.
+    reads: it reads x from memory by itself, which costs no load where a tile has one vector.
     unrolled: LLVM unrolls an innermost loop of up to so many accumulations whole.
     emit: (tile, x, w, acc) emits the instructions of one step on the buffers that `intrin.tile` describes.
     x_offset: what the instruction adds to every x; the bias takes it back.
@@ -59,6 +60,7 @@ class DotProduct:
     steps: tuple[int, ...] = (1,)
     short: int = 2
     beside: float = 1.0
+    reads: bool = False
     unrolled: int = 0
     weight_low: float = -math.inf
     weight_high: float = math.inf

@@ -37,6 +37,7 @@ STORE_COST = 3.5  # more of them for each further STORE bytes of such a vector
 STORE = 32
 ROW_COST = 25.0  # estimated instructions per row of points of such a vector, where they are used at once
 V_COST = 0.1  # estimated instructions per byte of a V that is beyond the second cache, which every block of channels reads again
+NEAR_COST = 0.05  # of them where V is in the second cache, as far as the products leave time for nothing but loads
 WEIGHT_COST = 0.1  # estimated instructions per byte of weights, which every block of tiles reads again
 
 
@@ -139,7 +140,8 @@ def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
         """Of a register tile and all steps."""
         multiply, load_x, load_w = isa.cost
         accumulators = pixels * tile.vectors
-        loads = pixels * (load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0) + tile.vectors * load_w
+        load = 0.0 if isa.reads and tile.vectors == 1 else load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0
+        loads = pixels * load + tile.vectors * load_w
         turn = (accumulators * multiply + loads) * tile.steps + TURN_COST * isa.beside + beside
         return plan.steps // tile.steps * turn + chunks * ((2 if chunks == 1 else 3) * accumulators + TILE_COST)
 
@@ -147,13 +149,14 @@ def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
     product = blocks * channel_blocks * sum(count * product_cost(pixels) for count, pixels in sizes)
     into = sum(kind.count * kind.points for kind in plan.kinds) * math.ceil(c.image[3] / plan.lanes) * 6.5
     per_output = 3 + EPILOGUE_COST[store_width(c, plan.block)]
-    out = channel_blocks * tile.vectors * sum(kind.count * (kind.points * 4.0 + kind.down.m * kind.across.m * per_output) for kind in plan.kinds)
+    vectors = sum(kind.count * (kind.points * 4.0 + kind.down.m * kind.across.m * per_output) for kind in plan.kinds)
+    out = channel_blocks * (tile.vectors * vectors + 2 * TILE_COST * plan.tiles)
     weights = weights_cost(c, plan, blocks, target)
     rows, row = image_layout(c, plan)
     # parts share the blocks of tiles, or those of channels: then each transforms all tiles
     threads, by_tiles, by_channels = target.threads, share(blocks, target.threads), share(channel_blocks, target.threads)
     size = plan.scratch[0] * ITEM_BYTES[isa.x_dtype]
-    again = blocks * channel_blocks * size * V_COST if size > target.l2_bytes // 2 else 0.0
+    again = blocks * channel_blocks * size * (V_COST if size > target.l2_bytes // 2 else NEAR_COST * (1 - isa.beside))
     shared = product + out + weights + again
     computed = (shared + into) / by_tiles if by_tiles >= min(BALANCED, by_channels) else shared / by_channels + into * threads
     return computed + c.out[0] * rows * row * COPY_COST
