@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nnc_tvm.relay_passes.grouped import Sum, groups_of, in_groups, rows_of, whole
 from nnc_tvm.relay_passes.prove_accumulators import LIMIT, accumulator_bound
 from nnc_tvm.schedules.operators import Conv2d, Dense
 from nnc_tvm.schedules.quantization import Epilogue, FixedRequantize, FloatClamp, FloatRequantize, ScaleToFloat, make_requantize
 
-Sum = Conv2d | Dense
+Whole = Conv2d | Dense
 LARGEST = 255  # what integer weights may be at most, see WeightedSum
 ROUNDED = 127  # what rounded ones are at most
 
@@ -31,11 +32,28 @@ def product(factors: Sequence[Sum], rounded: bool) -> Product | None:
     rounded: whether integer factors may become one that differs from them by rounding: its weights are rounded to int8 for each channel,
     and what the factors round and saturate between them is not.
     """
-    first, last = factors[0], factors[-1]
     if not all(is_factor(before, after) for before, after in zip(factors, factors[1:], strict=False)):
         return None
+    floats = factors[0].weight.dtype == np.float32
+    exact = not floats and all(map(passes_exactly, factors[:-1]))
+    rounded = rounded and all(covers_int8(factor.epilogue) for factor in factors[:-1])
+    together = multiplied_out([whole(factor) for factor in factors]) if floats or exact or rounded else None
+    if together is None:
+        return None
+    groups = math.gcd(*map(groups_of, factors))
+    if floats:
+        layer = replace(together, weight=together.weight.astype(np.float32), bias=together.bias.astype(np.float32))
+        return Product(in_groups(layer, groups), False)
+    same, near = as_integers(together) if exact else None, with_rounded_weights(together) if rounded else None
+    if same is not None:
+        return Product(in_groups(same, groups), True)
+    return None if near is None else Product(in_groups(near, groups), False)
+
+
+def multiplied_out(factors: Sequence[Whole]) -> Whole | None:
+    """The layer with weights and bias in float64, which are whole numbers where nothing is lost; None where there is none."""
+    first = shape = factors[0]
     weight, bias = first.weight.astype(np.float64), first.bias.astype(np.float64)
-    shape: Sum = first
     for before, after in zip(factors, factors[1:], strict=False):
         together = None if leaves_border(shape, after, bias) else geometry(shape, after)
         if together is None:
@@ -44,22 +62,13 @@ def product(factors: Sequence[Sum], rounded: bool) -> Product | None:
         inner = after.weight.astype(np.float64)
         bias = after.bias + inner.reshape(len(inner), -1, len(bias)).sum(1) @ (bias * scale.reshape(-1))
         weight = multiplied(inner, weight * scale)
-        shape = together
-    made = replace(shape, weight=weight, bias=bias, epilogue=last.epilogue)
-    if first.weight.dtype == np.float32:
-        return Product(replace(made, weight=weight.astype(np.float32), bias=bias.astype(np.float32)), False)
-    if all(map(passes_exactly, factors[:-1])) and (exact := as_integers(made)) is not None:
-        return Product(exact, True)
-    inexact = with_rounded_weights(made) if rounded and all(covers_int8(f.epilogue) for f in factors[:-1]) else None
-    return None if inexact is None else Product(inexact, False)
+        shape = replace(together, weight=weight)
+    return replace(shape, weight=weight, bias=bias, epilogue=factors[-1].epilogue)
 
 
 def is_factor(before: Sum, after: Sum) -> bool:
     """Whether `after` reads the sums of `before` scaled, and at most rounded and clamped as integers."""
-    kinds = (Conv2d, Conv2d), (Dense, Dense)
-    if not any(isinstance(before, a) and isinstance(after, b) for a, b in kinds):
-        return False
-    if any(isinstance(f, Conv2d) and (f.groups > 1 or f.residual is not None) for f in (before, after)):
+    if isinstance(before, Dense) != isinstance(after, Dense) or any(isinstance(f, Conv2d) and f.residual is not None for f in (before, after)):
         return False
     if isinstance(before.epilogue, FloatClamp):
         return isinstance(after.epilogue, FloatClamp) and math.isinf(before.epilogue.low) and math.isinf(before.epilogue.high)
@@ -74,7 +83,7 @@ def scale_of(epilogue: Epilogue) -> np.ndarray:
     return epilogue.scale.astype(np.float64) if isinstance(epilogue, FloatRequantize | ScaleToFloat) else np.ones(1)
 
 
-def leaves_border(before: Sum, after: Sum, bias: np.ndarray) -> bool:
+def leaves_border(before: Whole, after: Whole, bias: np.ndarray) -> bool:
     """Whether `after` reads zeros outside the image where `before`, whose bias that is, would compute something else."""
     if not (isinstance(before, Conv2d) and isinstance(after, Conv2d) and any(after.padding)):
         return False
@@ -84,7 +93,7 @@ def leaves_border(before: Sum, after: Sum, bias: np.ndarray) -> bool:
     return any(axes)
 
 
-def geometry(before: Sum, after: Sum) -> Sum | None:
+def geometry(before: Whole, after: Whole) -> Whole | None:
     """The layer's shape, without its weights; None where both kernels are wider than a pixel along one axis, so that the product's grows."""
     if not (isinstance(before, Conv2d) and isinstance(after, Conv2d)):
         assert isinstance(after, Dense)
@@ -118,7 +127,7 @@ def passes_exactly(factor: Sum) -> bool:
     scale = scale_of(epilogue)
     if (scale != np.rint(scale)).any():
         return False
-    weight = factor.weight.reshape(len(factor.weight), -1).astype(np.int64)
+    weight = rows_of(factor).astype(np.int64)
     largest, least = 127 - factor.input_zero_point, -128 - factor.input_zero_point
     high = factor.bias + np.where(weight > 0, weight * largest, weight * least).sum(1)
     low = factor.bias + np.where(weight > 0, weight * least, weight * largest).sum(1)
@@ -130,15 +139,15 @@ def covers_int8(epilogue: Epilogue) -> bool:
     return isinstance(epilogue, FixedRequantize | FloatRequantize) and (epilogue.low, epilogue.high) == (-128, 127)
 
 
-def as_integers(made: Sum) -> Sum | None:
+def as_integers(made: Whole) -> Whole | None:
     """The layer with its weights, which are whole numbers, as integers; None where kernels could not take them."""
     if np.abs(made.weight).max(initial=0) > LARGEST or np.abs(made.bias).max(initial=0) > LIMIT:
         return None
-    whole = replace(made, weight=made.weight.astype(np.int16), bias=made.bias.astype(np.int32))
-    return whole if accumulator_bound(whole) <= LIMIT else None
+    integers = replace(made, weight=made.weight.astype(np.int16), bias=made.bias.astype(np.int32))
+    return integers if accumulator_bound(integers) <= LIMIT else None
 
 
-def with_rounded_weights(made: Sum) -> Sum | None:
+def with_rounded_weights(made: Whole) -> Whole | None:
     """The layer with each channel's weights rounded to [-127, 127], its requantization made up for that."""
     axes = tuple(range(1, made.weight.ndim))
     step = np.abs(made.weight).max(axes) / ROUNDED

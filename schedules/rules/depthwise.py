@@ -101,20 +101,23 @@ def tile_cost(operator: DepthwiseConv2d, isa: TapProduct, rows: int, vectors: in
 
 def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
     """The rule for DepthwiseConv2d, integer and float."""
-    if not isinstance(operator, DepthwiseConv2d):
-        return None
+    made = candidates(operator, target) if isinstance(operator, DepthwiseConv2d) else []
+    return select(made, target.optimize, choose) if made else None
+
+
+def candidates(operator: DepthwiseConv2d, target: Any) -> list[Candidate]:
+    """The forms that `target` allows, the dense one first."""
     isa = best_instruction(operator, target.features)
     if isa is None:
-        return None
+        return []
     made = prepared(operator)
     assert isinstance(made, DepthwiseConv2d)
     tile = choose_tile(operator, isa, choose_default)
     cost, weights = estimated_cost(operator, tile), pack_weights(operator, tile, round_up(operator.output.shape[3], tile.block))
-    candidates = [Candidate("dense", cost, weights.nbytes, lambda choose: build(made, isa, target, choose, packed=False))]
+    forms = [Candidate("dense", cost, weights.nbytes, lambda choose: build(made, isa, target, choose, packed=False))]
     if "int4" in target.forms and "portable" not in target.features and fit(operator.weight):
-        candidates.append(Candidate("int4", cost + weights.size * UNPACK_COST, -(-weights.size // 2),
-                                    lambda choose: build(made, isa, target, choose, packed=True)))
-    return select([at_run_time(operator, candidate, target) for candidate in candidates], target.optimize, choose)
+        forms.append(Candidate("int4", cost + weights.size * UNPACK_COST, -(-weights.size // 2), lambda choose: build(made, isa, target, choose, packed=True)))
+    return [at_run_time(operator, candidate, target) for candidate in forms]
 
 
 def estimated_cost(operator: DepthwiseConv2d, tile: Tile) -> float:

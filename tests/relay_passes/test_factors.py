@@ -10,7 +10,7 @@ import pytest
 
 from nnc_tvm.reference import evaluate
 from nnc_tvm.relay_passes.factors import Product, product
-from nnc_tvm.schedules.operators import Conv2d, Dense, TensorType
+from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, TensorType
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FloatClamp, FloatRequantize, Mode, make_requantize
 from tests.kernels.cases import random_generator
@@ -29,6 +29,19 @@ def conv(rng: np.random.Generator, source: TensorType, out: int, kernel: tuple[i
                   padding, dilation)
 
 
+def depthwise(rng: np.random.Generator, source: TensorType, multiplier: int, kernel: tuple[int, int], padding: Padding = NONE) -> DepthwiseConv2d:
+    n, h, w, c = source.shape
+    oh, ow = (size + padding[k] + padding[k + 2] - kernel[k] + 1 for k, size in enumerate((h, w)))
+    weight = rng.standard_normal((*kernel, c * multiplier)).astype(np.float32)
+    return DepthwiseConv2d((source,), TensorType((n, oh, ow, c * multiplier), "float32"), weight, np.zeros(c * multiplier, np.float32), FloatClamp(), 0, (1, 1),
+                           padding)
+
+
+def grouped(rng: np.random.Generator, source: TensorType, out: int, kernel: tuple[int, int], groups: int) -> Conv2d:
+    full = conv(rng, source, out, kernel)
+    return dataclasses.replace(full, weight=np.ascontiguousarray(full.weight[..., : source.shape[3] // groups]), groups=groups)
+
+
 def dense(rng: np.random.Generator, source: TensorType, out: int) -> Dense:
     weight = rng.standard_normal((out, source.shape[1])).astype(np.float32)
     return Dense((source,), TensorType((source.shape[0], out), "float32"), weight, rng.standard_normal(out).astype(np.float32), FloatClamp())
@@ -40,7 +53,7 @@ def quantized(rng: np.random.Generator, factors: Sequence[WeightedSum], mode: Mo
     for f in factors:
         weight = rng.integers(-127, 128, f.weight.shape).astype(np.int16)
         bias = (rng.integers(-3000, 3000, f.bias.shape) * (f.bias != 0)).astype(np.int32)
-        scale = rng.uniform(0.5, 1.0, len(weight)) / (300 * weight[0].size**0.5)
+        scale = rng.uniform(0.5, 1.0, bias.size) / (300 * (weight.size / bias.size) ** 0.5)
         types = [TensorType(t.shape, "int8") for t in (*f.inputs, f.output)]
         zero, source = int(rng.integers(-20, 20)), zero
         made.append(dataclasses.replace(f, inputs=(types[0],), output=types[-1], weight=weight, bias=bias, epilogue=make_requantize(mode, scale, zero),
@@ -50,14 +63,15 @@ def quantized(rng: np.random.Generator, factors: Sequence[WeightedSum], mode: Mo
 
 def selecting(factor: WeightedSum, rng: np.random.Generator, mode: Mode) -> WeightedSum:
     """`factor` that passes some of its input on: nothing is lost in its requantization by 1."""
-    weight = np.zeros_like(factor.weight)
-    weight.reshape(len(weight), -1)[np.arange(len(weight)), rng.integers(weight[0].size, size=len(weight))] = 1
+    weight, channels = np.zeros_like(factor.weight), factor.bias.size
+    rows = weight.reshape(-1, channels).T if isinstance(factor, DepthwiseConv2d) else weight.reshape(channels, -1)
+    rows[np.arange(channels), rng.integers(rows.shape[1], size=channels)] = 1
     return dataclasses.replace(factor, weight=weight, bias=np.zeros_like(factor.bias), epilogue=make_requantize(mode, 1.0, factor.input_zero_point))
 
 
 def random_factors(rng: np.random.Generator) -> list[WeightedSum]:
     """Pairs and Tucker-2 chains of every kind that has a product, of odd sizes, strides, dilation and borders."""
-    kind = int(rng.integers(5))
+    kind = int(rng.integers(8))
     channels, rank, out = (int(v) for v in rng.integers(1, 9, 3))
     if kind == 0:
         first: WeightedSum = dense(rng, TensorType((int(rng.integers(1, 4)), channels), "float32"), rank)
@@ -77,6 +91,19 @@ def random_factors(rng: np.random.Generator) -> list[WeightedSum]:
         top, left, bottom, right = padding
         first = conv(rng, source, rank, (1, 3), (1, strides[1]), (0, left, 0, right), (1, dilation[1]), bias=False)
         return [first, conv(rng, first.output, out, (3, 1), (strides[0], 1), (top, 0, bottom, 0), (dilation[0], 1))]
+    if kind == 4:  # separable, or one channel's factors of a CP decomposition
+        top, left, bottom, right = padding
+        first = depthwise(rng, source, int(rng.integers(1, 3)), (3, 1), (top, 0, bottom, 0))
+        behind = depthwise(rng, first.output, int(rng.integers(1, 3)), (1, 2), (0, left, 0, right))
+        return [first, behind, conv(rng, behind.output, out, (1, 1))][: int(rng.integers(2, 4))]
+    if kind == 5:  # depthwise after and before 1x1
+        first = conv(rng, source, rank, (1, 1), bias=False)
+        return [first, depthwise(rng, first.output, 2, (3, 3), padding)]
+    if kind == 6:  # groups of groups
+        source = TensorType((*source.shape[:3], 12), "float32")
+        a, b = [(6, 3), (2, 4), (4, 4), (3, 12)][rng.integers(4)]
+        first = grouped(rng, source, 12, (2, 3), a)
+        return [first, grouped(rng, first.output, 24, (1, 1), b)]
     first = conv(rng, source, rank, (1, 1), bias=False)  # Tucker-2
     core = conv(rng, first.output, rank, (3, 3), strides, padding, dilation)
     return [first, core, conv(rng, core.output, out, (1, 1))]
@@ -140,16 +167,14 @@ def test_integers_that_saturate_between_are_not_exact() -> None:
 
 
 def test_what_has_no_product() -> None:
-    """An activation, a border of what the first one's bias makes there, two wide kernels, groups."""
+    """An activation, a border of what the first one's bias makes there, two wide kernels."""
     rng = np.random.default_rng(2)
     source = TensorType((1, 9, 9, 4), "float32")
     first = conv(rng, source, 4, (1, 1))
     wide = conv(rng, source, 4, (3, 3))
     relu = dataclasses.replace(first, epilogue=FloatClamp(0.0))
-    grouped = dataclasses.replace(first, weight=first.weight[..., :2], groups=2)
     after = conv(rng, first.output, 4, (1, 1))
     assert product([first, after], rounded=True) is not None
     assert product([relu, after], rounded=True) is None
-    assert product([grouped, after], rounded=True) is None
     assert product([first, conv(rng, first.output, 4, (3, 3), padding=(1, 1, 1, 1))], rounded=True) is None
     assert product([wide, conv(rng, wide.output, 4, (3, 3))], rounded=True) is None

@@ -22,7 +22,7 @@ from nnc_tvm.targets.base import Optimize, Target
 from nnc_tvm.targets.registry import get_target
 from tests.kernels.cases import random_generator
 from tests.relay_passes.random_programs import Network
-from tests.relay_passes.test_factors import NONE, conv, quantized
+from tests.relay_passes.test_factors import NONE, conv, depthwise, quantized
 from tests.relay_passes.test_factors import TensorType as T
 
 CPUS = [("x86_cpu", "x86-64-v3"), ("x86_cpu", "znver4"), ("arm_cpu", "cortex-a76"), ("arm_cpu", "cortex-a53")]
@@ -111,6 +111,21 @@ def test_values_that_others_read_stay() -> None:
     program = program_of(*pair(60))
     seen = dataclasses.replace(program, outputs=("f0", "f1"))
     assert merge_factors(seen, target_of()) is seen
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=[name for _, name in CPUS])
+def test_depthwise_factors(cpu: tuple[str, str]) -> None:
+    """One that only scales channels goes into the 1x1 behind it, a wide one stays: separable is cheaper than whole."""
+    rng = np.random.default_rng(7)
+    source = T((1, 14, 14, 64), "float32")
+    for kernel, merged in (((1, 1), True), ((3, 3), False)):
+        first = depthwise(rng, source, 1, kernel, tuple(k // 2 for k in (*kernel, *kernel)))  # type: ignore[arg-type]
+        program = program_of(first, conv(rng, first.output, 64, (1, 1)))
+        after = merge_factors(program, target_of(cpu))
+        assert names(after) == (["f1"] if merged else ["f0", "f1"])
+        x = rng.standard_normal(source.shape).astype(np.float32)
+        want, got = (run_program(p, {"x": x})["f1"] for p in (program, after))
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4 * np.abs(want).max())
 
 
 def test_only_the_factors_that_pay() -> None:
