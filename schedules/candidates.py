@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from nnc_tvm.schedules.forms import DENSE
 from nnc_tvm.schedules.rule import Choose, Stage
 
 GROWTH = 2.0  # "balanced" takes nothing whose weights are so many times the model's
 NEAR = 1.1  # "balanced" pays so many times the least cost for fewer bytes: estimates are no better
+SURE = 0.95  # of the least dense cost, for "speed": estimates of forms with zeros left out are no more exact
 WORTH = 0.8  # of the dense cost: less gain is not worth weights that grow by more than GROWTH
 
 
@@ -51,7 +53,10 @@ def with_others(selection: Selection, others: Sequence[Candidate]) -> Selection:
 
 
 def preferred(candidates: Sequence[Candidate], optimize: str) -> Candidate:
-    """size: the fewest bytes. speed: the least cost. balanced: the fewest bytes of those near the least cost that do not grow the weights."""
+    """size: the fewest bytes. speed: the least cost, a dense form's unless another is surely less.
+
+    balanced: the fewest bytes of those near the least cost that do not grow the weights.
+    """
     if optimize == "size":
         return min(candidates, key=lambda c: (c.weight_bytes, c.cost))
     dense = candidates[0]
@@ -60,7 +65,7 @@ def preferred(candidates: Sequence[Candidate], optimize: str) -> Candidate:
     allowed = [c for c in candidates if c.weight_bytes <= GROWTH * usual or c.cost < growing or (c is dense and optimize == "speed")]
     least = min(c.cost for c in allowed)
     if optimize == "speed":
-        return min(allowed, key=lambda c: c.cost)
+        return min(allowed, key=lambda c: c.cost if c.form in DENSE else c.cost / SURE)
     return min((c for c in allowed if c.cost <= NEAR * least), key=lambda c: (c.weight_bytes, c.cost))
 
 

@@ -53,6 +53,7 @@ class Target:
     vector_bytes: width of a vector register; registers: how many; cache sizes in bytes.
     prefetch_bytes: how far ahead of their use software asks for streamed weights; 0 where hardware sees streams coming.
     stream_bytes: weights of more bytes do not stay in any cache from one inference to the next; stream_cost: instructions in whose time a byte of them comes.
+    read_cost: instructions in whose time a byte of weights comes from the second cache; a layer takes no less, few pixels take no more.
     rules: schedule rules in the order they are tried.
     toolchain: builds and runs packages. emulated_cpu: the name the emulator knows the CPU by.
     attributes: LLVM's features switched on ("+name") or off ("-name") beside those of the CPU.
@@ -81,6 +82,7 @@ class Target:
     prefetch_bytes: int = 0
     stream_bytes: int = 1 << 62
     stream_cost: float = 0.0
+    read_cost: float = 0.0
     optimize: Optimize = "balanced"
     forms: frozenset[str] = ALL
     merge_factors: bool = False

@@ -26,7 +26,8 @@ def x86_cpu(mcpu: str = DEFAULT_CPU) -> Target:
         raise InvalidInput(f"--mcpu {mcpu}: x86_cpu needs AVX2 and FMA; use {DEFAULT_CPU} or a later CPU")
     l2_bytes = (1 << 20) if "avx512vnni" in features else (512 << 10)
     # VNNI leaves memory half the time
-    stream_bytes, stream_cost = (1 << 20, 0.25) if "avx512vnni" in features else (6 << 20, 0.5)
+    stream_bytes, stream_cost, read_cost = (1 << 20, 0.25, 0.07) if "avx512vnni" in features else (6 << 20, 0.5, 0.22)
     return Target(kind="x86_cpu", mcpu=mcpu, triple=TRIPLE, features=features, vector_bytes=32, registers=16, l1_bytes=32 << 10, l2_bytes=l2_bytes,
-                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10, stream_bytes=stream_bytes, stream_cost=stream_cost,
+                  rules=cpu_rules(), toolchain=Toolchain(packages=("gcc", "make")), prefetch_bytes=16 << 10, stream_bytes=stream_bytes,
+                  stream_cost=stream_cost, read_cost=read_cost,
                   attributes=tuple(f"-{name}" for name in sorted(lacking)))

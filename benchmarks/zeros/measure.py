@@ -37,6 +37,7 @@ class Cpu:
 
 CPUS = {
     "AVX2": Cpu(("--target", "x86_cpu", "--mcpu", "x86-64-v3"), False),
+    "VNNI": Cpu(("--target", "x86_cpu", "--mcpu", "znver4"), False),
     **{name: Cpu(("--target", "arm_cpu", "--mcpu", name), True) for name in ("cortex-a53", "cortex-a76", "neoverse-v1")},
 }
 

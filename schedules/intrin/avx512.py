@@ -65,13 +65,13 @@ VNNI = frozenset({"avx512bw", "avx512vl", "avx512vnni"})
 TILES = {1: 14, 2: 13, 3: 8, 4: 6, 6: 4}  # of 32 registers
 
 VPDPBUSD = DotProduct(
-    "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles=TILES, cost=(2, 0.4, 0.2), emit=emit_vpdpbusd, beside=1 / 3, unrolled=150,
+    "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles=TILES, cost=(2, 0.9, 0.2), emit=emit_vpdpbusd, beside=1 / 3, unrolled=150,
     weight_low=-128, weight_high=127, x_offset=128, arithmetic=ARITHMETIC)
 VPDPWSSD = DotProduct(
     "vpdpwssd", VNNI, "int16", "int16", "int32", lanes=16, depth=2, tiles=TILES, cost=(2, 0.35, 0.2), emit=emit_vpdpwssd, beside=1 / 3,
     reads=True, weight_low=-(2**15), weight_high=2**15 - 1, arithmetic=ARITHMETIC)
 VPDPBUSD_PIXELS = DotProduct(
-    "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles={v: 1 for v in (2, 4, 6, 8, 12)}, cost=(2, 1, 1), emit=emit_vpdpbusd_pixels,
+    "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles={v: 1 for v in (2, 4, 6, 8, 12)}, cost=(1, 0.5, 1.1), emit=emit_vpdpbusd_pixels,
     weight_low=-128, weight_high=127, x_offset=128, arithmetic=ARITHMETIC)
 
 INTEGER = (VPDPBUSD, VPDPWSSD)

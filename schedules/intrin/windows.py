@@ -100,15 +100,15 @@ def as_words(places: Any) -> Any:
 
 
 VPERMB = WindowProduct(
-    "vpermb vpdpbusd", avx512.VNNI | {"avx512vbmi"}, "int8", "int8", "int32", lanes=16, depth=64, tiles={1: 12, 2: 8, 4: 4}, cost=(2.3, 1.8, 1),
+    "vpermb vpdpbusd", avx512.VNNI | {"avx512vbmi"}, "int8", "int8", "int32", lanes=16, depth=64, tiles={1: 12, 2: 8, 4: 4}, cost=(2.1, 1.8, 2.7),
     emit=emit_vpermb_vpdpbusd, beside=1 / 3, weight_low=-128, weight_high=127, x_offset=128, arithmetic=avx512.ARITHMETIC, taps=4, widen=as_bytes,
     widen_cost=0, unpack_cost=2)
 VPSHUFB = WindowProduct(
-    "vpshufb vpdpbusd", avx512.VNNI, "int8", "int8", "int32", lanes=16, depth=16, tiles={1: 12, 2: 8, 4: 4}, cost=(3.2, 2.2, 1),
+    "vpshufb vpdpbusd", avx512.VNNI, "int8", "int8", "int32", lanes=16, depth=16, tiles={1: 12, 2: 8, 4: 4}, cost=(3, 2.2, 2.7),
     emit=emit_vpshufb_vpdpbusd, beside=1 / 3, weight_low=-128, weight_high=127, x_offset=128, arithmetic=avx512.ARITHMETIC, taps=4, widen=as_bytes,
     widen_cost=0, unpack_cost=2)
 PMADDWD = WindowProduct(
-    "pshufb pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=8, tiles={1: 9, 2: 4}, cost=(3, 1, 2),
+    "pshufb pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=8, tiles={1: 9, 2: 4}, cost=(3.3, 1, 2),
     emit=emit_pshufb_pmaddwd, weight_low=-128, weight_high=127, arithmetic=avx2.ARITHMETIC, taps=2, widen=as_words, widen_cost=3,
     unpack_cost=8)
 SDOT = WindowProduct(

@@ -93,7 +93,8 @@ def plan_cost(c: Contraction, plan: BlockPlan) -> float:
     pixel_tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
     a_tile = accumulators * EPILOGUE_COST[store_width(c, plan.block)] + TILE_COST
     *_, elements, copied = x_layout(c, isa, tile.pixels)
-    return pixel_tiles * (plan.count * (step * tile.steps + TURN_COST + INDEX_COST) + plan.blocks.shape[0] * a_tile) + copied * elements * COPY_COST
+    a_block = step * tile.steps + (TURN_COST + INDEX_COST) * isa.beside
+    return pixel_tiles * (plan.count * a_block + plan.blocks.shape[0] * a_tile) + copied * elements * COPY_COST
 
 
 def weight_bytes(plan: BlockPlan) -> int:

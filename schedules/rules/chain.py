@@ -90,7 +90,8 @@ def in_bands(operator: Chain, rows: int, made: Mapping[int, Bands], isas: Sequen
     def build(choose: Choose) -> tuple[Stage, ...]:
         return (stage(operator, made[choose("rows", list(made), rows)], target, choose),)
 
-    return ChainCandidate(LOW_RANK if narrow else FUSED, cost(made[rows], kernels), sum(kernel.weight_bytes for kernel in kernels), build,
+    size = sum(kernel.weight_bytes for kernel in kernels)
+    return ChainCandidate(LOW_RANK if narrow else FUSED, max(cost(made[rows], kernels), size * target.read_cost), size, build,
                           scratch_bytes(made[rows], kernels), made[rows].overwrites, made[rows].overlap, made[rows].turns(target.threads), narrow)
 
 

@@ -5,6 +5,7 @@ The instruction's parts change places: its broadcast operand is a cell's weights
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,7 @@ INDEX_COST = 2.0  # estimated instructions of reading an entry's place
 NEON_INDEX_COST = 4.5
 NEON_LIST_COST, NEON_VECTOR_COST = 26.0, 4.5  # of a list's beginning and end, and for each of its vectors
 NEON_OPERANDS = 0.5  # of the loads of a vector: they come in pairs
-MISALIGNED = 2.0  # loads that one of 32 bytes or more counts as where it may begin anywhere
+MISALIGNED = 2.0  # loads that one of 32 bytes or more counts as where it may begin anywhere: of kernels of a pixel each begins with a plane
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +63,8 @@ class CellPlan:
             entry = vectors * (multiply + load_w * NEON_OPERANDS) + TURN_COST + NEON_INDEX_COST
             a_tile = count * entry + channels * (vectors * NEON_VECTOR_COST + NEON_LIST_COST)
         else:
-            wide = isa.lanes * ITEM_BYTES[isa.acc_dtype] >= 32
-            entry = vectors * (multiply + load_w * (MISALIGNED if wide else 1.0)) + load_x + TURN_COST + INDEX_COST
+            anywhere = isa.lanes * ITEM_BYTES[isa.acc_dtype] >= 32 and math.prod(self.c.weight.shape[1:3]) > 1
+            entry = vectors * (multiply + load_w * (MISALIGNED if anywhere else 1.0)) + load_x + TURN_COST + INDEX_COST
             a_tile = count * entry + channels * (vectors * EPILOGUE_COST[16] + TILE_COST)
         return planes.tiles * a_tile + turning_cost(self.c, planes, isa.depth * ITEM_BYTES[isa.x_dtype], self.features)
 

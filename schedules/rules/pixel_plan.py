@@ -21,14 +21,19 @@ from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, Contraction
 
 @dataclass(frozen=True)
 class TurningCosts:
-    """Estimated instructions. plane: of a cell of so many bytes that is turned into planes; pixel: of a result that is turned back."""
+    """Estimated instructions. plane: of a cell of so many bytes that is turned into planes; pixel: of a result that is turned back.
+
+    image: of an element of the image, which is copied before; single: where the kernel is a single pixel, and mostly there is no border to add.
+    """
 
     plane: dict[int, float]
     pixel: float
+    image: float = COPY_COST
+    single: float = COPY_COST
 
 
 NEON_TURNING = TurningCosts({1: 0.37, 2: 0.69, 4: 1.42}, 0.43)
-TURNING = TurningCosts({1: 0.5, 2: 0.5, 4: 0.5}, 0.5)
+TURNING = TurningCosts({1: 0.5, 2: 1.0, 4: 1.0}, 0.5, single=0.0)
 VECTOR = 32  # bytes that planes begin at multiples of
 LINE = 64  # bytes of the cache's lines: planes an even number of them apart would meet in half of its sets
 
@@ -116,4 +121,4 @@ def turning_cost(c: Contraction, planes: Planes, cell_bytes: int, features: froz
     costs = NEON_TURNING if "neon" in features else TURNING
     pixels = c.out[0] * planes.rows * planes.width
     turned = planes.tiles * planes.tile_cells * costs.plane[cell_bytes] + pixels * c.out[3] * costs.pixel
-    return pixels * c.image[3] * COPY_COST + turned
+    return pixels * c.image[3] * (costs.single if math.prod(c.weight.shape[1:3]) == 1 else costs.image) + turned

@@ -61,7 +61,8 @@ class QuadPlan:
     @property
     def cost(self) -> float:
         planes, vectors = self.planes, self.planes.tile.vectors
-        quad = self.quads.costs[vectors // 4] + STEPPING_COST * self.stepping
+        aligned = self.quads.aligned if math.prod(self.c.weight.shape[1:3]) == 1 else 1.0
+        quad = self.quads.costs[vectors // 4] * aligned + STEPPING_COST * self.stepping
         tiles = planes.tiles * (self.entries * quad + self.c.out[3] * (vectors * self.quads.vector_cost + self.quads.list_cost))
         return tiles + turning_cost(self.c, planes, 1, self.quads.features)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from nnc_tvm.schedules.candidates import Candidate, Selection, preferred, select
@@ -22,12 +23,19 @@ def candidates(operator: Operator, target: Any) -> list[Candidate]:
     """The forms that `target` allows, the dense one first; none for other operators."""
     # the other forms are written in vectors, which C has none of, and their epilogues know no rows
     makers = CANDIDATES[:1] if "portable" in target.features or rows_of(operator) > 1 else CANDIDATES
-    made = [at_run_time(operator, candidate, target) for make in makers if (candidate := make(prepared(operator), target)) is not None]
+    made = [with_reading(at_run_time(operator, candidate, target), target) for make in makers
+            if (candidate := make(prepared(operator), target)) is not None]
     by_form: dict[str, list[Candidate]] = {}
     for candidate in made:
         if candidate.form in DENSE | target.forms:
             by_form.setdefault(candidate.form, []).append(candidate)
     return [min(alike, key=lambda c: (c.weight_bytes, c.cost) if target.optimize == "size" else (c.cost, c.weight_bytes)) for alike in by_form.values()]
+
+
+def with_reading(candidate: Candidate, target: Any) -> Candidate:
+    """`candidate`, whose weights have to be read in any case where the first cache does not hold them."""
+    read = candidate.weight_bytes * target.read_cost if candidate.weight_bytes > target.l1_bytes else 0.0
+    return replace(candidate, cost=max(candidate.cost, read))
 
 
 def best(operator: Operator, target: Any) -> Candidate | None:
