@@ -13,7 +13,7 @@ from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.operators import Conv2d, DepthwiseConv2d, TensorType
 from nnc_tvm.targets.npu import codegen
 from nnc_tvm.targets.npu.chasing import distance
-from nnc_tvm.targets.npu.codegen import for_plan, generate, planner_of
+from nnc_tvm.targets.npu.codegen import best_network, for_plan, generate, planner_of
 from nnc_tvm.targets.npu.commands import Conv, Pool, encode
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import windows
@@ -196,3 +196,20 @@ def test_cascades_turn_where_their_ends_would_be_in_the_way(monkeypatch: pytest.
     monkeypatch.setattr(codegen, "turned", lambda layout, config, place: [])
     with pytest.raises(DoesNotFit):
         for_plan(planner, plan, Config(sram_bytes=144_000), place)
+
+
+def test_less_room_is_never_slower_with_outputs_over_their_inputs() -> None:
+    rng, limits = random_generator(), 0
+    for _ in range(4):
+        nodes = random_chain(rng, int(rng.integers(2, 6)), (12, 28))
+        own = planner_of(nodes, ("x",), (nodes[-1].output,), Config())
+        size = best_network(own.disjoint, own.disjoint.config, place).sram_bytes
+        while True:
+            try:
+                apart = best_network(own.disjoint, replace(own.disjoint.config, sram_bytes=size), place)
+            except DoesNotFit:
+                break
+            limits += 1
+            assert best_network(own, replace(own.config, sram_bytes=size), place).cycles <= apart.cycles, (size, nodes)
+            size = int(0.8 * size)
+    assert limits
