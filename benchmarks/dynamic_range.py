@@ -172,13 +172,13 @@ def measure(name: str, cpu: str, rounds: int, layers: bool, folder: pathlib.Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", choices=[[], *NETWORKS], default=list(NETWORKS))
+    parser.add_argument("networks", nargs="*", choices=[[], *NETWORKS], default=[])
     parser.add_argument("--cpus", nargs="+", default=["cortex-a76", "cortex-a53", "host"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--layers", action="store_true")
     arguments = parser.parse_args()
     print("| network | CPU | float | int8 as LiteRT (of float) | int8 as ONNX Runtime (of float) | arenas, bytes |\n|---|---|---|---|---|---|")
-    for name in arguments.networks:
+    for name in arguments.networks or NETWORKS:
         for cpu in arguments.cpus:
             with tempfile.TemporaryDirectory() as folder:
                 print(measure(name, cpu, arguments.rounds, arguments.layers, pathlib.Path(folder)), flush=True)
