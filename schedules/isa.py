@@ -11,6 +11,10 @@ import numpy as np
 
 from nnc_tvm.schedules.epilogue import PORTABLE, Arithmetic
 
+# estimated instructions
+EPILOGUE_COST = {1: 16.0, 2: 16.0, 4: 13.0, 8: 9.0, 16: 8.0}  # per accumulator vector, by how many channels are stored at once
+TILE_COST = 20.0
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -43,6 +47,8 @@ class DotProduct:
     emit: (tile, x, w, acc) emits the instructions of one step on the buffers that `intrin.tile` describes.
     x_offset: what the instruction adds to every x; the bias takes it back.
     arithmetic: how the CPU requantizes.
+    stores: estimated instructions of requantizing and storing a vector of accumulators, by how many channels are stored at once.
+    a_tile: of a tile besides.
     """
 
     name: str
@@ -66,6 +72,8 @@ class DotProduct:
     weight_high: float = math.inf
     x_offset: int = 0
     arithmetic: Arithmetic = field(default=PORTABLE)
+    stores: Mapping[int, float] = field(default_factory=lambda: EPILOGUE_COST)
+    a_tile: float = TILE_COST
 
     @property
     def weight_shape(self) -> tuple[int, int, int]:

@@ -109,20 +109,22 @@ def emit_fmla(tile: Tile, x: Any, w: Any, acc: Any) -> None:
 
 
 ARITHMETIC = NeonArithmetic()
+STORES = {1: 14.0, 2: 12.0, 4: 9.0, 8: 6.5, 16: 6.0}  # as counted: eight channels are narrowed at once, and stored with eight others
+A_TILE = 0.0
 TILES = {1: 14, 2: 10, 3: 7, 4: 6, 5: 5, 6: 4, 8: 2}  # of 32 registers
 
 SMMLA = DotProduct(
-    "smmla", frozenset({"i8mm"}), "int8", "int8", "int32", lanes=2, depth=8, rows=2, tiles={2: 10, 4: 8, 6: 6, 8: 6, 10: 4, 12: 2}, cost=(1, 1, 1),
-    emit=emit_smmla, steps=(2, 1), short=4, weight_low=-128, weight_high=127, arithmetic=ARITHMETIC)
+    "smmla", frozenset({"i8mm"}), "int8", "int8", "int32", lanes=2, depth=8, rows=2, tiles={2: 10, 4: 8, 6: 6, 8: 6, 10: 4, 12: 2}, cost=(1, 1.1, 0.55),
+    emit=emit_smmla, steps=(2, 1), short=4, weight_low=-128, weight_high=127, arithmetic=ARITHMETIC, stores=STORES, a_tile=A_TILE)
 SDOT = DotProduct(
-    "sdot", frozenset({"dotprod"}), "int8", "int8", "int32", lanes=4, depth=4, tiles=TILES, cost=(1, 0.25, 1), emit=emit_sdot, steps=(4, 2, 1),
-    weight_low=-128, weight_high=127, arithmetic=ARITHMETIC)
+    "sdot", frozenset({"dotprod"}), "int8", "int8", "int32", lanes=4, depth=4, tiles=TILES, cost=(1, 0.3, 0.55), emit=emit_sdot, steps=(4, 2, 1),
+    weight_low=-128, weight_high=127, arithmetic=ARITHMETIC, stores=STORES, a_tile=A_TILE)
 SMLAL = DotProduct(
     "smlal", frozenset({"neon"}), "int8", "int8", "int32", lanes=4, depth=4, group=2, tiles={1: 10, 2: 6, 3: 5, 4: 4, 5: 3, 6: 2, 8: 1}, cost=(3, 1.25, 1),
-    emit=emit_smlal, steps=(4, 2, 1), short=4, weight_low=-127, weight_high=127, arithmetic=ARITHMETIC)
+    emit=emit_smlal, steps=(4, 2, 1), short=4, weight_low=-127, weight_high=127, arithmetic=ARITHMETIC, stores=STORES, a_tile=A_TILE)
 SMLAL_16 = DotProduct(
-    "smlal_16", frozenset({"neon"}), "int16", "int16", "int32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.125, 1), emit=emit_smlal_16, steps=(8, 4, 2, 1),
-    weight_low=-(2**15), weight_high=2**15 - 1, arithmetic=ARITHMETIC)
+    "smlal_16", frozenset({"neon"}), "int16", "int16", "int32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.2, 0.6), emit=emit_smlal_16, steps=(8, 4, 2, 1),
+    weight_low=-(2**15), weight_high=2**15 - 1, arithmetic=ARITHMETIC, stores=STORES, a_tile=A_TILE)
 FMLA = DotProduct(
     "fmla", frozenset({"neon"}), "float32", "float32", "float32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.25, 1), emit=emit_fmla, steps=(4, 2, 1),
     arithmetic=ARITHMETIC)

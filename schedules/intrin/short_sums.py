@@ -68,7 +68,7 @@ def widen_avx2(part: Any, total: Any) -> Any:
 SMLAL_SHORT = ShortDotProduct(
     "smlal_short", frozenset({"neon"}), "int8", "int8", "int32", lanes=4, depth=4, group=2, tiles={1: 12, 2: 10, 3: 6, 4: 5, 5: 4, 6: 3, 8: 2},
     cost=(2, 1.25, 1), emit=emit_smlal, steps=(4, 2, 1), short=4, weight_low=-8, weight_high=7, arithmetic=neon.ARITHMETIC, x_largest=128, widen=widen_neon,
-    widen_cost=1)
+    widen_cost=1, stores=neon.STORES, a_tile=neon.A_TILE)
 PMADDUBSW = ShortDotProduct(
     "pmaddubsw", frozenset({"avx2"}), "uint8", "int8", "int32", lanes=8, depth=4, tiles=avx2.TILES, cost=(2, 1, 1), emit=emit_pmaddubsw, weight_low=-8,
     weight_high=7, x_offset=128, arithmetic=avx2.ARITHMETIC, x_largest=255, widen=widen_avx2, widen_cost=2)

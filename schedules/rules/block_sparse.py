@@ -14,6 +14,7 @@ import numpy as np
 
 from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
+from nnc_tvm.schedules.intrin.neon import ARITHMETIC as NEON
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import Operator
@@ -21,11 +22,13 @@ from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.block_sparse_kernel import BlockPlan, block_sparse_kernel
 from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions_for, prepare_x
-from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, pixel_counts, store_width, x_layout
+from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, TURN_COST, Contraction, pixel_counts, store_width, x_layout
 from nnc_tvm.schedules.rules.residual import final_stage
 
 SPARSE = 0.9  # of the blocks at most: a list of nearly all blocks only adds indices
 INDEX_COST = 2.0  # estimated instructions of reading a block's place
+NEON_INDEX_COST = 3.5
+PAIRS_COST = 3.5  # of the vectors of pairs that an instruction wants of a pixel's elements alone
 ALONE_COST = 2.5  # of a pixel's elements of one depth, where an instruction would take several: such a load has no offset, each pixel needs an address
 
 
@@ -87,14 +90,17 @@ def plan_cost(c: Contraction, plan: BlockPlan) -> float:
     isa, tile = plan.isa, plan.tile
     accumulators = tile.pixels * tile.vectors
     multiply, load_x, load_w = isa.cost
+    neon = isa.arithmetic is NEON
     alone = tile.steps == 1 < max(isa.steps)
-    load = ALONE_COST if alone else load_x + max(0.0, 1 / tile.steps - 1 / max(isa.steps))  # load_x is what the most steps take
-    step = accumulators * multiply + tile.pixels * load + tile.vectors * load_w
+    load = load_x + max(0.0, 1 / tile.steps - 1 / max(isa.steps))  # load_x is what the most steps take
+    if alone:
+        load = ALONE_COST + PAIRS_COST * bool(isa.group)
+    step = accumulators * multiply + tile.pixels * load + tile.vectors * (max(1.0, load_w) if neon else load_w)  # no weights in pairs
+    turn = step * tile.steps + (TURN_COST + (NEON_INDEX_COST if neon else INDEX_COST)) * isa.beside
     pixel_tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
-    a_tile = accumulators * EPILOGUE_COST[store_width(c, plan.block)] + TILE_COST
+    a_tile = accumulators * isa.stores[store_width(c, plan.block)] + isa.a_tile
     *_, elements, copied = x_layout(c, isa, tile.pixels)
-    a_block = step * tile.steps + (TURN_COST + INDEX_COST) * isa.beside
-    return pixel_tiles * (plan.count * a_block + plan.blocks.shape[0] * a_tile) + copied * elements * COPY_COST
+    return pixel_tiles * (plan.count * turn + plan.blocks.shape[0] * a_tile) + copied * elements * COPY_COST
 
 
 def weight_bytes(plan: BlockPlan) -> int:

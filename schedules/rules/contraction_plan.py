@@ -107,8 +107,6 @@ def x_layout(c: Contraction, isa: DotProduct, pixels: int, reach: int = 0) -> tu
 
 # estimated instructions
 TURN_COST = 2.0  # of one turn of the innermost loop, besides the step itself
-EPILOGUE_COST = {1: 16.0, 2: 16.0, 4: 13.0, 8: 9.0, 16: 8.0}  # per accumulator vector, by how many channels are stored at once
-TILE_COST = 20.0
 COPY_COST = 0.2  # per element: a copy costs memory, too
 
 
@@ -140,7 +138,7 @@ def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors:
     tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / pixels) * c.groups * math.ceil(c.group_channels / block)
     *_, elements, copied = x_layout(c, isa, pixels)
     turn = step * steps + TURN_COST * isa.beside
-    return tiles * (count * turn + accumulators * EPILOGUE_COST[store_width(c, block)] + TILE_COST) + copied * elements * COPY_COST
+    return tiles * (count * turn + accumulators * isa.stores[store_width(c, block)] + isa.a_tile) + copied * elements * COPY_COST
 
 
 def pixel_counts(c: Contraction, isa: DotProduct, vectors: int) -> list[int]:

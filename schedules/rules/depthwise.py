@@ -19,12 +19,12 @@ from tvm import s_tir, te, tirx
 from nnc_tvm.schedules.candidates import Candidate, Selection, select
 from nnc_tvm.schedules.epilogue import const, epilogue_constants, narrowed, rounded, run_time_values
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
+from nnc_tvm.schedules.isa import EPILOGUE_COST
 from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.schedules.rules.at_run_time import at_run_time, prepared, rows_of
 from nnc_tvm.schedules.rules.contraction import centred_bias
-from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 from nnc_tvm.schedules.rules.nibbles import UNPACK_COST, fit, pack, unpack_kernel
 

@@ -18,13 +18,13 @@ from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.integer_blocks import IntegerBlocks, integer_blocks
-from nnc_tvm.schedules.isa import DotProduct, Tile
+from nnc_tvm.schedules.isa import EPILOGUE_COST, TILE_COST, DotProduct, Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.block_sparse_kernel import store
 from nnc_tvm.schedules.rules.contraction import contraction_of, instructions, prepare_x
-from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST, TILE_COST, Contraction, pixel_counts, x_layout
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, pixel_counts, x_layout
 
 LANES = 16  # output channels of a vector: so many bytes hold two weights of each
 TILES = {1: 5, 2: 2}

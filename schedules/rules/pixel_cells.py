@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from nnc_tvm.schedules.intrin import avx512
-from nnc_tvm.schedules.isa import DotProduct
+from nnc_tvm.schedules.isa import EPILOGUE_COST, TILE_COST, DotProduct
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rules.contraction import bias_of, instructions
-from nnc_tvm.schedules.rules.contraction_plan import EPILOGUE_COST, TILE_COST, TURN_COST, Contraction
+from nnc_tvm.schedules.rules.contraction_plan import TURN_COST, Contraction
 from nnc_tvm.schedules.rules.pixel_cells_kernel import Lists, pixel_cells_kernel
 from nnc_tvm.schedules.rules.pixel_plan import Planes, planes_of, turning_cost
 
@@ -24,7 +24,7 @@ SPARSE = 0.7  # of the cells at most
 INDEX_COST = 2.0  # estimated instructions of reading an entry's place
 NEON_INDEX_COST = 4.5
 NEON_LIST_COST, NEON_VECTOR_COST = 26.0, 4.5  # of a list's beginning and end, and for each of its vectors
-NEON_OPERANDS = 0.5  # of the loads of a vector: they come in pairs
+NEON_LOAD_COST = 0.5  # of a vector: they come in pairs
 MISALIGNED = 2.0  # loads that one of 32 bytes or more counts as where it may begin anywhere: of kernels of a pixel each begins with a plane
 
 
@@ -60,7 +60,7 @@ class CellPlan:
         isa, planes, count = self.isa, self.planes, int(self.cells.sum())
         (multiply, load_x, load_w), vectors, channels = isa.cost, planes.tile.vectors, self.c.out[3]
         if "neon" in self.features:
-            entry = vectors * (multiply + load_w * NEON_OPERANDS) + TURN_COST + NEON_INDEX_COST
+            entry = vectors * (multiply + NEON_LOAD_COST) + TURN_COST + NEON_INDEX_COST
             a_tile = count * entry + channels * (vectors * NEON_VECTOR_COST + NEON_LIST_COST)
         else:
             anywhere = isa.lanes * ITEM_BYTES[isa.acc_dtype] >= 32 and math.prod(self.c.weight.shape[1:3]) > 1

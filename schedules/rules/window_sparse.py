@@ -18,7 +18,7 @@ from nnc_tvm.schedules.operators import Operator
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules import groups_of_four
 from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, prepare_x
-from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, pixel_counts, store_width
+from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, TURN_COST, Contraction, pixel_counts, store_width
 from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
 from nnc_tvm.schedules.rules.window_kernel import window_kernel
 from nnc_tvm.schedules.rules.window_lists import Slots, slots_of, slots_of_fours
@@ -79,7 +79,7 @@ def plan_cost(plan: WindowPlan) -> float:
     unpack = isa.unpack_cost if plan.shared > 1 else 0.0
     slot = accumulators * multiply + tile.pixels * load_x + tile.vectors * (load_w + isa.widen_cost + unpack)
     entry = plan.shared * (slot + INDEX_COST * isa.beside) + TURN_COST * isa.beside
-    a_tile = accumulators * EPILOGUE_COST[store_width(c, plan.block)] + TILE_COST
+    a_tile = accumulators * isa.stores[store_width(c, plan.block)] + isa.a_tile
     *_, elements, copied = plan.layout
     tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
     return tiles * (plan.entries * entry + plan.blocks * a_tile) + copied * elements * COPY_COST

@@ -22,7 +22,7 @@ from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.parallel import BALANCED, share
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import contraction_of, instructions_for
-from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, EPILOGUE_COST, TILE_COST, TURN_COST, Contraction, store_width
+from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, TURN_COST, Contraction, store_width
 from nnc_tvm.schedules.rules.input_patches import padded_copy, split_phases
 from nnc_tvm.schedules.rules.residual import final_stage
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm
@@ -143,14 +143,14 @@ def plan_cost(c: Contraction, plan: WinogradPlan, target: Any) -> float:
         load = 0.0 if isa.reads and tile.vectors == 1 else load_x if tile.steps > 1 or len(isa.steps) == 1 else 1.0
         loads = pixels * load + tile.vectors * load_w
         turn = (accumulators * multiply + loads) * tile.steps + TURN_COST * isa.beside + beside
-        return plan.steps // tile.steps * turn + chunks * ((2 if chunks == 1 else 3) * accumulators + TILE_COST)
+        return plan.steps // tile.steps * turn + chunks * ((2 if chunks == 1 else 3) * accumulators + isa.a_tile)
 
     sizes = [(zone.points * math.ceil(zone.tiles / plan.pixels(zone)), plan.pixels(zone)) for zone in plan.zones]
     product = blocks * channel_blocks * sum(count * product_cost(pixels) for count, pixels in sizes)
     into = sum(kind.count * kind.points for kind in plan.kinds) * math.ceil(c.image[3] / plan.lanes) * 6.5
-    per_output = 3 + EPILOGUE_COST[store_width(c, plan.block)]
+    per_output = 3 + isa.stores[store_width(c, plan.block)]
     vectors = sum(kind.count * (kind.points * 4.0 + kind.down.m * kind.across.m * per_output) for kind in plan.kinds)
-    out = channel_blocks * (tile.vectors * vectors + 2 * TILE_COST * plan.tiles)
+    out = channel_blocks * (tile.vectors * vectors + 2 * isa.a_tile * plan.tiles)
     weights = weights_cost(c, plan, blocks, target)
     rows, row = image_layout(c, plan)
     # parts share the blocks of tiles, or those of channels: then each transforms all tiles
