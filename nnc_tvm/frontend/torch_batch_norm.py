@@ -16,7 +16,7 @@ from nnc_tvm.relay_passes.graph import constant
 Node = Any
 Tensor = Any
 NAME = "_native_batch_norm_legit_no_training.default"  # (x, weight, bias, mean, variance, momentum, epsilon) -> (y, and two for training)
-CONTRACTIONS = ("conv1d.default", "conv2d.default", "conv3d.default", "linear.default")
+CONTRACTIONS = ("conv1d.default", "conv1d.padding", "conv2d.default", "conv2d.padding", "conv3d.default", "linear.default")
 
 
 def factor_and_shift(parameters: Sequence[Tensor], epsilon: float) -> tuple[Tensor, Tensor]:

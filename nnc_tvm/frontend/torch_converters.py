@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tvm import relax
 
-from nnc_tvm.frontend import torch_batch_norm, torch_quantized
+from nnc_tvm.frontend import torch_batch_norm, torch_quantized, torch_series
 from nnc_tvm.frontend.group_norm import group_norm
 
 Node = Any
@@ -174,5 +174,5 @@ CONVERTERS: dict[str, Callable[[Node, Any], Any]] = {
     "unbind.int": unbind, "select.int": select, "amax.default": extreme(relax.op.max), "amin.default": extreme(relax.op.min),
     "max.dim": extreme_and_index(relax.op.max, relax.op.argmax), "min.dim": extreme_and_index(relax.op.min, relax.op.argmin),
     "var.correction": variance(False), "std.correction": variance(True),
-    torch_batch_norm.NAME: torch_batch_norm.convert, **torch_quantized.CONVERTERS,
+    torch_batch_norm.NAME: torch_batch_norm.convert, **torch_quantized.CONVERTERS, **torch_series.CONVERTERS,
 }

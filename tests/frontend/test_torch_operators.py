@@ -53,6 +53,12 @@ CASES: list[tuple[str, Callable[[Any], Any], tuple[int, ...]]] = [
     ("deviation", lambda x: x.std((2, 3)), IMAGE), ("variance of all", lambda x: x.var(1, correction=0), ROWS), ("normalize", functional.normalize, IMAGE),
     ("transposed convolution", nn.ConvTranspose2d(4, 3, 3, stride=2, padding=1, output_padding=1), IMAGE),
     ("convolution of a series", nn.Conv1d(4, 5, 3, padding=1), SERIES), ("convolution, same size", nn.Conv2d(4, 4, 3, padding="same"), IMAGE),
+    ("series, same size", nn.Conv1d(4, 6, 4, padding="same", dilation=2, groups=2), SERIES),
+    ("series, strided", nn.Conv1d(4, 6, 3, stride=2, padding=2, bias=False), SERIES),
+    ("max pool of a series", nn.MaxPool1d(3, 2, 1, ceil_mode=True), SERIES), ("max pool of a series, dilated", nn.MaxPool1d(3, 1, dilation=2), SERIES),
+    ("average pool of a series", nn.AvgPool1d(3, 2, 1), SERIES), ("average pool of a series, padding left out", nn.AvgPool1d(3, 2, 1, True, False), SERIES),
+    ("mean of a series", nn.AdaptiveAvgPool1d(1), SERIES), ("a series to a divisor", nn.AdaptiveAvgPool1d(5), SERIES),
+    ("a series to anything", nn.AdaptiveAvgPool1d(3), SERIES), ("a series without a batch", nn.Conv1d(2, 3, 3), ROWS),
     ("max pool, rounded up", lambda x: functional.max_pool2d(x, 3, 2, 1, ceil_mode=True), IMAGE),
     ("max pool, rounded up, no window outside", lambda x: functional.max_pool2d(x, 2, 3, 1, ceil_mode=True), IMAGE),
     ("average pool", lambda x: functional.avg_pool2d(x, 3, 2, 1), IMAGE),
@@ -84,3 +90,10 @@ def test_operator(function: Callable[[Any], Any], shape: tuple[int, ...]) -> Non
     program = to_program(source.module, "float")
     found = run_program(program, {program.inputs[0]: x.numpy()})[program.outputs[0]]
     np.testing.assert_allclose(found, model(x).detach().numpy(), atol=2e-5)
+
+
+def test_convolutions_of_series_are_contractions() -> None:
+    """As which they have integer forms and kernels."""
+    model = nn.Sequential(nn.Conv1d(4, 8, 3, padding=1), nn.BatchNorm1d(8), nn.ReLU(), nn.Conv1d(8, 8, 3, groups=8))
+    program = to_program(load(export(model.eval(), torch.randn(SERIES))).module, "float")
+    assert [layer.operator.kind for layer in program.layers if layer.operator.macs] == ["conv2d", "depthwise_conv2d"]

@@ -64,7 +64,9 @@ def _ceil_pads(size: list[int], kernel: list[int], strides: list[int], pads: lis
     return result
 
 
-def _pool(average: bool) -> Converter:
+def pool(average: bool) -> Converter:
+    """Average or maximum pooling."""
+
     def convert(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
         if len(node.output) > 1 and node.output[1]:
             raise Unsupported("the indices of a max pooling; only its values can be compiled")
@@ -97,4 +99,4 @@ def global_max_pool(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: 
     return _as_signal(bb, relax.op.nn.max_pool2d(x, shape_of(x)[2:], layout="NCHW"), signal)
 
 
-CONVERTERS: dict[str, Converter] = {"AveragePool": _pool(average=True), "Conv": conv, "GlobalMaxPool": global_max_pool, "MaxPool": _pool(average=False)}
+CONVERTERS: dict[str, Converter] = {"AveragePool": pool(average=True), "Conv": conv, "GlobalMaxPool": global_max_pool, "MaxPool": pool(average=False)}
