@@ -12,10 +12,11 @@ from tvm import relax
 
 from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, shape_of
+from nnc_tvm.frontend.onnx_converters.rearranged import wrapped
 
 
 def pad(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
-    """Pads with a constant, by reflection or with the border's elements; negative pads cut off."""
+    """Pads with a constant, by reflection, from the other end or with the border's elements; negative pads cut off."""
     x, mode = inputs[0], attributes.get("mode", b"constant").decode()
     rank = len(shape_of(x))
     pads = [int(p) for p in array_of(inputs[1], "'pads'")]
@@ -29,8 +30,10 @@ def pad(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str,
         x = bb.normalize(relax.op.strided_slice(x, axes=list(range(rank)), begin=[c[0] for c in cuts], end=[c[1] for c in cuts]))
     widths = [max(w, 0) for pair in zip(before, after, strict=True) for w in pair]
     modes = {"constant": "constant", "reflect": "reflect", "edge": "replicate"}
+    if mode == "wrap":
+        return wrapped(bb, x, widths[::2], widths[1::2])
     if mode not in modes:
-        raise Unsupported(f"padding mode '{mode}'; use one of {', '.join(modes)}")
+        raise Unsupported(f"padding mode '{mode}'; use one of {', '.join(modes)}, wrap")
     if not any(widths):
         return x
     return relax.op.nn.pad(x, widths, pad_mode=modes[mode], pad_value=value)

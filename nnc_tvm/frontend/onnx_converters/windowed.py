@@ -68,8 +68,8 @@ def pool(average: bool) -> Converter:
     """Average or maximum pooling."""
 
     def convert(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
-        if len(node.output) > 1 and node.output[1]:
-            raise Unsupported("the indices of a max pooling; only its values can be compiled")
+        if len(node.output) > 1:
+            raise Unsupported("the indices of a max pooling; only its values can be compiled, cut the model before what reads them")
         x, signal = _as_image(bb, inputs[0], "pooling")
         rank = 1 if signal else 2
         kernel, strides = _pair(attributes["kernel_shape"], 1), _pair(attributes.get("strides", [1] * rank), 1)

@@ -20,6 +20,7 @@ from nnc_tvm.frontend.onnx_passes.qlinear_conv import qlinear_conv
 from nnc_tvm.frontend.onnx_passes.qlinear_functions import qlinear_functions
 from nnc_tvm.frontend.onnx_passes.qlinear_matmul import qlinear_matmul
 from nnc_tvm.frontend.onnx_passes.remove_dead import remove_dead
+from nnc_tvm.frontend.onnx_passes.remove_empty import remove_empty
 from nnc_tvm.frontend.onnx_passes.remove_identity import remove_identity
 from nnc_tvm.frontend.onnx_passes.resize_by_axes import resize_by_axes
 from nnc_tvm.frontend.onnx_passes.resolve_auto_pad import resolve_auto_pad
@@ -32,6 +33,6 @@ DIALECTS: tuple[Callable[[onnx.ModelProto], None], ...] = (
     microsoft_qdq, widen_narrow_integers, qlinear_conv, qlinear_matmul, qgemm, qlinear_functions, microsoft_products, dequantize_blocks,
 )
 PASSES: tuple[Callable[[onnx.ModelProto], None], ...] = (
-    upgrade_opset, *DIALECTS, fix_batch, expand_functions, write_out_control_flow, remove_identity, fold_constants, remove_identity, integer_products,
-    fold_batch_norm, resize_by_axes, unroll_recurrent, resolve_auto_pad, remove_dead,
+    upgrade_opset, *DIALECTS, fix_batch, expand_functions, write_out_control_flow, remove_identity, fold_constants, remove_empty, remove_identity,
+    integer_products, fold_batch_norm, resize_by_axes, unroll_recurrent, resolve_auto_pad, remove_dead,
 )
