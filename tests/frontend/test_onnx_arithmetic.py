@@ -28,7 +28,8 @@ def model_of(op: str, arrays: list[np.ndarray], outputs: int = 1, opset: int = 1
     x = helper.make_tensor_value_info("x", helper.np_dtype_to_tensor_dtype(arrays[0].dtype), arrays[0].shape)
     results = [helper.make_empty_tensor_value_info(name) for name in node.output]
     constants = [onnx.numpy_helper.from_array(a, n) for a, n in zip(arrays[1:], names[1:], strict=True)]
-    return helper.make_model(helper.make_graph([node], "g", [x], results, constants), opset_imports=[helper.make_opsetid("", opset)], ir_version=onnx.IR_VERSION if opset == NEWEST else 10)
+    graph = helper.make_graph([node], "g", [x], results, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=onnx.IR_VERSION if opset == NEWEST else 10)
 
 
 def computed(folder: pathlib.Path, model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
