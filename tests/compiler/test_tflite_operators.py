@@ -79,6 +79,18 @@ def test_sum_of_int8(axes: tuple[int, ...], output: tuple[float, int], tmp_path:
     np.testing.assert_array_equal(found.astype(int), wanted.astype(int) - 128)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_prelu_of_all_values(dtype: str, tmp_path: pathlib.Path) -> None:
+    """Every value under every slope, the slopes constant; halves are rounded as LiteRT rounds them on either side of zero."""
+    low, shape = np.iinfo(dtype).min, (1, 256, 1, 256)
+    every = np.arange(low, low + 256).astype(dtype)
+    slopes = constant("a", every.reshape(1, 1, 256), 0.0123, low + 100)
+    for output in ((0.04, low + 90), (0.0625, low + 128)):
+        tensors = [Tensor("x", shape, dtype, 0.031, low + 117), slopes, Tensor("y", shape, dtype, *output)]
+        x = np.repeat(every.reshape(1, 256, 1, 1), 256, axis=3)
+        exact(tmp_path, build_model(tensors, [Node("PRELU", ("x", "a"), ("y",))], ["x"], ["y"]), {"x": x}, in_float=True)
+
+
 def test_square_root(tmp_path: pathlib.Path) -> None:
     """LiteRT's cuts off what is not a whole step, and takes no negative input."""
     x = np.arange(-128, 128, dtype=np.int8).reshape(1, 256)

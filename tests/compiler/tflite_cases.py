@@ -71,7 +71,7 @@ ONE_DTYPE = [
     Case("maximum of two scales", "MAXIMUM", IMAGE, ("MaximumMinimumOptions", {}), (IMAGE, (1, 1, 1, 4)), dtypes=SIGNED),
     Case("minimum of two scales", "MINIMUM", IMAGE, ("MaximumMinimumOptions", {}), (IMAGE, IMAGE), dtypes=UNSIGNED),
     Case("reduce max", "REDUCE_MAX", (1, 4), ("ReducerOptions", {"keepDims": False}), parameters=([1, 2],), like_input=True, dtypes=SIGNED),
-    Case("prelu", "PRELU", IMAGE, None, (IMAGE, (1, 1, 4)), dtypes=SIGNED),
+    Case("prelu", "PRELU", IMAGE, None, (IMAGE, (1, 1, 4)), dtypes=BOTH),
     Case("mirror pad", "MIRROR_PAD", (1, 12, 8, 4), ("MirrorPadOptions", {"mode": 0}), parameters=([[0, 0], [1, 2], [0, 1], [0, 0]],), like_input=True,
          dtypes=SIGNED),
     Case("depth to space", "DEPTH_TO_SPACE", (1, 18, 14, 1), ("DepthToSpaceOptions", {"blockSize": 2}), like_input=True, dtypes=SIGNED),

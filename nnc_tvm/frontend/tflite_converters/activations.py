@@ -11,7 +11,8 @@ import tflite
 from tvm import relax
 
 from nnc_tvm.errors import Unsupported
-from nnc_tvm.frontend.tflite_converters.operands import Converter, Operands
+from nnc_tvm.frontend.tflite_converters.operands import Converter, Operands, dequantize
+from nnc_tvm.schedules.quantization import QuantParams
 
 Expr = Any
 FUSED: dict[int, Callable[[Expr], Expr]] = {
@@ -57,10 +58,16 @@ def gelu(o: Operands) -> Expr:
 
 
 def prelu(o: Operands) -> Expr:
-    """relu(x) - alpha * relu(-x), alpha broadcast as NumPy does."""
-    x = o.real(0)
-    below = o.emit(relax.op.minimum(x, relax.const(np.float32(0))))
-    return o.result(relax.op.add(o.emit(relax.op.nn.relu(x)), o.emit(relax.op.multiply(below, o.real(1)))))
+    """x above 0, alpha * x below, alpha broadcast as NumPy does. Of integers each side is a product that is rounded by itself, the first by an integer 1:
+    LiteRT divides the scales in float32 as products do, not as a rescaling."""
+    x, q = o.real(0), o.tensor(0).quantization
+    if q is None or o.output.quantization is None:
+        below = o.emit(relax.op.minimum(x, relax.const(np.float32(0))))
+        return o.result(relax.op.add(o.emit(relax.op.nn.relu(x)), o.emit(relax.op.multiply(below, o.real(1)))))
+    kind = o.tensor(0).dtype
+    one = o.emit(dequantize(relax.const(np.ones((1,) * len(o.tensor(0).shape), kind)), QuantParams(np.array(1, np.float32), np.array(0, np.int32), kind)))
+    above, below = (o.emit_variable(o.result(relax.op.multiply(x, factor))) for factor in (one, o.real(1)))
+    return relax.op.where(o.emit(relax.op.greater_equal(o.raw(0), relax.const(q.zero_point.astype(kind)))), above, below)
 
 
 def negative(o: Operands) -> Expr:
