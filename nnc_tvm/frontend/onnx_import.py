@@ -21,8 +21,8 @@ from nnc_tvm.frontend.onnx_converters import CONVERTERS
 from nnc_tvm.frontend.onnx_form_checks import check_forms
 from nnc_tvm.frontend.onnx_names import label, opset_of
 from nnc_tvm.frontend.onnx_passes import PASSES
-from nnc_tvm.frontend.onnx_passes.control_flow import has_control_flow, write_out_control_flow
 from nnc_tvm.frontend.onnx_passes.graph import static_shapes
+from nnc_tvm.frontend.onnx_passes.write_out_control_flow import has_control_flow, write_out_control_flow
 from nnc_tvm.frontend.onnx_shape_checks import SHAPE_CHECKS
 from nnc_tvm.frontend.relax_module import finish
 from nnc_tvm.frontend.shapes import DTYPES_IN_WORDS, listed, one_line

@@ -12,6 +12,7 @@ from tvm import relax
 
 from nnc_tvm.errors import InvalidModel
 from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, shape_of
+from nnc_tvm.frontend.select import select
 
 
 def space_to_depth(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
@@ -37,7 +38,7 @@ def reverse_sequence(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes:
     places = np.where(step < lengths, lengths - 1 - step, step)  # (steps, entries): the step that each comes from
     flat = places * entries + np.arange(entries) if time == 0 else (np.arange(entries) * steps + places).T
     rows = bb.normalize(relax.op.reshape(x, [shape[0] * shape[1], *shape[2:]]))
-    return relax.op.reshape(bb.normalize(relax.op.take(rows, relax.const(flat.reshape(-1)), axis=0)), shape)
+    return relax.op.reshape(bb.normalize(select(bb, rows, flat.reshape(-1), 0)), shape)
 
 
 def eye_like(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:

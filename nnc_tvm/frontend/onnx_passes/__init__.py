@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import onnx
 
-from nnc_tvm.frontend.onnx_passes.control_flow import write_out_control_flow
 from nnc_tvm.frontend.onnx_passes.dequantize_blocks import dequantize_blocks
 from nnc_tvm.frontend.onnx_passes.expand_functions import expand_functions
 from nnc_tvm.frontend.onnx_passes.fix_batch import fix_batch
@@ -27,6 +26,7 @@ from nnc_tvm.frontend.onnx_passes.resolve_auto_pad import resolve_auto_pad
 from nnc_tvm.frontend.onnx_passes.unroll_recurrent import unroll_recurrent
 from nnc_tvm.frontend.onnx_passes.upgrade_opset import upgrade_opset
 from nnc_tvm.frontend.onnx_passes.widen_narrow_integers import widen_narrow_integers
+from nnc_tvm.frontend.onnx_passes.write_out_control_flow import write_out_control_flow
 
 # quantized dialects become DequantizeLinear and QuantizeLinear around float operators
 DIALECTS: tuple[Callable[[onnx.ModelProto], None], ...] = (
