@@ -47,7 +47,7 @@ def best_tiling(job: Conv | Pool, config: Config, in_place: bool = False, reach:
 
     in_place: only those whose output may lie exactly on the input, see `overwrites`. reach: only those where input and output may take no more bytes together.
     """
-    return _best_tiling(anywhere(job), config, in_place, reach)
+    return _best_tiling(job if in_place or reach is not None else anywhere(job), config, in_place, reach)  # pitches say what lies over what
 
 
 @functools.lru_cache(1 << 14)  # pieces of one layer are often alike
