@@ -162,13 +162,13 @@ def measure(name: str, python: str, rounds: int, optimize: str, folder: pathlib.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", choices=[[], *NETWORKS], default=list(NETWORKS))
+    parser.add_argument("networks", nargs="*", choices=[[], *NETWORKS], default=[])
     parser.add_argument("--peers", default=sys.executable)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--optimize", default="speed")
     arguments = parser.parse_args()
     print("| network, float, ms | AVX2 | native | OpenVINO, AVX2 | OpenVINO | ONNX Runtime |\n|---|---|---|---|---|---|")
-    for name in arguments.networks:
+    for name in arguments.networks or NETWORKS:
         with tempfile.TemporaryDirectory() as folder:
             print(measure(name, arguments.peers, arguments.rounds, arguments.optimize, pathlib.Path(folder)), flush=True)
 

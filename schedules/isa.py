@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nnc_tvm.schedules.epilogue import PORTABLE, Arithmetic
+from nnc_tvm.schedules.arithmetic import PORTABLE, Arithmetic
 
 # estimated instructions
 EPILOGUE_COST = {1: 16.0, 2: 16.0, 4: 13.0, 8: 9.0, 16: 8.0}  # per accumulator vector, by how many channels are stored at once

@@ -9,7 +9,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Arithmetic, Expr, SaturatingArithmetic, clamp
+from nnc_tvm.schedules.arithmetic import Arithmetic, Expr, SaturatingArithmetic, clamp
 from nnc_tvm.schedules.isa import DotProduct, Tile
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Expr, SaturatingArithmetic, const
+from nnc_tvm.schedules.arithmetic import Expr, SaturatingArithmetic, const
 from nnc_tvm.schedules.isa import DotProduct, Tile
 from nnc_tvm.schedules.modular import Modular
 

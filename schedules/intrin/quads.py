@@ -8,7 +8,7 @@ from typing import Any
 
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Arithmetic
+from nnc_tvm.schedules.arithmetic import Arithmetic
 from nnc_tvm.schedules.intrin import avx2, avx512, neon
 from nnc_tvm.schedules.modular import Modular
 

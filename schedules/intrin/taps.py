@@ -11,7 +11,7 @@ from typing import Any
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
-from nnc_tvm.schedules.epilogue import PORTABLE, Arithmetic
+from nnc_tvm.schedules.arithmetic import PORTABLE, Arithmetic
 from nnc_tvm.schedules.intrin import avx2, avx512, neon
 
 

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from tvm import s_tir, te, tirx
 
+from nnc_tvm.schedules.arithmetic import const
 from nnc_tvm.schedules.candidates import Candidate, Selection, select
-from nnc_tvm.schedules.epilogue import const, epilogue_constants, narrowed, rounded, run_time_values
+from nnc_tvm.schedules.epilogue import epilogue_constants, narrowed, rounded, run_time_values
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.isa import EPILOGUE_COST
 from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile

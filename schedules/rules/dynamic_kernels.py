@@ -10,7 +10,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import PORTABLE, Arithmetic, clamp, const, round_half_away, round_half_even
+from nnc_tvm.schedules.arithmetic import PORTABLE, Arithmetic, clamp, const, round_half_away, round_half_even
 from nnc_tvm.schedules.operators import DynamicParameters, DynamicQuantize
 from nnc_tvm.schedules.rules.rescaled import ARITHMETIC
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from tvm import s_tir, te, tirx
 
+from nnc_tvm.schedules.arithmetic import PORTABLE, round_half_away, round_half_even
 from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
-from nnc_tvm.schedules.epilogue import PORTABLE, round_half_away, round_half_even
 from nnc_tvm.schedules.loops import fuse_outer, inline_epilogue, vectorize
 from nnc_tvm.schedules.operators import Dequantize, DynamicQuantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale
 from nnc_tvm.schedules.rule import Choose, Stage

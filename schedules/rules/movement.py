@@ -9,8 +9,8 @@ from typing import Any
 
 from tvm import s_tir, te, tirx
 
+from nnc_tvm.schedules.arithmetic import const
 from nnc_tvm.schedules.axes import Walk, broadcast_strides, merge, row_major
-from nnc_tvm.schedules.epilogue import const
 from nnc_tvm.schedules.intrin.transpose import tiled_transpose
 from nnc_tvm.schedules.loops import fuse_outer, vectorize, vectorize_parts
 from nnc_tvm.schedules.operators import Broadcast, Concat, Operator, Pad, StridedSlice, Transpose

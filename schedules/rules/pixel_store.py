@@ -8,7 +8,8 @@ from typing import Any
 
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Arithmetic, finish, requantize
+from nnc_tvm.schedules.arithmetic import Arithmetic
+from nnc_tvm.schedules.epilogue import finish, requantize
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
 
 NARROW = 16  # pixels of vectors of four: NEON narrows eight at a time, and stores two such halves

@@ -7,7 +7,8 @@ from typing import Any
 
 from tvm import s_tir, te, tirx
 
-from nnc_tvm.schedules.epilogue import apply_epilogue, clamp, const, epilogue_constants
+from nnc_tvm.schedules.arithmetic import clamp, const
+from nnc_tvm.schedules.epilogue import apply_epilogue, epilogue_constants
 from nnc_tvm.schedules.loops import inline_epilogue
 from nnc_tvm.schedules.operators import AveragePool2d, MaxPool2d, Mean, Operator, Sum, TensorType
 from nnc_tvm.schedules.quantization import FloatClamp

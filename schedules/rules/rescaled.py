@@ -12,8 +12,9 @@ from typing import Any
 
 from tvm import s_tir, te, tirx
 
+from nnc_tvm.schedules.arithmetic import Arithmetic
 from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
-from nnc_tvm.schedules.epilogue import Arithmetic, epilogue_constants, finish, requantize
+from nnc_tvm.schedules.epilogue import epilogue_constants, finish, requantize
 from nnc_tvm.schedules.intrin import avx2, neon
 from nnc_tvm.schedules.loops import fuse_outer
 from nnc_tvm.schedules.operators import LinearCombination, Multiply, Operator, Rescale

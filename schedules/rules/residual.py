@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from tvm.script.ir_builder import tirx as T
 
-from nnc_tvm.schedules.epilogue import Arithmetic, clamp, const, finish
+from nnc_tvm.schedules.arithmetic import Arithmetic, clamp, const
+from nnc_tvm.schedules.epilogue import finish
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.operators import TensorType
 from nnc_tvm.schedules.quantization import FixedRequantize, FloatRequantize

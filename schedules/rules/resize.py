@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tvm import s_tir, te
 
-from nnc_tvm.schedules.epilogue import const
+from nnc_tvm.schedules.arithmetic import const
 from nnc_tvm.schedules.loops import inline_epilogue, vectorize
 from nnc_tvm.schedules.operators import Operator, ResizeBilinear, ResizeNearest
 from nnc_tvm.schedules.rule import Choose, Stage

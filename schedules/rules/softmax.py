@@ -8,7 +8,7 @@ import numpy as np
 from tvm import s_tir, te, tirx
 
 from nnc_tvm.schedules import fixed_point
-from nnc_tvm.schedules.epilogue import clamp, const, high_multiply, round_half_even
+from nnc_tvm.schedules.arithmetic import clamp, const, high_multiply, round_half_even
 from nnc_tvm.schedules.gemmlowp import NEWTON_32_17, NEWTON_48_17, exp_on_negative_values
 from nnc_tvm.schedules.operators import FixedSoftmax, Operator, TableSoftmax
 from nnc_tvm.schedules.rule import Choose, Stage
