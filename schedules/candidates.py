@@ -10,6 +10,7 @@ from nnc_tvm.schedules.rule import Choose, Stage
 
 GROWTH = 2.0  # "balanced" takes nothing whose weights are so many times the model's
 NEAR = 1.1  # "balanced" pays so many times the least cost for fewer bytes: estimates are no better
+SHORT = 256  # instructions, which "balanced" pays beyond that: a network's time is not in layers so short, its flash may be
 SURE = 0.95  # of the least dense cost, for "speed": estimates of forms with zeros left out are no more exact
 WORTH = 0.8  # of the dense cost: less gain is not worth weights that grow by more than GROWTH
 
@@ -66,7 +67,7 @@ def preferred(candidates: Sequence[Candidate], optimize: str) -> Candidate:
     least = min(c.cost for c in allowed)
     if optimize == "speed":
         return min(allowed, key=lambda c: c.cost if c.form in DENSE else c.cost / SURE)
-    return min((c for c in allowed if c.cost <= NEAR * least), key=lambda c: (c.weight_bytes, c.cost))
+    return min((c for c in allowed if c.cost <= NEAR * least + SHORT), key=lambda c: (c.weight_bytes, c.cost))
 
 
 def comparison(taken: Candidate, other: Candidate) -> str:
