@@ -14,7 +14,8 @@ def built(choose: Any) -> tuple[Stage, ...]:
 
 
 def form(name: str, cost: float, weight_bytes: int, model_bytes: int | None = None) -> Candidate:
-    return Candidate(name, cost, weight_bytes, built, model_bytes=model_bytes)
+    """cost: in thousands."""
+    return Candidate(name, 1000 * cost, weight_bytes, built, model_bytes=model_bytes)
 
 
 DENSE = form("dense", 100.0, 100)
@@ -37,6 +38,11 @@ def test_the_best_for_the_purpose(optimize: str, others: list[Candidate], taken:
     selection = select([DENSE, *others], optimize, choose_default)
     assert selection.taken.form == taken
     assert {c.form for c in selection.others} == {"dense", *(c.form for c in others)} - {taken}
+
+
+@pytest.mark.parametrize(("cost", "taken"), [(0.35, "int4"), (0.37, "dense")])
+def test_short_layers_are_small_unless_they_take_many_instructions(cost: float, taken: str) -> None:
+    assert select([form("dense", 0.1, 100), form("int4", cost, 50)], "balanced", choose_default).taken.form == taken
 
 
 def test_a_choice_overrides_the_cost_and_is_explained() -> None:
