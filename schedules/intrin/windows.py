@@ -38,27 +38,24 @@ class WindowProduct(DotProduct):
 
 
 def emit_vpshufb_vpdpbusd(tile: Tile, x: Any, w: Picks, acc: Any) -> None:
-    """Four bytes of sixteen; adding 128 to signed ones inverts the highest bit."""
-    picks = [(v, w.places(v), w.values(v)) for v in range(tile.vectors)]
-    for p in range(tile.pixels):
-        window = repeated(x.vload([p * tile.stride], f"{x.dtype}x16"), 4)
-        if x.dtype == "int8":
-            window = T.reinterpret(window, dtype="int32x16") ^ T.broadcast(tirx.const(-0x7F7F7F80, "int32"), 16)
-        for v, places, values in picks:
-            picked = T.call_llvm_pure_intrin("llvm.x86.avx512.pshuf.b.512", T.reinterpret(window, dtype="int8x64"), places, dtype="int8x64")
-            total = T.call_llvm_pure_intrin("llvm.x86.avx512.vpdpbusd.512", acc.vload([p, v, 0], "int32x16"), picked, values, dtype="int32x16")
-            T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 16)])
+    """Four bytes of sixteen."""
+    emit_vpdpbusd(tile, x, w, acc, "llvm.x86.avx512.pshuf.b.512", lambda start: repeated(x.vload([start], f"{x.dtype}x16"), 4))
 
 
 def emit_vpermb_vpdpbusd(tile: Tile, x: Any, w: Picks, acc: Any) -> None:
-    """Four bytes of sixty-four; adding 128 to signed ones inverts the highest bit."""
+    """Four bytes of sixty-four."""
+    emit_vpdpbusd(tile, x, w, acc, "llvm.x86.avx512.permvar.qi.512", lambda start: x.vload([start], f"{x.dtype}x64"))
+
+
+def emit_vpdpbusd(tile: Tile, x: Any, w: Picks, acc: Any, shuffle: str, window_at: Callable[[Any], Any]) -> None:
+    """Four bytes, picked by `shuffle`, of 64 bytes that `window_at` gives; adding 128 to signed ones inverts the highest bit."""
     picks = [(v, w.places(v), w.values(v)) for v in range(tile.vectors)]
     for p in range(tile.pixels):
-        window = x.vload([p * tile.stride], f"{x.dtype}x64")
+        window = window_at(p * tile.stride)
         if x.dtype == "int8":
             window = T.reinterpret(window, dtype="int32x16") ^ T.broadcast(tirx.const(-0x7F7F7F80, "int32"), 16)
         for v, places, values in picks:
-            picked = T.call_llvm_pure_intrin("llvm.x86.avx512.permvar.qi.512", T.reinterpret(window, dtype="int8x64"), places, dtype="int8x64")
+            picked = T.call_llvm_pure_intrin(shuffle, T.reinterpret(window, dtype="int8x64"), places, dtype="int8x64")
             total = T.call_llvm_pure_intrin("llvm.x86.avx512.vpdpbusd.512", acc.vload([p, v, 0], "int32x16"), picked, values, dtype="int32x16")
             T.buffer_store(acc, total, [p, v, T.ramp(0, 1, 16)])
 
