@@ -110,7 +110,7 @@ def emit_fmla(tile: Tile, x: Any, w: Any, acc: Any) -> None:
 
 ARITHMETIC = NeonArithmetic()
 STORES = {1: 14.0, 2: 12.0, 4: 9.0, 8: 6.5, 16: 6.0}  # as counted: eight channels are narrowed at once, and stored with eight others
-A_TILE = 0.0
+A_TILE = 0.0  # these costs fit counted instructions; those of x86 fit times, where a tile also waits for its first loads
 TILES = {1: 14, 2: 10, 3: 7, 4: 6, 5: 5, 6: 4, 8: 2}  # of 32 registers
 
 SMMLA = DotProduct(

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.isa import DotProduct
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
+from nnc_tvm.schedules.rules.pixel_kernel import Vectors, pixel_kernel
 from nnc_tvm.schedules.rules.pixel_plan import Planes
-from nnc_tvm.schedules.rules.pixel_store import store_pixels
 
 
 @dataclass(frozen=True)
@@ -49,28 +48,15 @@ class View:
 
 def pixel_cells_kernel(c: Contraction, isa: DotProduct, planes: Planes, lists: Lists, epilogue_values: Sequence[np.ndarray], out_dtype: str) -> Any:
     """PrimFunc (x, weights, places, first, bias (O,), *epilogue_values (O,), y (O * line,))."""
-    out, depth, vectors = c.out[3], isa.depth, planes.tile.vectors
-    line = planes.line
-    with IRBuilder() as builder:
-        with T.prim_func(s_tir=True):
-            T.func_attr({"tirx.noalias": True})
-            x = T.arg("x", T.buffer((planes.tiles * planes.tile_cells * depth,), isa.w_dtype))
-            weights = T.arg("weights", T.buffer((lists.entries * depth,), lists.weight_dtype))
-            places = T.arg("places", T.buffer((lists.entries,), lists.place_dtype))
-            first = T.arg("first", T.buffer((out + 1,), "int32"))
-            bias = T.arg("bias", T.buffer((out,), isa.acc_dtype))
-            values = [T.arg(f"epilogue_{i}", T.buffer((out,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
-            y = T.arg("y", T.buffer((out * line,), out_dtype))
-            with T.sblock("pixel_cells"):
-                T.reads()
-                T.writes()
-                with T.parallel(planes.tiles) as t, T.parallel(out) as o:  # the pixels of a tile stay in the first cache
-                    acc = T.sblock_alloc_buffer((1, vectors, isa.lanes), isa.acc_dtype, scope="local")
-                    for v in range(vectors):
-                        T.buffer_store(acc, T.broadcast(bias[o], isa.lanes), [0, v, T.ramp(0, 1, isa.lanes)])
-                    with T.serial(first[o + 1] - first[o]) as k:
-                        place = (T.Cast("int32", places[first[o] + k]) + t * planes.tile_cells) * depth
-                        isa.emit(planes.tile, View(weights, isa.x_dtype, (first[o] + k) * depth), View(x, isa.w_dtype, place, isa.lanes * depth), acc)
-                    store_pixels(c, isa.arithmetic, lambda v, lane: acc[0, v, lane], (vectors, isa.lanes), [value[o] for value in values], y,
-                                 o * line + t * planes.tile_pixels)
-        return builder.get()
+    depth = isa.depth
+    arguments = {"weights": ((lists.entries * depth,), lists.weight_dtype), "places": ((lists.entries,), lists.place_dtype),
+                 "first": ((c.out[3] + 1,), "int32")}
+
+    def accumulate(acc: Any, x: Any, weights: Any, places: Any, first: Any, t: Any, o: Any) -> Any:
+        with T.serial(first[o + 1] - first[o]) as k:
+            place = (T.Cast("int32", places[first[o] + k]) + t * planes.tile_cells) * depth
+            isa.emit(planes.tile, View(weights, isa.x_dtype, (first[o] + k) * depth), View(x, isa.w_dtype, place, isa.lanes * depth), acc)
+        return acc
+
+    vectors = Vectors(isa.w_dtype, isa.acc_dtype, isa.lanes, isa.arithmetic, depth)
+    return pixel_kernel("pixel_cells", c, planes, vectors, arguments, epilogue_values, out_dtype, accumulate)

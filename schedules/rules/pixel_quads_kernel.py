@@ -14,57 +14,45 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.intrin.quads import BYTES, Quads
 from nnc_tvm.schedules.rules.contraction_plan import Contraction
+from nnc_tvm.schedules.rules.pixel_kernel import Vectors, pixel_kernel
 from nnc_tvm.schedules.rules.pixel_plan import Planes
-from nnc_tvm.schedules.rules.pixel_store import store_pixels
 
 
 def pixel_quads_kernel(c: Contraction, quads: Quads, planes: Planes, entries: int, stepping: bool, epilogue_values: Sequence[np.ndarray],
                        out_dtype: str) -> Any:
     """PrimFunc (x, weights, [steps,] places, first, bias (O,), *epilogue_values (O,), y (O * line,))."""
     lanes, pixels = quads.lanes, 4 * quads.lanes
-    out, vectors, line, candidates = c.out[3], planes.tile.vectors, planes.line, math.prod(c.weight.shape[1:3]) * planes.cells
-    with IRBuilder() as builder:
-        with T.prim_func(s_tir=True):
-            T.func_attr({"tirx.noalias": True})
-            x = T.arg("x", T.buffer((planes.tiles * planes.tile_cells,), "int8"))
-            weights, *steps = [T.arg(name, T.buffer((4 * entries,), "int8")) for name in ("weights", "steps")[: 1 + stepping]]
-            places = T.arg("places", T.buffer((candidates if stepping else 4 * entries,), planes.place_dtype))
-            first = T.arg("first", T.buffer((out + 1,), "int32"))
-            bias = T.arg("bias", T.buffer((out,), "int32"))
-            values = [T.arg(f"epilogue_{i}", T.buffer((out,), str(v.dtype))) for i, v in enumerate(epilogue_values)]
-            y = T.arg("y", T.buffer((out * line,), out_dtype))
-            with T.sblock("pixel_quads"):
-                T.reads()
-                T.writes()
-                with T.parallel(planes.tiles) as t, T.parallel(out) as o:  # the pixels of a tile stay in the first cache
-                    acc = T.sblock_alloc_buffer((vectors, lanes), "int32", scope="local")
-                    for v in range(vectors):
-                        T.buffer_store(acc, T.broadcast(bias[o], lanes), [v, T.ramp(0, 1, lanes)])
-                    at = T.sblock_alloc_buffer((quads.streams,), "int64", scope="local")
-                    for d in range(quads.streams * stepping):
-                        T.buffer_store(at, T.Cast("int64", o % 2 * (candidates - 1)), [d])
-                    with T.serial(first[o + 1] - first[o]) as k:
-                        entry = (first[o] + k) * 4
-                        four = T.reinterpret(T.broadcast(T.reinterpret(weights.vload([entry], "int8x4"), dtype="int32"), lanes), dtype=f"int8x{pixels}")
-                        starts = T.sblock_alloc_buffer((4,), "int64", scope="local")
-                        for d in range(4):
-                            if stepping:
-                                T.buffer_store(at, at[d % quads.streams] + T.Cast("int64", steps[0][entry + d]), [d % quads.streams])
-                            place = places[at[d % quads.streams]] if stepping else places[entry + d]
-                            T.buffer_store(starts, T.Cast("int64", place) + T.Cast("int64", t * planes.tile_cells), [d])
-                        for g in range(vectors // 4):
-                            add_group(quads, acc, [x.vload([starts[d] + pixels * g], f"int8x{pixels}") for d in range(4)], four, g)
-                    held = T.sblock_alloc_buffer((vectors, lanes), "int32", scope="local")
-                    for g in range(vectors // 4):
-                        in_order(lanes, acc, held, g)
-                    store_pixels(c, quads.arithmetic, lambda v, lane: held[v, lane], (vectors, lanes), [value[o] for value in values], y,
-                                 o * line + t * planes.tile_pixels)
-        return builder.get()
+    groups, candidates = range(planes.tile.vectors // 4), math.prod(c.weight.shape[1:3]) * planes.cells
+    paths = {"steps": 4 * entries, "places": candidates} if stepping else {"places": 4 * entries}
+    dtypes = {"steps": "int8", "places": planes.place_dtype}
+    lists = {"weights": ((4 * entries,), "int8")} | {name: ((size,), dtypes[name]) for name, size in paths.items()} | {"first": ((c.out[3] + 1,), "int32")}
+
+    def accumulate(acc: Any, x: Any, weights: Any, *rest: Any) -> Any:
+        *steps, places, first, t, o = rest
+        at = T.sblock_alloc_buffer((quads.streams,), "int64", scope="local")
+        for d in range(quads.streams * stepping):
+            T.buffer_store(at, T.Cast("int64", o % 2 * (candidates - 1)), [d])
+        with T.serial(first[o + 1] - first[o]) as k:
+            entry = (first[o] + k) * 4
+            four = T.reinterpret(T.broadcast(T.reinterpret(weights.vload([entry], "int8x4"), dtype="int32"), lanes), dtype=f"int8x{pixels}")
+            starts = T.sblock_alloc_buffer((4,), "int64", scope="local")
+            for d in range(4):
+                if stepping:
+                    T.buffer_store(at, at[d % quads.streams] + T.Cast("int64", steps[0][entry + d]), [d % quads.streams])
+                place = places[at[d % quads.streams]] if stepping else places[entry + d]
+                T.buffer_store(starts, T.Cast("int64", place) + T.Cast("int64", t * planes.tile_cells), [d])
+            for g in groups:
+                add_group(quads, acc, [x.vload([starts[d] + pixels * g], f"int8x{pixels}") for d in range(4)], four, g)
+        held = T.sblock_alloc_buffer(acc.shape, "int32", scope="local")
+        for g in groups:
+            in_order(lanes, acc, held, g)
+        return held
+
+    return pixel_kernel("pixel_quads", c, planes, Vectors("int8", "int32", lanes, quads.arithmetic), lists, epilogue_values, out_dtype, accumulate)
 
 
 def interleaved(a: Any, b: Any, high: int, dtype: str) -> Any:
@@ -83,7 +71,7 @@ def add_group(quads: Quads, acc: Any, rows: Sequence[Any], four: Any, g: int) ->
         for j in (0, 1):
             bytes4 = interleaved(first, second, j, f"int8x{4 * lanes}")
             v = 4 * g + 2 * i + j
-            T.buffer_store(acc, quads.add(acc.vload([v, 0], f"int32x{lanes}"), bytes4, four), [v, T.ramp(0, 1, lanes)])
+            T.buffer_store(acc, quads.add(acc.vload([0, v, 0], f"int32x{lanes}"), bytes4, four), [0, v, T.ramp(0, 1, lanes)])
 
 
 def in_order(lanes: int, acc: Any, held: Any, g: int) -> None:
@@ -93,5 +81,5 @@ def in_order(lanes: int, acc: Any, held: Any, g: int) -> None:
         fours = [divmod(pixel // 4, 4) for pixel in range(v * lanes, (v + 1) * lanes, 4)]
         read = sorted({part for _, part in fours})
         order = [lanes * read.index(part) + 4 * lane + k for lane, part in fours for k in range(4)]
-        vectors = [acc.vload([4 * g + part, 0], f"int32x{lanes}") for part in read]
-        T.buffer_store(held, T.Shuffle(vectors, order), [4 * g + v, T.ramp(0, 1, lanes)])
+        vectors = [acc.vload([0, 4 * g + part, 0], f"int32x{lanes}") for part in read]
+        T.buffer_store(held, T.Shuffle(vectors, order), [0, 4 * g + v, T.ramp(0, 1, lanes)])
