@@ -18,11 +18,12 @@ from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend import load
 from nnc_tvm.package.arena import place
 from nnc_tvm.relay_passes.pipeline import to_program
-from nnc_tvm.targets.npu.codegen import Network, best_network, planner_of
+from nnc_tvm.targets.npu.codegen import Network
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import Node
 from nnc_tvm.targets.npu.plan import Planner
+from nnc_tvm.targets.npu.selection import best_network, planner_of
 
 ROOMY = Config(sram_bytes=2 << 20)
 STEP = 0.9

@@ -8,11 +8,11 @@ from dataclasses import replace
 from nnc_tvm.relay_passes.program import Layer, Program
 from nnc_tvm.schedules.operators import Reshape
 from nnc_tvm.targets.base import Companion
-from nnc_tvm.targets.npu.codegen import economical, generate
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.network import NpuNetwork
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
 from nnc_tvm.targets.npu.packing import Pack
+from nnc_tvm.targets.npu.selection import economical, generate
 
 
 def partition(program: Program, companion: Companion, place: Pack) -> Program:

@@ -6,10 +6,10 @@ import functools
 import itertools
 
 from nnc_tvm.targets.distance import Distance
-from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.operands import Image, Window
 from nnc_tvm.targets.npu.passes import by_chunk, ceil
 from nnc_tvm.targets.npu.views import Rows
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 
 
 def distance(job: Conv | Pool) -> Distance:

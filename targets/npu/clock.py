@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from nnc_tvm.targets.npu.commands import HEADER_WORDS, TABLE_BYTES, Add, Command, Conv, Dma, Job, Lut, Mul, Pool, Softmax, anywhere
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Dma, Job
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.passes import ceil, passes
+from nnc_tvm.targets.npu.pixelwise import TABLE_BYTES, Add, Lut, Mul, Softmax
 from nnc_tvm.targets.npu.port import waits
 from nnc_tvm.targets.npu.totals import totals
+from nnc_tvm.targets.npu.windowed import Conv, Pool, anywhere
 
 
 @dataclass(frozen=True)

@@ -135,16 +135,11 @@ def input_buffer(operator: Operator, config: Config) -> bool:
 
 def _pixel_bytes(operator: Operator) -> int:
     """Of the input buffer, for one pixel of the output and four channels, or what is left of them."""
-    shape = operator.inputs[0].shape
-    channels = min(CHANNELS, shape[-1])
-    if isinstance(operator, Mean):
-        return shape[1] * shape[2] * channels
-    if not isinstance(operator, Conv2d | DepthwiseConv2d | MaxPool2d | AveragePool2d):
-        return channels
-    dilation = operator.dilation[1] if isinstance(operator, Conv2d | DepthwiseConv2d) else 1
-    rows, columns = min(shape[1], operator.kernel[0]), min(shape[2], (operator.kernel[1] - 1) * dilation + 1)
-    packed = group_bytes(operator, shape[-1] % DEPTH) // CHANNELS if isinstance(operator, Conv2d) else 0
-    return max(rows * columns * channels if packed == 0 or shape[-1] > DEPTH else 0, packed)
+    height, width, channels = extents(operator.inputs[0])
+    window = npu_windows(operator)[0]
+    rows, columns = min(height, window.kernel[0]), min(width, (window.kernel[1] - 1) * window.dilation[1] + 1)
+    packed = group_bytes(operator, channels % DEPTH) // CHANNELS if isinstance(operator, Conv2d) else 0
+    return max(rows * columns * min(CHANNELS, channels) if packed == 0 or channels > DEPTH else 0, packed)
 
 
 def memory(operator: Operator, config: Config) -> bool:

@@ -10,10 +10,12 @@ from nnc_tvm.schedules.operators import Reshape, TensorType
 from nnc_tvm.targets.distance import Distance
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import pieces
+from nnc_tvm.targets.npu.lifetimes import Lifetimes
 from nnc_tvm.targets.npu.nodes import Node
 from nnc_tvm.targets.npu.overlap import output_distance, within
 from nnc_tvm.targets.npu.piece import Piece
-from nnc_tvm.targets.npu.plan import Segment, whole_pieces
+from nnc_tvm.targets.npu.plan import whole_pieces
+from nnc_tvm.targets.npu.segments import Segment
 from nnc_tvm.targets.npu.stripes import Cascade, cascade, end_distance, may_write_over
 from nnc_tvm.targets.npu.views import Columns, Rows, aligned, extents, row_bytes
 
@@ -53,8 +55,7 @@ class Layout:
 
     def __init__(self, nodes: Sequence[Node], plan: Sequence[Segment], inputs: Sequence[str], outputs: Sequence[str], config: Config) -> None:
         self.nodes, self.outputs, self.config = nodes, outputs, config
-        self.last_read = {name: number for number, node in enumerate(nodes) for name in node.inputs}
-        self.last_read.update(dict.fromkeys(outputs, len(nodes)))
+        self.lives = Lifetimes(nodes, outputs)
         self.values: dict[str, Buffer] = {}
         self.tasks: list[Task] = []
         self.distances: dict[tuple[Buffer, Buffer], Distance] = {}
@@ -122,8 +123,7 @@ class Layout:
 
     def _dies(self, name: str, number: int) -> bool:
         """Whether nothing reads the value's memory, by any name, after node `number`."""
-        return name not in self.outputs and all(self.last_read.get(other, -1) <= number for other, buffer in self.values.items()
-                                                if buffer is self.values[name])
+        return all(self.lives.dies(other, number) for other, buffer in self.values.items() if buffer is self.values[name])
 
     @property
     def buffers(self) -> list[Buffer]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnc_tvm.schedules.operators.elementwise import LinearCombination
 from nnc_tvm.schedules.quantization import FixedRequantize
+
+SINGLE_ROUNDING = 4  # flag of commands that requantize
 
 
 def word(layout: str, *fields: int) -> int:
@@ -16,6 +19,11 @@ def word(layout: str, *fields: int) -> int:
 
 def signed(value: int) -> int:
     return word("i", value)
+
+
+def command(op: int, flags: int, words: Sequence[int]) -> tuple[int, ...]:
+    """A whole command, what follows its first word being `words`."""
+    return (word("BBH", op, flags, 1 + len(words)), *words)
 
 
 @dataclass(frozen=True)

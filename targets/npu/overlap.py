@@ -8,9 +8,9 @@ from functools import lru_cache
 
 from nnc_tvm.targets.distance import Distance
 from nnc_tvm.targets.npu.chasing import distance, extent
-from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.piece import ANYWHERE, Piece
 from nnc_tvm.targets.npu.tiling import reaches
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 
 SHARES = (0, 1 / 3, 2 / 3)  # of a layer's reaches, the smallest first, those that are worth a plan's while
 

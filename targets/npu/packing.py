@@ -9,7 +9,7 @@ from nnc_tvm.targets.distance import Distance
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.memory import Buffer, Layout, live_bytes
 from nnc_tvm.targets.npu.nodes import DoesNotFit
-from nnc_tvm.targets.npu.plan import Segment
+from nnc_tvm.targets.npu.segments import Segment
 
 Pack = Callable[[Sequence[tuple[int, int, int]], Mapping[tuple[int, int], Distance], int], "tuple[Sequence[int], int, int]"]
 """(bytes, first step, last step) of each buffer, distances of those that need not be disjoint by their numbers, bytes that are few enough -> offsets,

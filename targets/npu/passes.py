@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Conv, Pool
 from nnc_tvm.targets.npu.config import DEPTH, Config
 from nnc_tvm.targets.npu.operands import Window
+from nnc_tvm.targets.npu.windowed import PARAMETER_BYTES, Conv, Pool
 
 
 def ceil(a: int, b: int) -> int:

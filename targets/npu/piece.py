@@ -8,11 +8,12 @@ from dataclasses import dataclass, field, replace
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import Operator, TensorType
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.commands import Conv, Job, Pool
+from nnc_tvm.targets.npu.commands import Job
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.tiling import Tiling, best_tiling
 from nnc_tvm.targets.npu.views import Columns, Place, Rows, extents
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 
 IN_PLACE_COST = 1.1  # what writing over the input may cost, times the fastest tiling's cycles
 

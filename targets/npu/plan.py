@@ -1,4 +1,4 @@
-"""Segments of a network: layers by themselves and cascades, what SRAM each needs and how fast it is. Plans are made of them (search.py)."""
+"""The segments of a network that plans are made of (search.py): its layers by themselves and its cascades."""
 
 from __future__ import annotations
 
@@ -15,59 +15,23 @@ from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codec import rice
 from nnc_tvm.targets.npu.commands import Job
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.jobs import PIECE_BYTES, pieces, windows
+from nnc_tvm.targets.npu.jobs import pieces
+from nnc_tvm.targets.npu.lifetimes import Lifetimes
 from nnc_tvm.targets.npu.nodes import Fused, Node
 from nnc_tvm.targets.npu.overlap import nearer, output_distance, within
 from nnc_tvm.targets.npu.pace import Pace, Work, pace
 from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.piece import ANYWHERE, Piece
+from nnc_tvm.targets.npu.segments import Option, Segment
 from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible, end_distance
 from nnc_tvm.targets.npu.views import ALIGNMENT, Rows, aligned, extents, row_bytes, seen_rows
+from nnc_tvm.targets.npu.weighted import PIECE_BYTES
+from nnc_tvm.targets.npu.windows import windows
 
 MOST_LAYERS = 12  # of a cascade
 SIZES = tuple(int(PIECE_BYTES * 2 ** (-n / 2)) for n in range(15))  # of pieces of weights
 MANY_PIECES = 12  # of a size that is a small part of the SRAM: smaller ones are worth nothing
 STRIPES = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)  # how many a cascade has
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Nodes first ... last - 1, in stripes of `height` rows of the last one's output, from the top or `upward`; one node by itself where it is None, with
-    about `most` bytes of weights in a piece.
-
-    reach: of one node, the most bytes that its output and its first input, which dies, may take together, in one piece; None: any, and in several."""
-
-    first: int
-    last: int
-    height: int | None = None
-    reach: int | None = None
-    upward: bool = False
-    most: int = PIECE_BYTES
-
-
-@dataclass(frozen=True)
-class Option:
-    """A segment, and the SRAM it needs with what lives through it.
-
-    spare: more bytes with which a piece of weights can be loaded beside another, 0 where there are no two. alone, beside: how fast it is without and with.
-    """
-
-    segment: Segment
-    bytes: int
-    spare: int
-    weights: int
-    pieces: int
-    alone: Pace
-    beside: Pace
-
-    def pace(self, limit: int) -> Pace:
-        """Within `limit` bytes."""
-        return self.beside if self.bytes + self.spare <= limit else self.alone
-
-    def better(self, other: Option) -> bool:
-        """Whether it needs no more bytes and takes no more cycles, however much room there is and however far ahead the DMA."""
-        ours, theirs = ((o.bytes, o.bytes + o.spare, *o.alone, *o.beside) for o in (self, other))
-        return ours != theirs and all(a <= b for a, b in zip(ours, theirs, strict=True))
 
 
 def whole_pieces(operator: Operator, config: Config) -> list[Piece]:
@@ -95,10 +59,7 @@ class Planner:
     steps: dict[tuple[int, ...], tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.last_read = {name: number for number, node in enumerate(self.nodes) for name in node.inputs}
-        self.last_read.update(dict.fromkeys(self.outputs, len(self.nodes)))
-        self.made = {node.output: number for number, node in enumerate(self.nodes)}
-        self.sizes = {name: aligned(kind.bytes) for node in self.nodes for name, kind in zip(node.inputs, node.operator.inputs, strict=True)}
+        self.lives = Lifetimes(self.nodes, self.outputs)
 
     @cached_property
     def disjoint(self) -> Planner:
@@ -114,7 +75,7 @@ class Planner:
     def _layers(self, number: int) -> list[Option]:
         """The node by itself, its weights in pieces of several sizes."""
         if isinstance(self.nodes[number].operator, Reshape):
-            need = self._through(number, number + 1) + aligned(self.nodes[number].operator.output.bytes)
+            need = self.lives.through(number, number + 1) + aligned(self.nodes[number].operator.output.bytes)
             return [Option(Segment(number, number + 1), need, 0, 0, 1, Pace(0, 0, 0), Pace(0, 0, 0))]
         found: list[Option] = []
         made: list[Piece] = []
@@ -142,12 +103,12 @@ class Planner:
 
     def _over(self, number: int, made: Sequence[Piece]) -> bool:
         """Whether the node's output lies exactly on an input."""
-        return any(position in made[0].overwrites and self._dies(name, number) for position, name in enumerate(self.nodes[number].inputs))
+        return any(position in made[0].overwrites and self.lives.dies(name, number) for position, name in enumerate(self.nodes[number].inputs))
 
     def _chases(self, number: int) -> bool:
         """Whether the node's output may be written over its first input."""
         node = self.nodes[number]
-        return self.config.chases_rows and node.inputs.count(node.inputs[0]) == 1 and self._dies(node.inputs[0], number)
+        return self.config.chases_rows and node.inputs.count(node.inputs[0]) == 1 and self.lives.dies(node.inputs[0], number)
 
     def _layer(self, segment: Segment, made: Sequence[Piece]) -> Option:
         number, node = segment.first, self.nodes[segment.first]
@@ -155,7 +116,7 @@ class Planner:
         over = self._over(number, made)
         distance = output_distance(made) if self._chases(number) and not over else None
         together = aligned(source) + (0 if over else aligned(output)) if distance is None else aligned(distance.extent(output, source))
-        others = self._through(number, number + 1) + sum(self.sizes[name] for name in {*node.inputs} - {node.inputs[0]})
+        others = self.lives.through(number, number + 1) + sum(self.lives.sizes[name] for name in {*node.inputs} - {node.inputs[0]})
         weights = max(aligned(len(piece.data)) for piece in made)
         works = [Work(self._flash(node, piece), *self._jobs(piece.jobs(ANYWHERE, 0))) for piece in made]
         return Option(segment, others + together + weights, weights if len(made) > 1 else 0, weights, len(made), pace(works, 1), pace(works, 2))
@@ -166,7 +127,7 @@ class Planner:
         for last in range(first + 1, min(len(self.nodes), first + MOST_LAYERS) + 1):
             if not divisible(self.nodes[last - 1].operator):
                 break
-            if last - first < 2 or any(self.last_read[node.output] >= last for node in self.nodes[first:last - 1]):
+            if last - first < 2 or any(self.lives.last_read[node.output] >= last for node in self.nodes[first:last - 1]):
                 continue
             height = extents(self.nodes[last - 1].operator.output)[0]
             heights = (rows for rows in sorted({ceil(height, count) for count in STRIPES if count <= height} | {1}) if rows < height)
@@ -182,16 +143,16 @@ class Planner:
     def _cascade(self, first: int, last: int, height: int) -> Option | None:
         nodes = self.nodes[first:last]
         striped = cascade(nodes, height)
-        outside = {name for node in nodes for name in node.inputs if self.made.get(name, -1) < first}
+        outside = {name for node in nodes for name in node.inputs if self.lives.made.get(name, -1) < first}
         rings = sum(aligned(striped.rings[node.output] * row_bytes(node.operator.output)) for node in nodes[:-1])
-        need = self._through(first, last) + sum(self.sizes[name] for name in outside) + rings
+        need = self.lives.through(first, last) + sum(self.lives.sizes[name] for name in outside) + rings
         if need + sum(_least_bytes(node.operator) for node in nodes) > self.config.sram_bytes:
             return None
         made = [whole_pieces(node.operator, self.config)[0] for node in nodes]
-        over = any(name in outside and self._dies(name, last - 1) and position in made[-1].overwrites for position, name in enumerate(nodes[-1].inputs))
+        over = any(name in outside and self.lives.dies(name, last - 1) and position in made[-1].overwrites for position, name in enumerate(nodes[-1].inputs))
         need += sum(aligned(len(piece.data)) for piece in made)
         if not over:
-            need += aligned(nodes[-1].operator.output.bytes) - self._shared(nodes, striped, [name for name in outside if self._dies(name, last - 1)])
+            need += aligned(nodes[-1].operator.output.bytes) - self._shared(nodes, striped, [name for name in outside if self.lives.dies(name, last - 1)])
         if need > self.config.sram_bytes:
             return None
         loads = [self._flash(node, piece) for node, piece in zip(nodes, made, strict=True)]
@@ -208,7 +169,7 @@ class Planner:
     def _shared(self, nodes: Sequence[Node], striped: Cascade, dying: Sequence[str]) -> int:
         """The most bytes that the cascade's output can have in common with a value that dies with it."""
         output = nodes[-1].operator.output.bytes
-        common = (output + self.sizes[name] - end_distance(nodes, striped, name).extent(output, self.sizes[name])
+        common = (output + self.lives.sizes[name] - end_distance(nodes, striped, name).extent(output, self.lives.sizes[name])
                   for name in (dying if self.config.chases_rows else ()))
         return max(common, default=0) // ALIGNMENT * ALIGNMENT
 
@@ -216,7 +177,7 @@ class Planner:
         """Of a stripe's jobs; stripes that see as much of each input cost the same."""
         seen = (seen_rows(window, extents(kind)[0], rows) for window, kind in zip(windows(node.operator), node.operator.inputs, strict=True))
         above = windows(node.operator)[0].padding[0] - rows[0] * windows(node.operator)[0].strides[0]
-        key = (self.made[node.output], rows[1] - rows[0], max(0, above), *(last - first for first, last in seen))
+        key = (self.lives.made[node.output], rows[1] - rows[0], max(0, above), *(last - first for first, last in seen))
         if key not in self.steps:
             self.steps[key] = self._jobs(piece.jobs(ANYWHERE, 0, rows))
         return self.steps[key]
@@ -231,12 +192,3 @@ class Planner:
             data = pieces(node.operator, self.config, SIZES[0])[0].data
             self.coded[node.output] = min(len(rice(data)), len(data)) / max(1, len(data))
         return int(self.coded[node.output] * len(piece.data))
-
-    def _through(self, first: int, last: int) -> int:
-        """Bytes of values that are there before node `first`, that nodes first ... last - 1 do not read and later ones do."""
-        read = {name for node in self.nodes[first:last] for name in node.inputs}
-        return sum(size for name, size in self.sizes.items()
-                   if self.made.get(name, -1) < first and self.last_read[name] >= last and name not in read)
-
-    def _dies(self, name: str, number: int) -> bool:
-        return name not in self.outputs and self.last_read[name] <= number

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.passes import Pass, ceil, input_room
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 
 
 def waits(job: Conv | Pool, passes: Sequence[Pass], config: Config) -> list[int]:

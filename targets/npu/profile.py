@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from nnc_tvm.targets.npu.clock import dma_cycles, job_cost, timeline
 from nnc_tvm.targets.npu.codegen import Network
-from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Conv, Dma, Job
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Dma, Job
 from nnc_tvm.targets.npu.config import DEPTH, Config
 from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.savings import plain_array_cycles
+from nnc_tvm.targets.npu.windowed import Conv
 
 
 @dataclass(frozen=True)

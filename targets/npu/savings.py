@@ -10,9 +10,9 @@ from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.schedules.rules.chain import is_narrow
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.commands import PARAMETER_BYTES, Conv
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.nodes import Fused, Node
+from nnc_tvm.targets.npu.windowed import PARAMETER_BYTES, Conv
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from nnc_tvm.targets.npu.commands import HEADER_WORDS
 from nnc_tvm.targets.npu.nodes import DoesNotFit
-from nnc_tvm.targets.npu.plan import Option, Planner, Segment
+from nnc_tvm.targets.npu.plan import Planner
+from nnc_tvm.targets.npu.segments import Option, Segment
 
 MOST_LABELS = 6  # that are kept after each node
 

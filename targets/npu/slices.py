@@ -5,6 +5,7 @@ from __future__ import annotations
 from nnc_tvm.schedules.operators import DepthwiseConv2d
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, Config
+from nnc_tvm.targets.npu.windows import windows
 
 CROWDED = 4  # buffers that hold fewer groups of weights, or rows of a tile's input, are full too soon
 COUNTS = (2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96, 128, 192, 256, 512)
@@ -27,18 +28,13 @@ def least_weight_bytes(operator: WeightedSum) -> int:
 
 def group_bytes(operator: WeightedSum, channels: int) -> int:
     """Of four output channels' weights with so many input channels, none zero."""
-    kh, kw = kernel(operator)
+    kh, kw = windows(operator)[0].kernel
     return CHANNELS * DEPTH * kh * -(-kw * channels // DEPTH)
-
-
-def kernel(operator: WeightedSum) -> tuple[int, int]:
-    """Height and width of the window."""
-    return operator.weight.shape[1:3] if operator.weight.ndim == 4 else (1, 1)
 
 
 def _crowded(operator: WeightedSum, config: Config) -> bool:
     """Whether CROWDED groups' weights, or the input of so many output rows, are too much for a buffer."""
     shape = operator.inputs[0].shape
-    width = shape[2] if len(shape) == 4 and kernel(operator) != (1, 1) else 1
-    rows = min(kernel(operator)[0], shape[1]) if len(shape) == 4 else 1
+    width = shape[2] if len(shape) == 4 and windows(operator)[0].kernel != (1, 1) else 1
+    rows = min(windows(operator)[0].kernel[0], shape[1]) if len(shape) == 4 else 1
     return (CROWDED * group_bytes(operator, shape[-1]) > config.weight_buffer_bytes or CROWDED * rows * width * shape[-1] > config.input_buffer_bytes)

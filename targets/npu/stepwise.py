@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.passes import Pass, input_room, passes, turns
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 
 OUTPUT_QUEUE = 256  # bytes that wait for the port before the array does
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, FixedSoftmax, LinearCombination, MaxPool2d, Operator, Table
 from nnc_tvm.targets.distance import Distance
-from nnc_tvm.targets.npu.jobs import windows
 from nnc_tvm.targets.npu.nodes import Fused, Node
 from nnc_tvm.targets.npu.views import Rows, extents, row_bytes, seen_rows
+from nnc_tvm.targets.npu.windows import windows
 
 STRIPED = (Conv2d, DepthwiseConv2d, MaxPool2d, AveragePool2d, LinearCombination, Table, FixedSoftmax, Fused)
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from nnc_tvm.targets.npu.chasing import extent
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.commands import Conv, Pool, anywhere
 from nnc_tvm.targets.npu.config import CHANNELS, Config
 from nnc_tvm.targets.npu.operands import Window
 from nnc_tvm.targets.npu.passes import buffer_line, by_chunk, ceil, input_rows
 from nnc_tvm.targets.npu.totals import ChunkTotals, chunk_totals, join, tile_totals
+from nnc_tvm.targets.npu.windowed import Conv, Pool, anywhere
 
 ACCUMULATOR_BYTES = 4
 MOST_TILE_ROWS = 1024  # the field of the command

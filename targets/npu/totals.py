@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from nnc_tvm.targets.npu.commands import Conv, Pool
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.passes import by_chunk, ceil, chunks, tiles
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 
 
 class TileTotals(NamedTuple):

@@ -12,9 +12,11 @@ from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, 
 from nnc_tvm.schedules.operators.operator import Operator
 from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu import codec
-from nnc_tvm.targets.npu.commands import Add, Command, Conv, Dma, Job, Lut, Mul, Pool, Softmax, encode
+from nnc_tvm.targets.npu.commands import Command, Dma, Job, encode
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.operands import Image, Sum, Window
+from nnc_tvm.targets.npu.pixelwise import Add, Lut, Mul, Softmax
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 from tests.kernels.cases import random_requantize
 
 NNC1 = Config()

@@ -9,7 +9,7 @@ import numpy as np
 from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, MaxPool2d, Table, TensorType
 from nnc_tvm.schedules.operators.operator import Operator
 from nnc_tvm.targets.npu.nodes import Node
-from nnc_tvm.targets.npu.plan import Segment
+from nnc_tvm.targets.npu.segments import Segment
 from nnc_tvm.targets.npu.stripes import divisible
 from tests.kernels.cases import random_requantize
 from tests.npu.cases import padding_of, pair, random_addition

@@ -13,14 +13,17 @@ from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.operators import Conv2d, DepthwiseConv2d, TensorType
 from nnc_tvm.targets.npu import codegen
 from nnc_tvm.targets.npu.chasing import distance
-from nnc_tvm.targets.npu.codegen import best_network, for_plan, generate, planner_of
-from nnc_tvm.targets.npu.commands import Conv, Pool, encode
+from nnc_tvm.targets.npu.codegen import for_plan
+from nnc_tvm.targets.npu.commands import encode
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.jobs import windows
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
 from nnc_tvm.targets.npu.operands import Image
-from nnc_tvm.targets.npu.plan import Planner, Segment
+from nnc_tvm.targets.npu.plan import Planner
+from nnc_tvm.targets.npu.segments import Segment
+from nnc_tvm.targets.npu.selection import best_network, generate, planner_of
 from nnc_tvm.targets.npu.stripes import Step, cascade, divisible, end_distance
+from nnc_tvm.targets.npu.windowed import Conv, Pool
+from nnc_tvm.targets.npu.windows import windows
 from tests.kernels.cases import random_generator, random_requantize
 from tests.npu.cases import KINDS, addresses, padding_of, read_image, write_image
 from tests.npu.chains import random_chain

@@ -15,12 +15,13 @@ from nnc_tvm.relay_passes.pipeline import to_program
 from nnc_tvm.schedules.operators import Conv2d, Mean, Multiply, Table, TensorType
 from nnc_tvm.schedules.quantization import make_requantize
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.codegen import Network, generate
-from nnc_tvm.targets.npu.commands import Conv
+from nnc_tvm.targets.npu.codegen import Network
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import Node
+from nnc_tvm.targets.npu.selection import generate
 from nnc_tvm.targets.npu.stepwise import job_cycles
+from nnc_tvm.targets.npu.windowed import Conv
 from tests.kernels.cases import random_generator
 from tests.npu.device import run
 

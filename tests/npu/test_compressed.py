@@ -12,11 +12,12 @@ from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.operators import Conv2d, Dense, TensorType
 from nnc_tvm.schedules.quantization import make_requantize
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.codegen import Network, generate
-from nnc_tvm.targets.npu.commands import Conv
+from nnc_tvm.targets.npu.codegen import Network
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.nodes import Node
+from nnc_tvm.targets.npu.selection import generate
 from nnc_tvm.targets.npu.stepwise import job_cycles
+from nnc_tvm.targets.npu.windowed import Conv
 from tests.kernels.cases import random_generator
 from tests.npu.test_codegen import execute
 

@@ -14,9 +14,11 @@ import pytest
 
 from nnc_tvm.targets.npu import codec
 from nnc_tvm.targets.npu.clock import timeline
-from nnc_tvm.targets.npu.commands import HEADER_WORDS, Add, Command, Conv, Dma, Job, Lut, Mul, Pool, Softmax, encode
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Dma, Job, encode
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.operands import Image, Sum, Window
+from nnc_tvm.targets.npu.pixelwise import Add, Lut, Mul, Softmax
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 from tests.npu.device import REASONS, library, run
 
 SRAM, FLASH = 4096, 1024

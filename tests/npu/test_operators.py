@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from nnc_tvm.targets.npu.clock import timeline
-from nnc_tvm.targets.npu.commands import Conv, Pool, encode
+from nnc_tvm.targets.npu.commands import encode
 from nnc_tvm.targets.npu.config import U55_LIKE, Config
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 from tests.kernels.cases import random_generator
 from tests.npu.cases import KINDS, convolution, read_image, write_image
 from tests.npu.device import run

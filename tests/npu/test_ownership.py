@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from nnc_tvm.package.arena import place
-from nnc_tvm.targets.npu.codegen import Network, for_plan, planner_of
-from nnc_tvm.targets.npu.commands import Add, Conv, Dma, Job, Lut, Pool
+from nnc_tvm.targets.npu.codegen import Network, for_plan
+from nnc_tvm.targets.npu.commands import Dma, Job
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.operands import Image
+from nnc_tvm.targets.npu.pixelwise import Add, Lut
+from nnc_tvm.targets.npu.selection import planner_of
+from nnc_tvm.targets.npu.windowed import Conv, Pool
 from tests.kernels.cases import random_generator
 from tests.npu.cases import addresses
 from tests.npu.chains import random_chain, random_plan

@@ -23,13 +23,13 @@ from nnc_tvm.schedules.operators import (
 )
 from nnc_tvm.schedules.operators.operator import Operator
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.codegen import best_network, planner_of
-from nnc_tvm.targets.npu.commands import Conv, Pool, anywhere
 from nnc_tvm.targets.npu.config import ARRAYS
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
+from nnc_tvm.targets.npu.selection import best_network, planner_of
 from nnc_tvm.targets.npu.stepwise import job_cycles
 from nnc_tvm.targets.npu.target import MACS
+from nnc_tvm.targets.npu.windowed import Conv, Pool, anywhere
 from tests.kernels.cases import random_generator, random_requantize
 from tests.npu.cases import padding_of, pair, random_addition
 from tests.npu.device import run

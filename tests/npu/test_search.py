@@ -9,12 +9,13 @@ import pytest
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.package.arena import place
-from nnc_tvm.targets.npu.codegen import for_plan, generate
+from nnc_tvm.targets.npu.codegen import for_plan
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
 from nnc_tvm.targets.npu.pace import Work, pace
 from nnc_tvm.targets.npu.plan import Planner
 from nnc_tvm.targets.npu.search import fastest
+from nnc_tvm.targets.npu.selection import generate
 from nnc_tvm.targets.npu.views import ALIGNMENT
 from tests.kernels.cases import random_generator
 from tests.npu.chains import random_chain

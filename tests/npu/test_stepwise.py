@@ -10,15 +10,15 @@ import pytest
 from nnc_tvm.frontend import load
 from nnc_tvm.relay_passes.pipeline import to_program
 from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.codegen import generate
-from nnc_tvm.targets.npu.commands import Conv, Pool, anywhere
 from nnc_tvm.targets.npu.config import ARRAYS as ARRAYS_BY_NAME
 from nnc_tvm.targets.npu.config import CHANNELS, DEPTH, U55_LIKE, Config
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import Node
 from nnc_tvm.targets.npu.operands import Image, Window
+from nnc_tvm.targets.npu.selection import generate
 from nnc_tvm.targets.npu.stepwise import job_cycles
 from nnc_tvm.targets.npu.totals import totals
+from nnc_tvm.targets.npu.windowed import Conv, Pool, anywhere
 from tests.kernels.cases import random_generator
 from tests.npu.test_codegen import MODELS, place
 

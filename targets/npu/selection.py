@@ -1,0 +1,129 @@
+"""Which plan a network is compiled by: of the promising ones the one whose whole timeline, once buffers have their places, is the shortest."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from nnc_tvm.errors import Unsupported
+from nnc_tvm.targets.npu.codegen import Network, for_plan
+from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
+from nnc_tvm.targets.npu.packing import Pack
+from nnc_tvm.targets.npu.passes import ceil
+from nnc_tvm.targets.npu.plan import SIZES, Planner
+from nnc_tvm.targets.npu.search import Label, fastest
+from nnc_tvm.targets.npu.segments import Segment
+from nnc_tvm.targets.npu.views import ALIGNMENT
+
+SLOWER = 1.1
+LARGEST = SIZES[:9:3]  # pieces of weights in a plan: large ones are fast, small ones find room
+EFFORT = 2400
+HOPELESS = 1.3  # estimate of a plan that is not worth packing, times the best cycles
+LIMITS = (0, *(int(ALIGNMENT * 1.05 ** n) for n in range(400)))  # of plans
+SPACIOUS = 2  # limits above so many times what a plan needs make no other
+SRAM_STEPS = (0.8, 0.95)
+
+
+def generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Pack) -> Network:
+    """The network of `nodes` for the device: of several plans the one with the fewest cycles.
+
+    Raises DoesNotFit naming the layer that does not fit the SRAM, and the least with which it would.
+    """
+    planner = planner_of(nodes, inputs, outputs, config)
+    try:
+        return best_network(planner, config, place)
+    except DoesNotFit as error:
+        raise DoesNotFit(error.node, _least_sram(planner, error.needed, place), config.sram_bytes) from None
+
+
+def _least_sram(planner: Planner, needed: int, place: Pack) -> int:
+    """Bytes with which the network fits, while with ALIGNMENT fewer it does not. needed: about so many."""
+
+    def fits(size: int) -> bool:
+        config = replace(planner.config, sram_bytes=size)
+        try:
+            best_network(replace(planner, config=config, found={}), config, place, 0)
+        except DoesNotFit:
+            return False
+        return True
+
+    low, high = planner.config.sram_bytes // ALIGNMENT, ceil(max(needed, planner.config.sram_bytes + 1), ALIGNMENT)
+    while not fits(high * ALIGNMENT):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if fits(middle * ALIGNMENT) else (middle, high)
+    return high * ALIGNMENT
+
+
+def planner_of(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config) -> Planner:
+    """For plans of a network under several limits of the SRAM."""
+    return Planner(fuse_sums(nodes, outputs) if config.fuses_sums else nodes, inputs, outputs, config)
+
+
+def best_network(planner: Planner, config: Config, place: Pack, effort: int = EFFORT) -> Network:
+    """`generate` with config's SRAM for the planner's nodes. effort: commands of plans that are packed, about."""
+    best: Network | None = None
+    refused: list[Unsupported] = []
+    spent = 0
+    for hopeless in (HOPELESS, math.inf):  # the latter where none of the others finds room
+        for label, own in _plans(planner, config.sram_bytes, hopeless):
+            if best is not None and (spent > effort or label.time > hopeless * best.cycles):
+                break
+            try:
+                network = for_plan(own, label.segments, replace(config, chases_rows=own.config.chases_rows), place)
+            except Unsupported as error:
+                refused.append(error)
+                continue
+            spent += len(network.commands)
+            best = network if best is None or network.cycles < best.cycles else best
+        if best is not None:
+            return best
+    raise refused[0]
+
+
+def _plans(planner: Planner, sram: int, hopeless: float) -> list[tuple[Label, Planner]]:
+    """With outputs over their inputs and without, of pieces of several sizes and under several limits, what is the fastest by the estimate first. What may
+    overlap is no faster than what need not for all plans. hopeless: times the fewest cycles, what is not worth asking. Raises DoesNotFit."""
+    found: dict[tuple[bool, tuple[Segment, ...]], tuple[Label, Planner]] = {}
+    refused: list[DoesNotFit] = []
+    for own, largest in itertools.product((planner, planner.disjoint) if planner.config.chases_rows else (planner,), LARGEST):
+        limit: float = sram
+        least = math.inf
+        try:
+            while True:
+                label = fastest(own, int(limit), largest)
+                least = min(least, label.time)
+                if label.time > hopeless * least:
+                    break
+                found.setdefault((own is planner, tuple(label.segments)), (label, own))
+                limit = _below(min(limit, SPACIOUS * label.bytes))
+        except DoesNotFit as error:
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    return sorted(found.values(), key=lambda pair: pair[0].time)
+
+
+def _below(limit: float) -> int:
+    """The next smaller limit of plans, the same whatever SRAM there is, so that more of it has no fewer plans."""
+    return next(smaller for smaller in reversed(LIMITS) if smaller < limit)
+
+
+def economical(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Pack) -> Network:
+    """`generate` with as little SRAM as takes at most SLOWER times the cycles that all of config's would."""
+    planner = planner_of(nodes, inputs, outputs, config)
+    least = chosen = best_network(planner, config, place)
+    for step in SRAM_STEPS:
+        while True:
+            try:
+                smaller = best_network(planner, replace(config, sram_bytes=int(chosen.sram_bytes * step)), place, EFFORT // 4)
+            except Unsupported:
+                break
+            if smaller.cycles > SLOWER * least.cycles or smaller.sram_bytes >= chosen.sram_bytes:
+                break
+            chosen = smaller
+    return best_network(planner, replace(config, sram_bytes=chosen.sram_bytes), place)
