@@ -6,9 +6,9 @@ from typing import Any
 
 import tvm
 
-from nnc_tvm.relay_passes.canonicalize_qdq import RESHAPES
 from nnc_tvm.relay_passes.composites.match import clamp_bounds, clamp_operand
 from nnc_tvm.relay_passes.graph import Rebuilder, call_with, operator_name, rebuild
+from nnc_tvm.relay_passes.moves import RESHAPES
 
 Expr = Any
 

@@ -18,11 +18,11 @@ import tvm
 from tvm import relax
 
 from nnc_tvm.quantize.contraction import CONTRACTIONS, contraction_of
-from nnc_tvm.relay_passes.canonicalize_qdq import MOVEMENT
 from nnc_tvm.relay_passes.composites.match import clamp_bounds, clamp_operand, scalar
 from nnc_tvm.relay_passes.composites.table import SEVERAL, UNARY
 from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, variables
 from nnc_tvm.relay_passes.layer_names import passed_on_names
+from nnc_tvm.relay_passes.moves import MOVEMENT
 
 Expr = Any
 ARITHMETIC = frozenset({"relax.add", "relax.subtract", "relax.multiply"})

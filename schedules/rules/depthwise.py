@@ -10,7 +10,6 @@ or other channels than its own (channel multipliers, counts that fill no vector)
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,85 +18,18 @@ from tvm import s_tir, te, tirx
 from nnc_tvm.schedules.arithmetic import const
 from nnc_tvm.schedules.candidates import Candidate, Selection, select
 from nnc_tvm.schedules.epilogue import epilogue_constants, narrowed, rounded, run_time_values
-from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
-from nnc_tvm.schedules.isa import EPILOGUE_COST
+from nnc_tvm.schedules.intrin.taps import TapProduct
 from nnc_tvm.schedules.loops import round_up, vectorize_parts, vectorize_tile
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.schedules.rules.at_run_time import at_run_time, prepared, rows_of
 from nnc_tvm.schedules.rules.contraction import centred_bias
+from nnc_tvm.schedules.rules.depthwise_plan import Tile, best_instruction, choose_tile, estimated_cost, pack_weights
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 from nnc_tvm.schedules.rules.nibbles import UNPACK_COST, fit, pack, unpack_kernel
 
 Expr = Any
-TILE_COST = 24.0  # estimated instructions of a tile beside those of its outputs
 UNROLLED = 160  # vector products in the unrolled body of a tile: more only makes code larger
-
-
-@dataclass(frozen=True)
-class Tile:
-    """rows x pixels outputs of `vectors` vectors of channels at a time; `steps` column products cover the image rows they read."""
-
-    isa: TapProduct
-    rows: int
-    pixels: int
-    vectors: int
-    steps: int
-
-    @property
-    def block(self) -> int:
-        """Channels of a tile."""
-        return self.vectors * self.isa.lanes
-
-
-def best_instruction(operator: DepthwiseConv2d, features: frozenset[str]) -> TapProduct | None:
-    """The first instruction that the CPU has and that takes the weights; deeper ones need neighbouring rows."""
-    low, high = operator.weight.min(initial=0), operator.weight.max(initial=0)
-    for isa in FLOAT if operator.weight.dtype == np.float32 else INTEGER:
-        takes = isa.weight_dtype == "float32" or (low >= isa.weight_low and high <= isa.weight_high)
-        if isa.features <= features and takes and (isa.depth == 1 or operator.dilation[0] == 1):
-            return isa
-    return None
-
-
-def choose_tile(operator: DepthwiseConv2d, isa: TapProduct, choose: Choose) -> Tile:
-    """By default the tile with the fewest instructions."""
-    _, oh, ow, out = operator.output.shape
-    pairs = isa.lanes == 8 and out % 16 == 0
-    rows, vectors, pixels = min(
-        ((r, v, p) for r in row_counts(oh, isa) for v in (1, 2)[: 1 + pairs] for p in pixel_counts(ow, isa, r * v)),
-        key=lambda tile: tile_cost(operator, isa, *tile))
-    rows = choose("rows", row_counts(oh, isa), rows)
-    vectors = choose("vectors", [1, 2], vectors)
-    possible = pixel_counts(ow, isa, rows * vectors)
-    pixels = choose("pixels", possible, min(pixels, possible[-1]))
-    return Tile(isa, rows, pixels, vectors, steps_of(operator, isa, rows))
-
-
-def row_counts(oh: int, isa: TapProduct) -> list[int]:
-    """Output rows that may share the image rows they read: instructions of one row share nothing."""
-    return [r for r in ((1, 2, 4) if isa.depth > 1 else (1,)) if r <= min(oh, isa.accumulators)]
-
-
-def pixel_counts(ow: int, isa: TapProduct, others: int) -> list[int]:
-    """Pixels of a tile with so many rows and vectors."""
-    return list(range(1, min(max(isa.accumulators // others, 1), ow) + 1))
-
-
-def steps_of(operator: DepthwiseConv2d, isa: TapProduct, rows: int) -> int:
-    """Column products that cover the image rows of a tile."""
-    return math.ceil(((rows - 1) * operator.strides[0] + operator.kernel[0]) / isa.depth)
-
-
-def tile_cost(operator: DepthwiseConv2d, isa: TapProduct, rows: int, vectors: int, pixels: int) -> float:
-    """Estimated instructions of the whole layer. Interleaved columns are shared by the outputs of a tile."""
-    _, oh, ow, out = operator.output.shape
-    kw, steps = operator.kernel[1], steps_of(operator, isa, rows)
-    columns = min((pixels - 1) * operator.strides[1] + (kw - 1) * operator.dilation[1] + 1, pixels * kw)
-    tiles = math.ceil(oh / rows) * math.ceil(ow / pixels) * math.ceil(out / (vectors * isa.lanes))
-    column, product, epilogue = isa.cost
-    prepared = columns * steps * (column * vectors + (vectors == 1))  # a register of bytes holds two vectors of 8 channels
-    return tiles * (prepared + rows * pixels * vectors * (steps * kw * product + epilogue) + TILE_COST)
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
@@ -119,14 +51,6 @@ def candidates(operator: DepthwiseConv2d, target: Any) -> list[Candidate]:
     if "int4" in target.forms and "portable" not in target.features and fit(operator.weight):
         forms.append(Candidate("int4", cost + weights.size * UNPACK_COST, -(-weights.size // 2), lambda choose: build(made, isa, target, choose, packed=True)))
     return [at_run_time(operator, candidate, target) for candidate in forms]
-
-
-def estimated_cost(operator: DepthwiseConv2d, tile: Tile) -> float:
-    """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
-    n, oh, ow, out = operator.output.shape
-    accumulators = tile.rows * tile.pixels * tile.vectors
-    tiles = n * math.ceil(oh / tile.rows) * math.ceil(ow / tile.pixels) * math.ceil(out / tile.block)
-    return tiles * accumulators * (2.0 * tile.steps * operator.kernel[1] + EPILOGUE_COST[16])
 
 
 def build(operator: DepthwiseConv2d, isa: TapProduct, target: Any, choose: Choose, packed: bool) -> tuple[Stage, ...]:
@@ -188,16 +112,6 @@ def bias_of(operator: DepthwiseConv2d, isa: TapProduct) -> np.ndarray:
     """The bias less what the zero point and the instruction add to the sum, integers modulo 2^32."""
     bias = centred_bias(operator, 2)
     return (bias - isa.x_offset * operator.weight.astype(np.int64).sum(axis=(0, 1))).astype(np.int32) if isa.x_offset else bias
-
-
-def pack_weights(operator: DepthwiseConv2d, tile: Tile, padded_out: int) -> np.ndarray:
-    """(KH, KW, O) in the order the loops read: (O / lanes, steps, KW, rows, lanes, depth), zeros where a row has no tap."""
-    isa, (kh, kw), out = tile.isa, operator.kernel, operator.weight.shape[2]
-    full = np.zeros((tile.rows, tile.steps * isa.depth, kw, padded_out), isa.weight_dtype)
-    for r in range(tile.rows):
-        full[r, r * operator.strides[0]:r * operator.strides[0] + kh, :, :out] = operator.weight
-    split = full.reshape(tile.rows, tile.steps, isa.depth, kw, padded_out // isa.lanes, isa.lanes)
-    return np.ascontiguousarray(split.transpose(4, 1, 3, 0, 5, 2))
 
 
 def image_copy(operator: DepthwiseConv2d, padded: tuple[int, int, int, int], target: Any) -> Any:
