@@ -15,7 +15,7 @@ demo: $(INSTALLED) tools
 
 test: $(INSTALLED) tools
 	@echo "running the tests"
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 lint: ruff mypy import-linter
 
