@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from nnc_tvm.relay_passes.fuse_residuals import taken
+from nnc_tvm.relay_passes.fuse_residuals import worth_fusing
 from nnc_tvm.relay_passes.program import Layer, Program
 from nnc_tvm.schedules.operators import DynamicRescale
 from nnc_tvm.schedules.operators.operator import TensorType, WeightedSum
@@ -15,7 +15,7 @@ from nnc_tvm.targets.base import Target
 
 
 def fuse_rescales(program: Program, target: Target, choose: Choose = choose_default) -> Program:
-    """`program` with every DynamicRescale fused where nothing else reads the sums and the layer keeps its form; the outputs are the same."""
+    """`program` with every DynamicRescale fused where nothing else reads the sums and the layer takes no more for it; the outputs are the same."""
     readers = Counter([*program.outputs, *(name for layer in program.layers for name in layer.inputs)])
     numbers = {layer.output: number for number, layer in enumerate(program.layers)}
     layers: dict[int, Layer] = dict(enumerate(program.layers))
@@ -25,7 +25,7 @@ def fuse_rescales(program: Program, target: Target, choose: Choose = choose_defa
             continue
         source = layers[numbers[layer.inputs[0]]]
         operator = fused(source, layer.operator)
-        if operator is not None and taken(source.operator, target, choose) == taken(operator, target, choose):
+        if operator is not None and worth_fusing(source.operator, operator, target, choose):
             # where the rescale was, after the parameters are known
             layers[number] = Layer(layer.name, operator, (*source.inputs, layer.inputs[1]), layer.output, source.note, source.form, source.instead)
             del layers[numbers[source.output]], values[source.output]

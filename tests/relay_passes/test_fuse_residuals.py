@@ -11,15 +11,16 @@ from nnc_tvm.reference import run_program
 from nnc_tvm.relay_passes.fuse_residuals import fuse_residuals
 from nnc_tvm.relay_passes.program import Program
 from nnc_tvm.schedules.operators import Conv2d
+from nnc_tvm.targets.base import Optimize, Target
 from nnc_tvm.targets.registry import get_target
 from tests.relay_passes.random_programs import Network
 
 TARGET = replace(get_target("x86_cpu", "x86-64-v3"), l1_bytes=0)
 
 
-def residuals(program: Program) -> list[bool]:
+def residuals(program: Program, target: Target = TARGET) -> list[bool]:
     """Whether each convolution of the fused program adds; its values are those of `program`, as far as they are left."""
-    small = fuse_residuals(program, TARGET)
+    small = fuse_residuals(program, target)
     rng = np.random.default_rng(0)
     inputs = {name: rng.integers(-128, 128, program.values[name].type.shape).astype(np.int8) for name in program.inputs}
     wanted, got = run_program(program, inputs), run_program(small, inputs)
@@ -68,3 +69,15 @@ def test_what_stays_apart() -> None:
     x = small.input(1, 6, 7, 16)
     program = small.program(small.add(small.conv(x, 16), x))
     assert len(fuse_residuals(program, replace(TARGET, l1_bytes=3 * 6 * 7 * 16)).layers) == 2
+
+
+@pytest.mark.parametrize("optimize", ["speed", "balanced"])
+@pytest.mark.parametrize(("cell", "wanted"), [(4, False), (1, True)])
+def test_forms_that_do_not_add(optimize: Optimize, cell: int, wanted: bool) -> None:
+    """Blocks of 4 inputs by 1 output are best as lists of cells, which take no residual: fused the layer would take longer, and more bytes."""
+    network = Network(7, "float", prune=0)
+    x = network.input(1, 14, 14, 128)
+    inner = network.conv(x, 128)
+    weight = network.layers[-1].operator.weight.reshape(-1, cell)  # type: ignore[attr-defined]
+    weight[network.rng.random(len(weight)) < 0.9] = 0
+    assert residuals(network.program(network.add(inner, x)), replace(get_target("x86_cpu", "znver4"), l1_bytes=0, optimize=optimize)) == [wanted]
