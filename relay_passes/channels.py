@@ -17,6 +17,7 @@ from nnc_tvm.schedules.operators import (
     Concat,
     DepthwiseConv2d,
     Dequantize,
+    Divide,
     FlipSign,
     LinearCombination,
     MaxPool2d,
@@ -29,6 +30,7 @@ from nnc_tvm.schedules.operators import (
     Reshape,
     ResizeBilinear,
     ResizeNearest,
+    SquaredDifference,
     StridedSlice,
     Sum,
     Table,
@@ -74,6 +76,8 @@ def _straight(tensor: TensorType, axis: int) -> np.ndarray:
 @trace.register(FlipSign)
 @trace.register(LinearCombination)
 @trace.register(Multiply)
+@trace.register(SquaredDifference)
+@trace.register(Divide)
 def trace_elements(operator: Operator, axes: tuple[int, ...]) -> Route | None:
     """Element by element; an operand of one channel is broadcast."""
     count = {axis: channels(operator.output, axis) for axis in axes if -axis <= len(operator.output.shape)}

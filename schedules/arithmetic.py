@@ -66,10 +66,12 @@ class Arithmetic:
 
     shortest: lanes of the shortest vector that requantizes well; those that say nothing take whole vectors of accumulators only.
     narrows_int32: int32 saturates to int8 in one instruction.
+    high_multiply_is_slow: float32 requantizes faster, which matters where it gives the same integers.
     """
 
     shortest = 1 << 30
     narrows_int32 = False
+    high_multiply_is_slow = False
 
     def high_multiply(self, a: Expr, b: Expr) -> Expr:
         """As the function `high_multiply`."""

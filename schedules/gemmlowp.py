@@ -1,4 +1,4 @@
-"""Transcendental functions in 32-bit fixed point, step for step as gemmlowp's fixedpoint.h rounds them.
+"""Transcendental functions and quotients in 32-bit fixed point, step for step as gemmlowp's fixedpoint.h rounds them.
 
 A number with i integer bits is an int32 raw value times 2^(i - 31); products of raw values are `high_multiply`.
 """
@@ -52,3 +52,17 @@ def reciprocal(x: np.ndarray, integer_bits: int) -> tuple[np.ndarray, np.ndarray
     """(r, k) with 1 / x = r * 2^-k, r in Q0.31, for raw x > 0 with `integer_bits` integer bits."""
     leading = 31 - np.floor(np.log2(x.astype(np.float64))).astype(np.int64)  # leading zeros of the uint32
     return one_over_one_plus((x << leading) - (1 << 31)), integer_bits - leading
+
+
+def quotient(a: np.ndarray, b: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
+    """a / b * multiplier * 2^(shift - 31) for |a|, |b| < 2^16, broadcast, as LiteRT's DIV rounds it: at the reciprocal, at either product, at the shift.
+
+    INT32_MAX with the sign of a where b is 0. A result below 1/2 is 0; where that takes a shift by more than 31 bits, LiteRT's own is undefined.
+    """
+    numerator, denominator = np.where(b < 0, -a, a).astype(np.int64), np.abs(b).astype(np.int64)
+    inverse, over_unit = reciprocal(np.maximum(denominator, 1), 31)
+    headroom = 31 - np.frexp(numerator ^ (numerator >> 63))[1].astype(np.int64)
+    product = high_multiply(high_multiply(numerator << headroom, inverse), multiplier)
+    exponent = over_unit + headroom - shift
+    rounded = np.where(exponent > 31, 0, rounding_shift(product, np.clip(exponent, 0, 31)))
+    return np.where(denominator == 0, np.sign(numerator) * INT32_MAX, rounded)

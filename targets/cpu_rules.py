@@ -13,6 +13,7 @@ def cpu_rules() -> tuple[Rule, ...]:
     from nnc_tvm.schedules.rules import (
         chain,
         depthwise,
+        division,
         dynamic,
         elementwise,
         matmul,
@@ -27,6 +28,6 @@ def cpu_rules() -> tuple[Rule, ...]:
     )
 
     return (
-        weight_forms.stages, chain.stages, matmul.stages, depthwise.stages, rescaled.stages, dynamic.stages, elementwise.stages, table.stages,
+        weight_forms.stages, chain.stages, matmul.stages, depthwise.stages, rescaled.stages, dynamic.stages, elementwise.stages, division.stages, table.stages,
         pool.max_pool, pool.average_pool, pool.mean, softmax.stages, movement.stages, resize.stages, primitive.stages,
     )

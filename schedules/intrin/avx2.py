@@ -17,6 +17,8 @@ from nnc_tvm.schedules.modular import Modular
 class Avx2Arithmetic(SaturatingArithmetic):
     """Eight lanes at a time."""
 
+    high_multiply_is_slow = True
+
     def round_to_int16(self, value: Expr, fits: bool = False) -> Expr:
         # too large a value would become -2^31; too small a one does, and saturates as it should
         bounded = value if fits else clamp(value, -math.inf, 2**15 - 1, "float32")

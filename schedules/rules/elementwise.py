@@ -14,9 +14,9 @@ from tvm import s_tir, te, tirx
 from nnc_tvm.schedules.arithmetic import PORTABLE, round_half_away, round_half_even
 from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
 from nnc_tvm.schedules.loops import fuse_outer, inline_epilogue, vectorize
-from nnc_tvm.schedules.operators import Dequantize, DynamicQuantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale
+from nnc_tvm.schedules.operators import Dequantize, DynamicQuantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale, SquaredDifference
 from nnc_tvm.schedules.rule import Choose, Stage
-from nnc_tvm.schedules.rules.rescaled import accumulator, zero_points
+from nnc_tvm.schedules.rules.rescaled import Rescaled, accumulator, offset, zero_points
 
 Expr = Any
 
@@ -27,14 +27,11 @@ def element(operator: Operator, *values: Expr) -> Expr:
     raise TypeError(type(operator))
 
 
-def offset(value: Expr, zero_point: int) -> Expr:
-    return value.astype("int32") - tirx.const(zero_point, "int32")
-
-
 @element.register(LinearCombination)
 @element.register(Multiply)
 @element.register(Rescale)
-def _(operator: LinearCombination | Multiply | Rescale, *values: Expr) -> Expr:
+@element.register(SquaredDifference)
+def _(operator: Rescaled, *values: Expr) -> Expr:
     differences = [offset(value, z) for value, z in zip(values, zero_points(operator), strict=True)]
     return inline_epilogue(operator.requantize, accumulator(operator, PORTABLE, *differences))
 

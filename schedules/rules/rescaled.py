@@ -17,12 +17,20 @@ from nnc_tvm.schedules.axes import broadcast_strides, merge, used_shape
 from nnc_tvm.schedules.epilogue import epilogue_constants, finish, requantize
 from nnc_tvm.schedules.intrin import avx2, neon
 from nnc_tvm.schedules.loops import fuse_outer
-from nnc_tvm.schedules.operators import LinearCombination, Multiply, Operator, Rescale
+from nnc_tvm.schedules.operators import LinearCombination, Multiply, Operator, Rescale, SquaredDifference
+from nnc_tvm.schedules.quantization import Epilogue
 from nnc_tvm.schedules.rule import Choose, Stage
+from nnc_tvm.schedules.rules.equal_floats import float_requantize
 from nnc_tvm.schedules.rules.shifted_sum import ShiftedSum, shifted_sum
 
 Expr = Any
+Rescaled = LinearCombination | Multiply | Rescale | SquaredDifference
 ARITHMETIC = {"avx2": avx2.ARITHMETIC, "neon": neon.ARITHMETIC}
+
+
+def offset(value: Expr, zero_point: int) -> Expr:
+    """value - zero_point in int32."""
+    return value.astype("int32") - tirx.const(zero_point, "int32")
 
 
 @singledispatch
@@ -38,6 +46,12 @@ def _(operator: LinearCombination, arithmetic: Arithmetic, *differences: Expr) -
 
 
 @accumulator.register
+def _(operator: SquaredDifference, arithmetic: Arithmetic, *differences: Expr) -> Expr:
+    terms = [scaled(operator, arithmetic, i, value) for i, value in enumerate(differences)]
+    return (terms[0] - terms[1]) * (terms[0] - terms[1])
+
+
+@accumulator.register
 def _(operator: Multiply, arithmetic: Arithmetic, *differences: Expr) -> Expr:
     return differences[0] * differences[1]
 
@@ -47,10 +61,10 @@ def _(operator: Rescale, arithmetic: Arithmetic, *differences: Expr) -> Expr:
     return differences[0]
 
 
-def scaled(operator: LinearCombination, arithmetic: Arithmetic, i: int, value: Expr) -> Expr:
-    """`scaled(value, i)` of LinearCombination's docstring."""
+def scaled(operator: LinearCombination | SquaredDifference, arithmetic: Arithmetic, i: int, value: Expr) -> Expr:
+    """`scaled(value, i)` of the operator's docstring."""
     factor, shift = operator.factors[i], operator.shifts[i]
-    if not operator.fixed:
+    if isinstance(operator, LinearCombination) and not operator.fixed:
         return value * tirx.const(factor, "int32")
     exact = operator.left_shift - 1 + shift
     if abs(factor) == 1 << 30 and exact >= 0:  # a power of two, which the operand of the larger scale always has: nothing is rounded
@@ -68,23 +82,26 @@ def rounded_shift(short: ShiftedSum, arithmetic: Arithmetic, a: Expr, b: Expr) -
     return arithmetic.shift_halves_up(total + tirx.const(offset, "int32") if offset else total, tirx.const(-exponent, "int32"))
 
 
-def result_of(operator: LinearCombination | Multiply | Rescale, arithmetic: Arithmetic) -> Callable[..., Expr]:
+def result_of(operator: Rescaled, arithmetic: Arithmetic) -> Callable[..., Expr]:
     """The function from the inputs' x - zero_point in int32 to the int16 that `finish` takes."""
     short = shifted_sum(operator) if isinstance(operator, LinearCombination) else None
     if short is not None:
         return lambda a, b: arithmetic.to_int16(rounded_shift(short, arithmetic, a, b))
-    parameters = [tirx.const(values[0].item(), str(values.dtype)) for _, values in epilogue_constants(operator.requantize, 1)]
-    return lambda *values: requantize(operator.requantize, accumulator(operator, arithmetic, *values), parameters, arithmetic)
+    epilogue: Epilogue = operator.requantize
+    if arithmetic.high_multiply_is_slow and isinstance(operator, SquaredDifference):
+        epilogue = float_requantize(operator) or epilogue
+    parameters = [tirx.const(values[0].item(), str(values.dtype)) for _, values in epilogue_constants(epilogue, 1)]
+    return lambda *values: requantize(epilogue, accumulator(operator, arithmetic, *values), parameters, arithmetic)
 
 
-def zero_points(operator: LinearCombination | Multiply | Rescale) -> tuple[int, ...]:
+def zero_points(operator: Rescaled) -> tuple[int, ...]:
     """Of the inputs."""
     return (operator.zero_point,) if isinstance(operator, Rescale) else operator.zero_points
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
-    """The rule for LinearCombination, Multiply and Rescale of bytes."""
-    if not isinstance(operator, LinearCombination | Multiply | Rescale) or any(t.dtype not in ("int8", "uint8") for t in operator.inputs):
+    """The rule for operators that end in a requantization, of bytes."""
+    if not isinstance(operator, Rescaled) or any(t.dtype not in ("int8", "uint8") for t in operator.inputs):
         return None
     arithmetic = next((a for feature, a in ARITHMETIC.items() if feature in target.features), None)
     walk = merge(operator.output.shape, tuple(broadcast_strides(t.shape, operator.output.shape) for t in (*operator.inputs, operator.output)))

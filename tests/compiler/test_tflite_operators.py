@@ -91,6 +91,50 @@ def test_prelu_of_all_values(dtype: str, tmp_path: pathlib.Path) -> None:
         exact(tmp_path, build_model(tensors, [Node("PRELU", ("x", "a"), ("y",))], ["x"], ["y"]), {"x": x}, in_float=True)
 
 
+def every_pair(dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """(256, 256) each: every value of the dtype with every other."""
+    values = np.arange(256).astype(np.uint8) if dtype == "uint8" else np.arange(-128, 128).astype(np.int8)
+    return (np.ascontiguousarray(np.broadcast_to(values[:, None], (256, 256))), np.ascontiguousarray(np.broadcast_to(values, (256, 256))))
+
+
+SCALES = ((0.25, 0.05, 1 / 255), (0.03, 0.03, 0.05), (0.25, 0.125, 1 / 127), (0.0042, 0.1074, 0.0364), (0.5, 0.25, 0.125), (0.0673, 0.00887, 0.0025))
+
+
+@pytest.mark.parametrize("scales", SCALES)
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_quotients_of_all_values(dtype: str, scales: tuple[float, float, float], tmp_path: pathlib.Path) -> None:
+    """Halves among them. Where LiteRT shifts by more than 31 bits, which C does not define, the quotient is far below half a step: 0."""
+    a, b = every_pair(dtype)
+    zeros = [z + 128 * (dtype == "uint8") for z in (-9, 21, 7)]
+    b = np.where(b == zeros[1], b[:, :1], b)  # LiteRT refuses to divide by 0
+    tensors = [Tensor(n, (256, 256), dtype, s, z) for n, s, z in zip("aby", scales, zeros, strict=True)]
+    data = build_model(tensors, [Node("DIV", ("a", "b"), ("y",), ("DivOptions", {}))], ["a", "b"], ["y"])
+    (tmp_path / "model.tflite").write_bytes(data)
+    program = to_program(load(tmp_path / "model.tflite").module, "fixed")
+    assert "divide" in [layer.operator.kind for layer in program.layers]
+    found, wanted = run_program(program, {"a": a, "b": b})[program.outputs[0]].astype(int), run_reference(data, {"a": a, "b": b})["y"].astype(int)
+    real = (a.astype(float) - zeros[0]) * scales[0] / ((b.astype(float) - zeros[1]) * scales[1]) / scales[2]
+    defined = np.abs(real) > 0.5
+    np.testing.assert_array_equal(found[defined], wanted[defined])
+    assert (found[np.abs(real) < 0.499] == zeros[2]).all()
+
+
+@pytest.mark.parametrize("constant_first", [False, True])
+def test_quotients_with_one_constant(constant_first: bool, tmp_path: pathlib.Path) -> None:
+    """A table."""
+    x, c = np.arange(-128, 128, dtype=np.int8).reshape(1, 256), constant("c", np.array([[37]], np.int8), 0.02, -3)
+    tensors = [Tensor("x", x.shape, "int8", 0.05, -128), c, Tensor("y", x.shape, "int8", 0.0625, 5)]
+    data = build_model(tensors, [Node("DIV", ("c", "x") if constant_first else ("x", "c"), ("y",), ("DivOptions", {}))], ["x"], ["y"])
+    exact(tmp_path, data, {"x": np.maximum(x, -127)})
+
+
+@pytest.mark.parametrize("scales", SCALES)
+def test_squared_differences_of_all_values(scales: tuple[float, float, float], tmp_path: pathlib.Path) -> None:
+    tensors = [Tensor(n, (256, 256), "int8", s, z) for n, s, z in zip("aby", scales, (-9, 21, -100), strict=True)]
+    data = build_model(tensors, [Node("SQUARED_DIFFERENCE", ("a", "b"), ("y",))], ["a", "b"], ["y"])
+    exact(tmp_path, data, dict(zip("ab", every_pair("int8"), strict=True)))
+
+
 def test_square_root(tmp_path: pathlib.Path) -> None:
     """LiteRT's cuts off what is not a whole step, and takes no negative input."""
     x = np.arange(-128, 128, dtype=np.int8).reshape(1, 256)

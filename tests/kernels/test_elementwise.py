@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.operators import Dequantize, FlipSign, LinearCombination, Multiply, Operator, Quantize, Rescale, TensorType
+from nnc_tvm.schedules.operators import (
+    Dequantize,
+    Divide,
+    FlipSign,
+    LinearCombination,
+    Multiply,
+    Operator,
+    Quantize,
+    Rescale,
+    SquaredDifference,
+    TensorType,
+)
 from nnc_tvm.schedules.quantization import Mode
 from nnc_tvm.schedules.rule import choose_default
-from nnc_tvm.schedules.rules import elementwise, rescaled
+from nnc_tvm.schedules.rules import division, elementwise, rescaled
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, target_of
 
 BROADCASTS = [
@@ -58,6 +69,44 @@ def test_requantized_in_registers(cpu: tuple[str, str | None], mode: Mode) -> No
     for dtype, values in (("int8", every), ("uint8", np.arange(256).astype(np.uint8))):
         cases.append((Rescale.build(mode, TensorType((256,), dtype), int8((256,)), (scale_and_zero_point(rng), scale_and_zero_point(rng))), [values]))
     check(cases, rescaled.stages, target_of(cpu))
+
+
+def squared_difference(rng: np.random.Generator, a: tuple[int, ...], b: tuple[int, ...]) -> SquaredDifference:
+    """Of random scales, of which the output's spreads most results over int8."""
+    (sa, za), (sb, zb) = scale_and_zero_point(rng), scale_and_zero_point(rng)
+    out = (max(sa, sb) ** 2 * 60, int(rng.integers(-128, 0)))
+    made = SquaredDifference.build((int8(a), int8(b)), int8(np.broadcast_shapes(a, b)), ((sa, za), (sb, zb), out), -120, 110)
+    assert made is not None
+    return made
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_squared_difference(cpu: tuple[str, str | None]) -> None:
+    """Every byte with every other, and broadcast; in vectors of the CPU's own and without."""
+    rng = random_generator()
+    shapes = [((256, 256), (256, 256)), ((6, 40), (6, 1)), ((1, 3, 5, 24), (24,))]
+    pairs = [np.ascontiguousarray(np.broadcast_to(axis, (256, 256))) for axis in np.ix_(*[np.arange(-128, 128).astype(np.int8)] * 2)]
+    cases: list[tuple[Operator, list[np.ndarray]]] = [(squared_difference(rng, (256, 256), (256, 256)), pairs)]
+    cases += [(squared_difference(rng, a, b), [rng.integers(-128, 128, shape).astype(np.int8) for shape in (a, b)]) for a, b in shapes + BROADCASTS]
+    check(cases, elementwise.stages, target_of(cpu))
+    if target_of(cpu).emit != "c":
+        check(cases[:4], rescaled.stages, target_of(cpu))
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_quotients(cpu: tuple[str, str | None]) -> None:
+    """Every byte with every other, divisors of 0 and quotients that round to 0 among them, and broadcast."""
+    rng = random_generator()
+    cases: list[tuple[Operator, list[np.ndarray]]] = []
+    pairs = [np.ascontiguousarray(np.broadcast_to(axis, (256, 256))) for axis in np.ix_(*[np.arange(-128, 128).astype(np.int8)] * 2)]
+    shapes = [((256, 256), (256, 256))] * 3 + BROADCASTS
+    for k, (a, b) in enumerate(shapes):
+        (sa, za), (sb, zb), (_, zo) = (scale_and_zero_point(rng) for _ in range(3))
+        unit = (0.01, 0.5, 40.0)[k % 3]  # of the quotient of two steps
+        made = Divide.build((int8(a), int8(b)), int8(np.broadcast_shapes(a, b)), ((sa, za), (sb, zb), (sa / sb * unit, zo)), -120, 110)
+        assert made is not None
+        cases.append((made, pairs if a == (256, 256) else [rng.integers(-128, 128, shape).astype(np.int8) for shape in (a, b)]))
+    check(cases, division.stages, target_of(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
