@@ -11,8 +11,8 @@ from nnc_tvm.relay_passes.composites.softmax import match_softmax
 from nnc_tvm.relay_passes.composites.table import match_table
 
 MATCHERS: tuple[Matcher, ...] = (
-    match_conv2d, match_dense, match_matmul, match_dynamic_rescale, match_add, match_subtract, match_multiply, match_divide,
-    match_squared_difference, match_average_pool, match_mean, match_sum, match_softmax, match_resize, match_rescale, match_table, match_quantize, match_dequantize,
+    match_conv2d, match_dense, match_matmul, match_dynamic_rescale, match_add, match_subtract, match_multiply, match_divide, match_squared_difference,
+    match_average_pool, match_mean, match_sum, match_softmax, match_resize, match_rescale, match_table, match_quantize, match_dequantize,
     match_dynamic_parameters, match_dynamic_quantize, match_dynamic_pad,
 )
 
