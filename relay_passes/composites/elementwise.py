@@ -105,4 +105,4 @@ def match_squared_difference(graph: Graph, variable: Expr, mode: Mode) -> Match 
         return None
     (a, b), types, quantization = found
     operator = SquaredDifference.build(types, tensor_type(variable), quantization, *out.integer_bounds())
-    return operator and Match(operator, (a.expr, b.expr), (call.args[0], out.real, *out.covered))
+    return Match(operator, (a.expr, b.expr), (call.args[0], out.real, *out.covered)) if operator is not None else None
