@@ -49,6 +49,11 @@ def variables(expr: Expr) -> Iterable[Var]:
             yield from variables(argument)
 
 
+def operands(call: Expr) -> list[Expr]:
+    """The variables that a call reads."""
+    return [v for a in getattr(call, "args", ()) for v in variables(a)]
+
+
 def substitute(expr: Expr, replace: dict[Var, Expr]) -> Expr:
     """`expr` with variables replaced; untyped where something changed (the BlockBuilder types it again)."""
     if isinstance(expr, tvm.ir.Var):

@@ -15,9 +15,10 @@ import tvm
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.relay_passes.composites import MATCHERS, Match
 from nnc_tvm.relay_passes.float_notes import note_floats
-from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, tensor_type, variables
+from nnc_tvm.relay_passes.graph import Graph, constant, operands, operator_name, tensor_type, variables
 from nnc_tvm.relay_passes.layer_names import passed_on_names
 from nnc_tvm.relay_passes.movement import lower_movement
+from nnc_tvm.relay_passes.moves import MOVEMENT
 from nnc_tvm.relay_passes.primitive import lower_primitive
 from nnc_tvm.relay_passes.program import Layer, Program, Value
 from nnc_tvm.relay_passes.qdq import dequantized_constant, quantization_of
@@ -25,6 +26,7 @@ from nnc_tvm.schedules.operators.primitive import Primitive
 from nnc_tvm.schedules.quantization import Mode
 
 Expr = Any
+MOVED = MOVEMENT | {"relax.concat", "relax.nn.pad"}
 
 
 class Lowering:
@@ -97,7 +99,7 @@ class Lowering:
         return Program(values, inputs, outputs, note_floats(self.graph, layers), self.mode, constants)
 
     def scales(self) -> dict[Any, tuple[float, int]]:
-        """(scale, zero point) of integer variables, from the quantize that makes them or a dequantize that reads them."""
+        """(scale, zero point) of integer variables, from the quantize that makes them, a dequantize that reads them or the tensors they are moved from."""
         found: dict[Any, tuple[float, int]] = {}
         for variable, value in self.graph.definitions.items():
             q = quantization_of(value)
@@ -105,6 +107,10 @@ class Lowering:
                 integer = variable if operator_name(value) == "relax.quantize" else value.args[0]
                 if isinstance(integer, tvm.ir.Var):
                     found[integer] = q.scalar()
+            elif operator_name(value) in MOVED and variable not in found:
+                sources = [found.get(v) for v in operands(value)]
+                if sources and sources[0] is not None and sources.count(sources[0]) == len(sources):
+                    found[variable] = sources[0]
         return found
 
 

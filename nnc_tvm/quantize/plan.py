@@ -4,6 +4,7 @@
 - Sums, products, pooling, softmax, concatenation and resizing are computed on integers when all they read is rounded anyway.
 - A chain of element-wise functions of one tensor is one table: nothing inside it is rounded.
 - Data movement and max pooling keep the integers, so a tensor shares the quantization of what it was moved from.
+- Sums that nothing takes as integers stay float (`left_float.py`).
 - Everything else (layer normalization, gathers, ...) stays float, and so do tensors that nothing above reads.
 """
 
@@ -18,9 +19,10 @@ import tvm
 from tvm import relax
 
 from nnc_tvm.quantize.contraction import CONTRACTIONS, contraction_of
+from nnc_tvm.quantize.left_float import left_float
 from nnc_tvm.relay_passes.composites.match import clamp_bounds, clamp_operand, scalar
 from nnc_tvm.relay_passes.composites.table import SEVERAL, UNARY
-from nnc_tvm.relay_passes.graph import Graph, constant, operator_name, variables
+from nnc_tvm.relay_passes.graph import Graph, constant, operands, operator_name, variables
 from nnc_tvm.relay_passes.layer_names import passed_on_names
 from nnc_tvm.relay_passes.moves import MOVEMENT
 
@@ -32,11 +34,6 @@ CLAMPED = CONTRACTIONS | ARITHMETIC | POOLING
 # outputs whose range is known: the 8-bit specification of TFLite fixes it
 KNOWN_RANGES = {"relax.nn.softmax": (0.0, 255 / 256), "relax.sigmoid": (0.0, 255 / 256), "relax.tanh": (-1.0, 127 / 128)}
 DECISIONS = frozenset({"relax.nn.softmax", "relax.nn.log_softmax"})
-
-
-def operands(call: Expr) -> list[Expr]:
-    """The variables that a call reads."""
-    return [v for a in getattr(call, "args", ()) for v in variables(a)]
 
 
 def is_float(variable: Expr) -> bool:
@@ -200,10 +197,19 @@ class Plan:
     @cached_property
     def integers(self) -> set[Expr]:
         """Tensors that can be had as int8 without a rounding that the float model would miss."""
+        return self.closure(self.left_float)
+
+    @cached_property
+    def left_float(self) -> set[Expr]:
+        """Sums that nothing takes as integers."""
+        return left_float(self, self.closure(set()))
+
+    def closure(self, excluded: set[Expr]) -> set[Expr]:
+        """Tensors that need no rounding of their own to be int8: the inputs, what contractions read and make, and what follows; without those `excluded`."""
         roots, _ = self.chains
         found = {p for p in self.graph.function.params if is_float(p)}
         for variable, call in self.graph.definitions.items():
-            if not is_float(variable):
+            if not is_float(variable) or variable in excluded:
                 continue
             if variable in self.demanded or has_integer_form(call):
                 found.add(variable)
@@ -237,6 +243,8 @@ class Plan:
     def is_float_operator(self, variable: Expr) -> bool:
         """Whether the tensor is made in float whatever happens: it is rounded only for its readers."""
         roots, _ = self.chains
+        if variable in self.left_float:
+            return True
         core = self.core(variable)
         read = operands(self.call(core))
         if variable in roots:

@@ -177,3 +177,13 @@ def test_what_nothing_reads_is_no_layer() -> None:
 def test_no_kernel() -> None:
     with pytest.raises(Unsupported, match=r"'running_total': there is no kernel for cumsum of float32\[2, 3\]"):
         lowered({"x": ((2, 3), "float32")}, lambda b, x: b(op.abs(b.bb.emit(op.cumsum(x, 1), "running_total"))))
+
+
+def test_moved_integers_mean_what_they_meant() -> None:
+    """Transposed and cut tensors that nothing dequantizes have the scale of what they were moved from."""
+    def body(b: Builder, x: Expr) -> Expr:
+        return b(op.strided_slice(b(op.permute_dims(b.quantize(convolved(b, x), 2.0, -10), [0, 3, 1, 2])), [1], [0], [2]))
+
+    program = lowered(IMAGE, body)
+    scales = [(program.values[layer.output].scale, program.values[layer.output].zero_point) for layer in program.layers]
+    assert scales == [(2.0, -10)] * len(program.layers) and len(program.layers) >= 2
