@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from nnc_tvm.errors import Unsupported
+
+NEARLY_ALL = 0.75  # of a mask's values are 0 or 1, those of powers or windows that fade are not
+
+
+MOST = 0.75  # of a mask are 0 or 1, even of a broken one; powers and windows that fade seldom are
 
 
 def is_binary(values: np.ndarray) -> bool:
@@ -12,15 +19,19 @@ def is_binary(values: np.ndarray) -> bool:
     return bool(((values == 0) | (values == 1)).all())
 
 
+def is_named_mask(name: str) -> bool:
+    """Whether a constant is called the mask of a weight, as torch.nn.utils.prune calls it."""
+    last = re.split(r"[./]", name.lower())[-1]
+    return "mask" in last and "weight" in last
+
+
 def is_mask(name: str, values: np.ndarray) -> bool:
-    """Whether a constant factor is meant as a mask: it is binary, its name says so, or it has zeros and ones and little else.
+    """Whether a constant factor of a weight is plainly meant as a mask: its name says so, or nearly all of it are zeros and ones.
 
     A scale has no zeros, and weights that are exactly 1 are rare: what is left as a mask with other values in it is broken.
     """
-    if is_binary(values) or "mask" in name.lower():
-        return True
     zeros, ones = int((values == 0).sum()), int((values == 1).sum())
-    return bool(zeros and ones and 2 * (zeros + ones) >= values.size)
+    return is_named_mask(name) or (zeros + ones > MOST * values.size and ("mask" in name.lower() or bool(zeros and ones)))
 
 
 def check_mask(name: str, mask: np.ndarray, weight: str, shape: tuple[int, ...]) -> None:
@@ -39,9 +50,13 @@ def check_mask(name: str, mask: np.ndarray, weight: str, shape: tuple[int, ...])
                           "make it binary, or multiply the weight by it before the model is exported")
 
 
-def check_product(factors: tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]]) -> None:
-    """`check_mask` for the product of two constants (name, values), if either is a mask of the other. Weights have two axes or more."""
+def check_product(factors: tuple[tuple[str, np.ndarray], tuple[str, np.ndarray]], product: str = "") -> None:
+    """`check_mask` for a weight that is the product of two constants (name, values), if either is plainly a mask of the other.
+
+    product: its name, for constants that have none. Weights have two axes or more; what widens them is a mask by its name alone.
+    """
     for (name, values), (other, weight) in (factors, factors[::-1]):
-        if values.ndim and weight.ndim > 1 and is_mask(name, values) and not is_binary(weight):
-            check_mask(name, values, other, weight.shape)
+        fits = values.ndim <= weight.ndim and all(v in (1, w) for v, w in zip(values.shape[::-1], weight.shape[::-1], strict=False))
+        if values.ndim and weight.ndim > 1 and is_mask(name, values) and not is_binary(weight) and (fits or is_named_mask(name)):
+            check_mask(name or product, values, other or product, weight.shape)
             return

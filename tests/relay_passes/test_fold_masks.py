@@ -97,6 +97,38 @@ def test_the_first_bad_place_is_named() -> None:
 def test_what_a_mask_is() -> None:
     assert is_mask("c", MASK) and is_mask("layer.weight_mask", MASK * 0.5)
     assert not is_mask("c", np.array([0.5, 2, 1])) and not is_mask("weight", RNG.standard_normal((4, 3)))
+    assert not is_mask("decay_mask", np.tril(0.9 ** np.arange(8.0)[:, None]))
+    check_product((("a", INTEGERS.astype(np.float32)), ("b", np.stack([MASK * 0.5, MASK, MASK, MASK]))))  # wider than the weight
+
+
+def decay(dtype: type) -> np.ndarray:
+    """What an attention forgets: mostly zeros, more so in float16, and ones on the diagonal."""
+    age = np.arange(40)[:, None] - np.arange(40)
+    return np.where(age >= 0, 0.5 ** np.maximum(age, 0), 0).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_products_that_are_no_weights_are_computed(tmp_path: pathlib.Path, dtype: type) -> None:
+    """Attention whose scores are multiplied by a decay, itself the product of two constants, each like a broken mask of the other."""
+    scale = RNG.uniform(0.5, 1, (40, 40)).astype(dtype)
+    nodes = [helper.make_node("MatMul", ["q", "k"], ["scores"]), helper.make_node("Mul", ["decay_mask", "scale"], ["d"]),
+             helper.make_node("Where", ["causal", "d", "zero"], ["w"]), helper.make_node("Cast", ["w"], ["e"], to=1),
+             helper.make_node("Mul", ["scores", "e"], ["s"]),
+             helper.make_node("MatMul", ["s", "v"], ["y"])]
+    constants = {"decay_mask": decay(dtype), "scale": scale, "causal": np.tri(40, dtype=bool)[None], "zero": np.zeros((2, 1, 1), dtype)}
+    shapes = {"q": (2, 40, 8), "k": (2, 8, 40), "v": (2, 40, 8)}
+    path = save(tmp_path, model_of(nodes, shapes, ["y"], constants))
+    x = {name: RNG.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    program = to_program(load(path).module, "float")
+    got = run_program(program, x)[program.outputs[0]]
+    np.testing.assert_allclose(got, x["q"] @ x["k"] * (decay(dtype) * scale) @ x["v"], atol=0.05 if dtype is np.float16 else 1e-4)
+
+
+def test_weights_times_what_fades() -> None:
+    """A product that is the weights of a matrix product, but of no mask."""
+    a, b = RNG.standard_normal((4, 3)).astype(np.float32), np.array([[1, 0, 0.5], [1, 0.5, 0.25], [0, 1, 0.125], [1, 1, 0.5]], np.float32)
+    assert_becomes(fold_masks, X, lambda m, x: m(relax.op.matmul(x, m(relax.op.multiply(relax.const(a), relax.const(b))))),
+                   lambda m, x: m(relax.op.matmul(x, relax.const(a * b))))
 
 
 def model(folder: pathlib.Path, mask: np.ndarray, quantized: bool, axis: int = 0) -> tuple[pathlib.Path, np.ndarray]:

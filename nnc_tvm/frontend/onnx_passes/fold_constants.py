@@ -6,7 +6,7 @@ DequantizeLinear stays: integer weights must reach the integer kernels as intege
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import onnx
@@ -20,6 +20,8 @@ from nnc_tvm.frontend.shapes import one_line
 from nnc_tvm.relay_passes.masks import check_product
 
 KEPT = frozenset({"DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
+CONTRACTIONS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "Einsum"})
+PASSED_ON = frozenset({"Mul", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear"})
 
 
 def fold_constants(model: onnx.ModelProto) -> None:
@@ -40,7 +42,7 @@ def _fold_once(model: onnx.ModelProto) -> bool:
         if node.op_type == "DequantizeLinear" and node.input[0] in known:
             integers[node.output[0]] = known[node.input[0]]
         if node.op_type == "Mul":
-            check_masks(node, known, integers)
+            check_masks(node, known, integers, graph)
         values = _evaluate(node, known, shapes, model)
         if values is None or outputs & set(node.output):
             kept.append(node)
@@ -55,11 +57,24 @@ def _fold_once(model: onnx.ModelProto) -> bool:
     return True
 
 
-def check_masks(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto], integers: Mapping[str, onnx.TensorProto]) -> None:
-    """Raises Unsupported where one constant factor is a mask of the other, constant or dequantized, and no good one; constants have names here."""
+def check_masks(node: onnx.NodeProto, known: Mapping[str, onnx.TensorProto], integers: Mapping[str, onnx.TensorProto], graph: onnx.GraphProto) -> None:
+    """Raises Unsupported where one constant factor of a weight is a mask of the other, constant or dequantized, and no good one; constants have names
+    here."""
     factors = [(name, numpy_helper.to_array({**known, **integers}[name])) for name in node.input if name in known or name in integers]
-    if len(factors) == 2 and any(name in known for name, _ in factors):
+    if len(factors) == 2 and any(name in known for name, _ in factors) and is_weight(node.output[0], graph, {*known, *integers}):
         check_product((factors[0], factors[1]))
+
+
+def is_weight(name: str, graph: onnx.GraphProto, constants: Collection[str]) -> bool:
+    """Whether a constant, moved, quantized or scaled at most, ends as the weights of a convolution or a matrix product. constants: the others' names."""
+    for node in graph.node:
+        if name in node.input:
+            constant_too = all(i in (name, "") or i in constants for i in node.input)
+            if node.op_type in CONTRACTIONS and not constant_too:
+                return True
+            if node.op_type in PASSED_ON and constant_too and is_weight(node.output[0], graph, constants):
+                return True
+    return False
 
 
 def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: dict[str, tuple[int, ...]],
