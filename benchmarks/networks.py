@@ -17,6 +17,7 @@ import time
 from typing import Any
 
 import numpy as np
+from pages import write_between
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NNC = pathlib.Path(sys.executable).parent / "nnc-tvm"
@@ -73,10 +74,7 @@ def main() -> None:
     table = "\n".join(lines)
     print(table)
     if "--write" in sys.argv:
-        readme = ROOT / "README.md"
-        before, _, rest = readme.read_text().partition("<!-- networks -->")
-        _, _, after = rest.partition("<!-- networks -->")
-        readme.write_text(f"{before}<!-- networks -->\n{table}\n<!-- networks -->{after}")
+        write_between(ROOT / "README.md", "networks", table)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pathlib
 
+from pages import write_between
+
 from zeros.layers import BLOCKS, LAYERS
 from zeros.measure import CPUS, Found, Point
 
@@ -66,9 +68,7 @@ def picture(cpu: str, found: Found) -> str:
 
 def write(cpu: str, found: Found) -> None:
     """Puts the tables between the CPU's marks in docs/sparsity.md, and the picture beside it."""
-    page, mark, image = DOCS / "sparsity.md", f"<!-- {cpu} -->", f"sparsity-{cpu.lower()}.svg"
-    before, _, rest = page.read_text().partition(mark)
-    _, _, after = rest.partition(mark)
+    image = f"sparsity-{cpu.lower()}.svg"
     shown = f"![{cpu}: cost over the best dense form against zeros]({image})"
-    page.write_text(f"{before}{mark}\n{tables(cpu, found)}\n\n{shown}\n{mark}{after}")
+    write_between(DOCS / "sparsity.md", cpu, f"{tables(cpu, found)}\n\n{shown}")
     (DOCS / image).write_text(picture(cpu, found))

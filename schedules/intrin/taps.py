@@ -5,11 +5,13 @@ The interleaved vectors are the same for all outputs that read the same pixels: 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from tvm.s_tir import TensorIntrin
-from tvm.script import tirx as T
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.arithmetic import PORTABLE, Arithmetic
 from nnc_tvm.schedules.intrin import avx2, avx512, neon
@@ -38,42 +40,42 @@ class TapProduct:
     arithmetic: Arithmetic = field(default=PORTABLE)
 
 
+def taps_function(lanes: int, depth: int, weight_dtype: str, body: Callable[[Any, Any, Any], None]) -> Any:
+    """PrimFunc whose one block reads x (depth, 1, lanes), w (lanes, depth) and acc (lanes,), writes acc, and contains what `body` emits."""
+    with IRBuilder() as builder:
+        with T.prim_func(is_private=True):
+            handles = [T.arg(name, T.handle()) for name in ("x", "w", "acc")]
+            x = T.match_buffer(handles[0], (depth, 1, lanes), "int8", strides=[T.int32(), T.int32(), 1], offset_factor=1)
+            w = T.match_buffer(handles[1], (lanes, depth), weight_dtype, offset_factor=1)
+            acc = T.match_buffer(handles[2], (lanes,), "int32", offset_factor=1, scope="local")
+            with T.sblock("root"):
+                T.reads(acc[0:lanes], x[0:depth, 0, 0:lanes], w[0:lanes, 0:depth])
+                T.writes(acc[0:lanes])
+                body(x, w, acc)
+        return builder.get()
+
+
 def description(lanes: int, depth: int, weight_dtype: str) -> Any:
     """The scalar meaning of an integer TapProduct."""
 
-    @T.prim_func(s_tir=True)
-    def taps(x: T.handle, w: T.handle, acc: T.handle) -> None:
-        row, column = T.int32(), T.int32()
-        X = T.match_buffer(x, (depth, 1, lanes), "int8", strides=[row, column, 1], offset_factor=1)
-        W = T.match_buffer(w, (lanes, depth), weight_dtype, offset_factor=1)
-        A = T.match_buffer(acc, (lanes,), "int32", offset_factor=1, scope="local")
-        with T.sblock("root"):
-            T.reads(A[0:lanes], X[0:depth, 0, 0:lanes], W[0:lanes, 0:depth])
-            T.writes(A[0:lanes])
-            for c in range(lanes):
-                for e in range(depth):
-                    with T.sblock("update"):
-                        vc, ve = T.axis.remap("SR", [c, e])
-                        A[vc] = A[vc] + T.Cast("int32", X[ve, 0, vc]) * T.Cast("int32", W[vc, ve])
+    def body(x: Any, w: Any, acc: Any) -> None:
+        with T.grid(lanes, depth) as (c, e), T.sblock("update"):
+            channel, row = T.axis.spatial(lanes, c), T.axis.reduce(depth, e)
+            T.reads(acc[channel], x[row, 0, channel], w[channel, row])
+            T.writes(acc[channel])
+            T.buffer_store(acc, acc[channel] + T.Cast("int32", x[row, 0, channel]) * T.Cast("int32", w[channel, row]), [channel])
 
-    return taps
+    return taps_function(lanes, depth, weight_dtype, body)
 
 
 PAIRS = [8 * e + c for c in range(8) for e in (0, 1)]
 
 
-@T.prim_func(s_tir=True)
-def pmaddwd_pairs(x: T.handle, w: T.handle, acc: T.handle) -> None:
-    row, column = T.int32(), T.int32()
-    X = T.match_buffer(x, (2, 1, 8), "int8", strides=[row, column, 1], offset_factor=1)
-    W = T.match_buffer(w, (8, 2), "int16", offset_factor=1)
-    A = T.match_buffer(acc, (8,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(A[0:8], X[0:2, 0, 0:8], W[0:8, 0:2])
-        T.writes(A[0:8])
-        A[T.ramp(0, 1, 8)] = A[T.ramp(0, 1, 8)] + T.call_llvm_pure_intrin(
-            "int32x8", "llvm.x86.avx2.pmadd.wd",
-            T.Cast("int16x16", T.Shuffle([X.vload([0, 0, 0], "int8x8"), X.vload([1, 0, 0], "int8x8")], PAIRS)), W.vload([0, 0], "int16x16"))
+def pmaddwd_pairs(x: Any, w: Any, acc: Any) -> None:
+    """Two rows of 8 channels, a channel's two bytes side by side."""
+    pairs = T.Cast("int16x16", T.Shuffle([x.vload([e, 0, 0], "int8x8") for e in (0, 1)], PAIRS))
+    lanes = T.ramp(0, 1, 8)
+    T.buffer_store(acc, acc[lanes] + T.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", pairs, w.vload([0, 0], "int16x16")), [lanes])
 
 
 QUADS = [16 * e + c for c in range(16) for e in range(4)]
@@ -86,18 +88,10 @@ def unsigned_columns(rows: list[Any]) -> Any:
     return T.reinterpret(columns ^ T.broadcast(T.int32(-0x7F7F7F80), 16), dtype="int8x64")
 
 
-@T.prim_func(s_tir=True)
-def vpdpbusd_columns(x: T.handle, w: T.handle, acc: T.handle) -> None:
-    row, column = T.int32(), T.int32()
-    X = T.match_buffer(x, (4, 1, 16), "int8", strides=[row, column, 1], offset_factor=1)
-    W = T.match_buffer(w, (16, 4), "int8", offset_factor=1)
-    A = T.match_buffer(acc, (16,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(A[0:16], X[0:4, 0, 0:16], W[0:16, 0:4])
-        T.writes(A[0:16])
-        A[T.ramp(0, 1, 16)] = T.call_llvm_pure_intrin(
-            "int32x16", "llvm.x86.avx512.vpdpbusd.512", A[T.ramp(0, 1, 16)], unsigned_columns([X.vload([e, 0, 0], "int8x16") for e in range(4)]),
-            W.vload([0, 0], "int8x64"))
+def vpdpbusd_columns(x: Any, w: Any, acc: Any) -> None:
+    """Four rows of 16 channels."""
+    columns, lanes = unsigned_columns([x.vload([e, 0, 0], "int8x16") for e in range(4)]), T.ramp(0, 1, 16)
+    T.buffer_store(acc, T.call_llvm_pure_intrin("int32x16", "llvm.x86.avx512.vpdpbusd.512", acc[lanes], columns, w.vload([0, 0], "int8x64")), [lanes])
 
 
 def zip_vectors(a: Any, b: Any, half: int, group: int) -> Any:
@@ -105,32 +99,21 @@ def zip_vectors(a: Any, b: Any, half: int, group: int) -> Any:
     return T.Shuffle([a, b], [16 * which + 8 * half + group * i + k for i in range(8 // group) for which in (0, 1) for k in range(group)])
 
 
-def sdot_quarter(x: Any, w: Any, acc: Any, quarter: int) -> Any:
-    """The sums of channels 4 * quarter to 4 * quarter + 3: four rows' bytes, interleaved by one and then by pairs, are four channels' columns."""
+def sdot_columns(x: Any, w: Any, acc: Any) -> None:
+    """Four rows of 16 channels: their bytes, interleaved by one and then by pairs, are four channels' columns."""
     rows = [x.vload([e, 0, 0], "int8x16") for e in range(4)]
-    first, second = (zip_vectors(rows[e], rows[e + 1], quarter // 2, 1) for e in (0, 2))
-    return T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot", acc[T.ramp(4 * quarter, 1, 4)], zip_vectors(first, second, quarter % 2, 2),
-                                   w.vload([4 * quarter, 0], "int8x16"))
+    for quarter in range(4):
+        first, second = (zip_vectors(rows[e], rows[e + 1], quarter // 2, 1) for e in (0, 2))
+        columns, lanes = zip_vectors(first, second, quarter % 2, 2), T.ramp(4 * quarter, 1, 4)
+        T.buffer_store(acc, T.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.sdot", acc[lanes], columns, w.vload([4 * quarter, 0], "int8x16")), [lanes])
 
 
-@T.prim_func(s_tir=True)
-def sdot_columns(x: T.handle, w: T.handle, acc: T.handle) -> None:
-    row, column = T.int32(), T.int32()
-    X = T.match_buffer(x, (4, 1, 16), "int8", strides=[row, column, 1], offset_factor=1)
-    W = T.match_buffer(w, (16, 4), "int8", offset_factor=1)
-    A = T.match_buffer(acc, (16,), "int32", offset_factor=1, scope="local")
-    with T.sblock("root"):
-        T.reads(A[0:16], X[0:4, 0, 0:16], W[0:16, 0:4])
-        T.writes(A[0:16])
-        A[T.ramp(0, 1, 4)] = sdot_quarter(X, W, A, 0)
-        A[T.ramp(4, 1, 4)] = sdot_quarter(X, W, A, 1)
-        A[T.ramp(8, 1, 4)] = sdot_quarter(X, W, A, 2)
-        A[T.ramp(12, 1, 4)] = sdot_quarter(X, W, A, 3)
-
-
-TensorIntrin.register("avx2_pmaddwd_taps", description(8, 2, "int16"), pmaddwd_pairs)
-TensorIntrin.register("avx512_vpdpbusd_taps", description(16, 4, "int8"), vpdpbusd_columns)
-TensorIntrin.register("neon_sdot_taps", description(16, 4, "int8"), sdot_columns)
+for name, (lanes, depth, weight_dtype), body in (
+    ("avx2_pmaddwd_taps", (8, 2, "int16"), pmaddwd_pairs),
+    ("avx512_vpdpbusd_taps", (16, 4, "int8"), vpdpbusd_columns),
+    ("neon_sdot_taps", (16, 4, "int8"), sdot_columns),
+):
+    TensorIntrin.register(name, description(lanes, depth, weight_dtype), taps_function(lanes, depth, weight_dtype, body))
 
 AVX512_QUADS = TapProduct("vpdpbusd", "avx512_vpdpbusd_taps", avx512.VNNI, "int8", lanes=16, depth=4, accumulators=16, cost=(6, 1, 6),
                           weight_low=-128, weight_high=127, x_offset=128, arithmetic=avx512.ARITHMETIC)
