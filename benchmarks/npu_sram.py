@@ -1,18 +1,20 @@
-"""The least SRAM that networks do with on the NPU, and their cycles with less and less of it: with outputs written over their dying inputs, and without.
+"""The least SRAM that networks do with on the NPU, and their cycles with less and less of it: as the compiler plans them, without inputs and outputs that stay
+in the host's memory, and without outputs written over their dying inputs, either.
 
 usage: python benchmarks/npu_sram.py MODEL ...
 
 Plans each model's longest run of layers that the device takes under limits of the SRAM, from what all of it at once needs down to the least that some plan
 meets, each a tenth below the one before. Figures are the compiler's, which the device keeps to the cycle (tests/npu/test_codegen.py). Ends with 1 where
-writing over inputs takes more cycles under some limit, or has a larger least.
+one of these takes more cycles under some limit than what goes without, or has a larger least.
 """
 
 from __future__ import annotations
 
+import math
 import pathlib
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.frontend import load
@@ -22,8 +24,9 @@ from nnc_tvm.targets.npu.codegen import Network
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import Node
+from nnc_tvm.targets.npu.packing import Pack
 from nnc_tvm.targets.npu.plan import Planner
-from nnc_tvm.targets.npu.selection import best_network, planner_of
+from nnc_tvm.targets.npu.selection import best_network, network_of, planner_of
 
 ROOMY = Config(sram_bytes=2 << 20)
 STEP = 0.9
@@ -43,47 +46,62 @@ def longest_run(model: pathlib.Path) -> tuple[list[Node], list[str], list[str]]:
     return nodes, list(dict.fromkeys(name for node in nodes for name in node.inputs if name not in made)), [nodes[-1].output]
 
 
-def under(planner: Planner, limit: int) -> Network | None:
-    try:
-        return best_network(planner, replace(planner.config, sram_bytes=limit), place)
-    except Unsupported:
-        return None
+@dataclass(frozen=True)
+class Way:
+    """How plans are made: by `find`, for `planner`."""
+
+    name: str
+    find: Callable[[Planner, Config, Pack], Network]
+    planner: Planner
+
+    def under(self, limit: int) -> Network | None:
+        try:
+            return self.find(self.planner, replace(self.planner.config, sram_bytes=limit), place)
+        except Unsupported:
+            return None
 
 
-def least(planner: Planner, meets: int) -> Network:
+def ways(model: pathlib.Path) -> list[Way]:
+    """As the compiler does, and with less and less of it."""
+    run = longest_run(model)
+    chasing, disjoint = (planner_of(*run, replace(ROOMY, chases_rows=chases)) for chases in (True, False))
+    return [Way("compiler", best_network, chasing), Way("images in SRAM", network_of, chasing), Way("and outputs beside inputs", network_of, disjoint)]
+
+
+def least(way: Way, meets: int) -> Network:
     """Of the networks under limits below `meets`, which some plan meets, one that has about the least SRAM."""
-    low, found = meets // 8, under(planner, meets)
+    low, found = meets // 8, way.under(meets)
     assert found is not None
     while found.sram_bytes - low > LEAST * found.sram_bytes:
         middle = (low + found.sram_bytes) // 2
-        smaller = under(planner, middle)
+        smaller = way.under(middle)
         low, found = (middle, found) if smaller is None else (low, smaller)
     return found
 
 
-def rows(planners: Sequence[Planner]) -> list[tuple[int, list[Network | None]]]:
-    """Limits, and the network of each planner under them, until none meets the limit."""
-    limit = max(network.sram_bytes for planner in planners if (network := under(planner, ROOMY.sram_bytes)) is not None)
-    found: list[tuple[int, list[Network | None]]] = []
-    while any(networks := [under(planner, limit) for planner in planners]):
-        found.append((limit, networks))
+def rows(found: Sequence[Way]) -> Iterator[tuple[int, list[Network | None]]]:
+    """Limits, and the network of each way under them, until none meets the limit."""
+    limit = max(network.sram_bytes for way in found if (network := way.under(ROOMY.sram_bytes)) is not None)
+    while any(networks := [way.under(limit) for way in found]):
+        yield limit, networks
         limit = int(limit * STEP)
-    return found
 
 
 def main() -> int:
     worse = False
     for model in map(pathlib.Path, sys.argv[1:]):
-        planners = [planner_of(*longest_run(model), replace(ROOMY, chases_rows=chases)) for chases in (True, False)]
-        print(f"\n{model.stem}\n| limit | cycles | SRAM | without | SRAM | of its cycles |\n|---|---|---|---|---|---|", flush=True)
-        table = rows(planners)
-        for limit, (own, other) in table:
-            cells = [f"{n.cycles} | {n.sram_bytes}" if n is not None else "does not fit |" for n in (own, other)]
-            print(f"| {limit} | {cells[0]} | {cells[1]} | {'' if own is None or other is None else f'{own.cycles / other.cycles:.3f}'} |")
-            worse |= own is None or (other is not None and own.cycles > other.cycles)
-        smallest = [least(planner, min(limit for limit, networks in table if networks[number] is not None)) for number, planner in enumerate(planners)]
-        print("least: " + ", without ".join(f"{network.sram_bytes} bytes, {network.cycles} cycles" for network in smallest), flush=True)
-        worse |= smallest[0].sram_bytes > smallest[1].sram_bytes
+        found, met = ways(model), {}
+        print(f"\n{model.stem}\n| limit | {' | SRAM | '.join(way.name for way in found)} | SRAM |\n|{'---|' * (1 + 2 * len(found))}", flush=True)
+        for limit, networks in rows(found):
+            print(f"| {limit} | " + " | ".join(f"{n.cycles} | {n.sram_bytes}" if n is not None else "does not fit |" for n in networks) + " |", flush=True)
+            met.update((way.name, limit) for way, network in zip(found, networks, strict=True) if network is not None)
+            cycles = [math.inf if network is None else network.cycles for network in networks]
+            worse |= cycles != sorted(cycles)
+        smallest = [least(way, met[way.name]) for way in found]
+        print("least: " + ", ".join(f"{way.name} {network.sram_bytes} bytes, {network.cycles} cycles" for way, network in zip(found, smallest, strict=True)),
+              flush=True)
+        sizes = [network.sram_bytes for network in smallest]
+        worse |= sizes != sorted(sizes)
     return int(worse)
 
 

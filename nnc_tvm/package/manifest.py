@@ -13,7 +13,7 @@ from typing import Any
 from nnc_tvm.errors import InvalidInput
 from nnc_tvm.package.npu_info import NpuInfo
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 FORMAT = "nnc-tvm package"
 FILE = "manifest.json"
 

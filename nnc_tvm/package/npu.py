@@ -10,11 +10,11 @@ from nnc_tvm.targets.base import Companion
 from nnc_tvm.targets.npu import profile
 from nnc_tvm.targets.npu.clock import timeline
 from nnc_tvm.targets.npu.codegen import Network
-from nnc_tvm.targets.npu.commands import Dma
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.network import NpuNetwork
 from nnc_tvm.targets.npu.nodes import Fused
 from nnc_tvm.targets.npu.savings import Whole, factors, plain_bytes
+from nnc_tvm.targets.npu.transfers import Transfer
 
 
 def npu_info(scheduled: ScheduledProgram, companion: Companion | None) -> NpuInfo | None:
@@ -46,9 +46,9 @@ def _layer(network: Network, node: int, found: profile.LayerProfile, layer: int,
     utilization = operator.macs / (found.cycles * config.macs_per_cycle)
     kind, fused = (operator.sum.kind, operator.first.kind) if isinstance(operator, Fused) else (operator.kind, "")
     return NpuLayer(network.nodes[node].name, layer, kind, fused, operator.output.shape, value.scale, value.zero_point,
-                    found.weights, operator.macs, found.macs_skipped, found.cycles, found.array, found.sram, found.flash,
-                    round(utilization, 4), found.sram_bytes, found.over_bytes, found.bound, found.flash_bytes, plain_bytes(operator), found.plain_array,
-                    whole.macs, whole.bytes, whole.factor_macs, whole.factor_bytes)
+                    found.weights, operator.macs, found.macs_skipped, found.cycles, found.array, found.sram, found.dma,
+                    round(utilization, 4), found.sram_bytes, found.over_bytes, found.bound, found.host_bytes, found.flash_bytes, plain_bytes(operator),
+                    found.plain_array, whole.macs, whole.bytes, whole.factor_macs, whole.factor_bytes)
 
 
 def _savings(rows: Sequence[NpuLayer]) -> NpuSavings:
@@ -63,7 +63,7 @@ def _commands(network: Network, places: dict[int, int], start: int, config: Conf
     spans, _ = timeline(network.commands, config)
     for command, span, origin in zip(network.commands, spans, network.origins, strict=True):
         times = (places[origin.node], type(command).__name__, start + span.start, start + span.end)
-        if isinstance(command, Dma):
+        if isinstance(command, Transfer):
             yield NpuCommand(*times, 0, 0, ())
         else:
             image = command.output

@@ -12,11 +12,11 @@ class NpuLayer:
 
     weights: "int8" or "int4", with "masked" where zero blocks are left out; "" where there are none.
     macs: dense; macs_skipped: of those, times zero blocks of weights. cycles: of one inference, waiting included; array_cycles, sram_cycles,
-    flash_cycles: what each of the three needs for it, beside each other; utilization: macs / (cycles * MACs per cycle), above 1
+    dma_cycles: what each of the three needs for it, beside each other; utilization: macs / (cycles * MACs per cycle), above 1
     where zero blocks are skipped or weights have 4 bits. sram_bytes: in use meanwhile. over_bytes: of its output, written over its dying input.
-    bound: "array", "sram", "flash" or "overhead", whichever takes the largest part of the cycles.
-    flash_bytes: of its weights and parameters in flash. What it would be without compression: plain_flash_bytes, of weights of 8 bits not coded;
-    plain_array_cycles, nothing skipped and no weights of 4 bits.
+    bound: "array", "sram", "flash", "host" or "overhead", whichever takes the largest part of the cycles.
+    host_bytes: of its images, that the DMA moves from and to the host's memory. flash_bytes: of its weights and parameters in flash.
+    What it would be without compression: plain_flash_bytes, of weights of 8 bits not coded; plain_array_cycles, nothing skipped and no weights of 4 bits.
     whole_macs, whole_bytes: of the layer that this and the one that reads it are factors of low rank of, bytes of weights of 8 bits; factor_macs,
     factor_bytes: of both factors. 0 where it is no first factor.
     """
@@ -34,11 +34,12 @@ class NpuLayer:
     cycles: int
     array_cycles: int
     sram_cycles: int
-    flash_cycles: int
+    dma_cycles: int
     utilization: float
     sram_bytes: int
     over_bytes: int
     bound: str
+    host_bytes: int
     flash_bytes: int
     plain_flash_bytes: int
     plain_array_cycles: int
@@ -50,7 +51,7 @@ class NpuLayer:
 
 @dataclass(frozen=True)
 class NpuCommand:
-    """A command in time. layer: number of the NPU's layer. op: "Dma", "Conv", ...; start, end: cycles from the begin of the first network.
+    """A command in time. layer: number of the NPU's layer. op: "Dma", "Fetch", "Conv", ...; start, end: cycles from the begin of the first network.
 
     Of jobs, what they write of their layer's output: shape (H, W, C), from element `at` on, pixels as far apart as the layer's, rows `row` elements.
     """

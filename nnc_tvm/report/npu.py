@@ -9,8 +9,8 @@ from nnc_tvm.package.npu_info import NpuInfo, NpuLayer
 from nnc_tvm.report.package import NAME_WIDTH
 from nnc_tvm.report.table import kib, shorten, table, thousands
 
-HEADER = ("", "layer on the NPU", "operator", "output", "weights", "MACs", "skipped", "flash bytes", "of plain", "cycles", "array", "SRAM", "flash",
-          "utilization", "SRAM bytes", "over input", "bound")
+HEADER = ("", "layer on the NPU", "operator", "output", "weights", "MACs", "skipped", "flash bytes", "of plain", "cycles", "array", "SRAM", "DMA",
+          "utilization", "SRAM bytes", "over input", "host bytes", "bound")
 
 
 def npu_text(manifest: Manifest) -> str:
@@ -20,8 +20,9 @@ def npu_text(manifest: Manifest) -> str:
         return ""
     rows = [[str(number), shorten(row.name, NAME_WIDTH), operators(row), "x".join(map(str, row.shape)), row.weights, thousands(row.macs),
              _share(row.macs_skipped, row.macs), thousands(row.flash_bytes), _share(row.flash_bytes, row.plain_flash_bytes),
-             *map(thousands, (row.cycles, row.array_cycles, row.sram_cycles, row.flash_cycles)),
-             f"{row.utilization:.1%}", thousands(row.sram_bytes), thousands(row.over_bytes) if row.over_bytes else "", row.bound]
+             *map(thousands, (row.cycles, row.array_cycles, row.sram_cycles, row.dma_cycles)),
+             f"{row.utilization:.1%}", thousands(row.sram_bytes), thousands(row.over_bytes) if row.over_bytes else "",
+             thousands(row.host_bytes) if row.host_bytes else "", row.bound]
             for number, row in enumerate(info.layers, 1)]
     return "\n".join([table(HEADER, rows), "", *_totals(info), *_host(manifest)])
 
@@ -76,7 +77,9 @@ def _host(manifest: Manifest) -> list[str]:
 
 
 WIDTH, LEFT, LANE, TOP, TICKS = 1200, 60, 34, 60, 8
-COLOURS = {"Dma": "#c0862b", "Conv": "#3b6ea5", "Pool": "#3a7d44", "Add": "#7a5195", "Mul": "#b05f8f", "Lut": "#5f9ea0", "Softmax": "#a05f5f"}
+TRANSFERS = ("Dma", "Fetch", "Store")
+COLOURS = {"Dma": "#c0862b", "Fetch": "#d9b44a", "Store": "#8c6d1f", "Conv": "#3b6ea5", "Pool": "#3a7d44", "Add": "#7a5195", "Mul": "#b05f8f",
+           "Lut": "#5f9ea0", "Softmax": "#a05f5f"}
 OTHER = "#666666"
 STYLE = "text{font:11px sans-serif;fill:#222}.t{font-size:14px;font-weight:bold}.g{stroke:#ddd}rect{stroke:#fff;stroke-width:.3}"
 
@@ -98,7 +101,7 @@ def schedule_picture(manifest: Manifest) -> str:
         parts.append(f'<text x="{LEFT - 8}" y="{TOP + LANE * lane + 20}" text-anchor="end">{name}</text>')
     for command in info.commands:
         layer = info.layers[command.layer]
-        y = TOP + LANE * (command.op != "Dma")
+        y = TOP + LANE * (command.op not in TRANSFERS)
         title = f"{layer.name} ({operators(layer)}): {command.op}, cycles {thousands(command.start)} to {thousands(command.end)}"
         parts.append(f'<rect x="{LEFT + command.start * scale:.2f}" y="{y}" width="{(command.end - command.start) * scale:.2f}" height="{LANE - 6}" '
                      f'fill="{COLOURS.get(command.op, OTHER)}"><title>{escape(title)}</title></rect>')

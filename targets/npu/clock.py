@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Dma, Job
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Job
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.passes import ceil, passes
 from nnc_tvm.targets.npu.pixelwise import TABLE_BYTES, Add, Lut, Mul, Softmax
 from nnc_tvm.targets.npu.port import waits
 from nnc_tvm.targets.npu.totals import totals
+from nnc_tvm.targets.npu.transfers import Dma, Transfer
 from nnc_tvm.targets.npu.windowed import Conv, Pool, anywhere
 
 
@@ -63,29 +64,31 @@ def _tiled(job: Conv | Pool, config: Config) -> Cost:
     return Cost(sums.array + prologue + sum(stalls) + sums.overhead, sums.array, sums.bytes, prologue, sum(stalls))
 
 
-def dma_cycles(dma: Dma, config: Config) -> int:
-    read = ceil(dma.coded * (config.coded_percent if dma.rice else 100), 100 * config.flash_bytes_per_cycle)
-    return max(read, ceil(dma.bytes, config.codec_symbols_per_cycle) if dma.rice else 0)
+def transfer_cycles(transfer: Transfer, config: Config) -> int:
+    if not isinstance(transfer, Dma):
+        return ceil(transfer.bytes, config.host_bytes_per_cycle)
+    read = ceil(transfer.coded * (config.coded_percent if transfer.rice else 100), 100 * config.flash_bytes_per_cycle)
+    return max(read, ceil(transfer.bytes, config.codec_symbols_per_cycle) if transfer.rice else 0)
 
 
 def timeline(commands: Sequence[Command], config: Config) -> tuple[list[Span], int]:
     """When each command runs, and how long the whole run takes."""
-    flash, array = 4 * HEADER_WORDS, 0
+    dma, array = 4 * HEADER_WORDS, 0
     spans: list[Span] = []
     jobs: list[int] = []
-    dmas: list[int] = []
+    transfers: list[int] = []
     for command in commands:
-        if isinstance(command, Dma):
-            flash += 4 * len(command.words())
-            start = max(flash, jobs[command.after - 1] if command.after else 0)
-            flash = start + dma_cycles(command, config)
-            dmas.append(flash)
+        if isinstance(command, Transfer):
+            dma += 4 * len(command.words())
+            start = max(dma, jobs[command.after - 1] if command.after else 0)
+            dma = start + transfer_cycles(command, config)
+            transfers.append(dma)
         else:
             if len(jobs) >= config.queue_depth:
-                flash = max(flash, jobs[-config.queue_depth])
-            flash += 4 * len(command.words())
-            start = max(array, flash, dmas[command.wait - 1] if command.wait else 0)
+                dma = max(dma, jobs[-config.queue_depth])
+            dma += 4 * len(command.words())
+            start = max(array, dma, transfers[command.wait - 1] if command.wait else 0)
             array = start + job_cost(command, config).cycles
             jobs.append(array)
-        spans.append(Span(start, dmas[-1] if isinstance(command, Dma) else array))
-    return spans, max(array, flash + 4)  # END is fetched too
+        spans.append(Span(start, dma if isinstance(command, Transfer) else array))
+    return spans, max(array, dma + 4)  # END is fetched too

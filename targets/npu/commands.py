@@ -5,41 +5,24 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from nnc_tvm.targets.npu.config import Config
-from nnc_tvm.targets.npu.operands import command, word
+from nnc_tvm.targets.npu.operands import word
 from nnc_tvm.targets.npu.pixelwise import Add, Lut, Mul, Softmax
+from nnc_tvm.targets.npu.transfers import Transfer
 from nnc_tvm.targets.npu.windowed import Conv, Pool
 
 MAGIC = 0x31434E4E
-VERSION = 1
+VERSION = 2
 HEADER_WORDS = 8
 
-RICE = 1
-
-
-@dataclass(frozen=True)
-class Dma:
-    """Flash to SRAM once `after` jobs have finished. coded: bytes in flash, bytes: in SRAM."""
-
-    after: int
-    source: int
-    destination: int
-    coded: int
-    bytes: int
-    rice: bool = False
-
-    def words(self) -> tuple[int, ...]:
-        return command(1, RICE * self.rice, (self.after, self.source, self.destination, self.coded, self.bytes))
-
-
 Job = Conv | Pool | Add | Mul | Lut | Softmax
-Command = Dma | Job
+Command = Transfer | Job
 
 
 def waiting(job: Job, wait: int) -> Job:
-    """`job`, to start when `wait` DMAs have finished."""
+    """`job`, to start when `wait` transfers have finished."""
     return replace(job, wait=wait)
 
 

@@ -21,7 +21,8 @@ class Config:
     depthwise_taps: elements of a depthwise kernel take as many steps as their next multiple of this.
     sum_scalings: multiplications that an element of a sum takes.
     sram_bytes: the scratchpad. compute_bytes_per_cycle: of the SRAM's 8 bytes a cycle; the other slot of eight is the DMA's.
-    flash_bytes_per_cycle, codec_symbols_per_cycle: how fast the DMA reads and decodes. coded_percent: the time that coded bytes take to be read,
+    flash_bytes_per_cycle, codec_symbols_per_cycle: how fast the DMA reads flash and decodes. host_bytes_per_cycle: how fast it moves images between
+    SRAM and the host's memory: its slot of eight at the SRAM allows no more. coded_percent: the time that coded bytes take to be read,
     for a codec that packs less well.
     requantize_lanes: scalings by a multiplier a cycle.
     input_buffer_bytes, weight_buffer_bytes: private RAM for a tile's input and a chunk's weights.
@@ -44,6 +45,7 @@ class Config:
     sram_bytes_per_cycle: int = 8
     compute_bytes_per_cycle: int = 7
     flash_bytes_per_cycle: int = 1
+    host_bytes_per_cycle: int = 1
     codec_symbols_per_cycle: int = 2
     coded_percent: int = 100
     requantize_lanes: int = 4

@@ -25,7 +25,8 @@ class NpuNetwork(Operator):
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
-    """The rule: inputs into SRAM, the driver's call, the output out of it. The device's SRAM and its status are scratch of the arena."""
+    """The rule: inputs into SRAM, the driver's call, the output out of it, but for what the stream itself moves. The device's SRAM and its status are
+    scratch of the arena."""
     if not isinstance(operator, NpuNetwork):
         return None
     network = operator.network
@@ -47,12 +48,21 @@ def _kernel(operator: NpuNetwork, constants: tuple[np.ndarray, np.ndarray]) -> A
         sram = T.arg("sram", T.buffer((network.sram_bytes,), "uint8"))
         status = T.arg("status", T.buffer((1,), "int32"))
         y = T.arg("y", T.buffer((operator.output.elements,), "int8"))
+        null = T.reinterpret("handle", T.uint64(0))
+        source, output = (null, T.uint32(0)), (null, T.uint32(0))
         for x, kind, at in zip(inputs, operator.inputs, network.inputs, strict=True):
+            if at is None:
+                source = (x.data, T.uint32(kind.bytes))
+                continue
             with T.serial(0, kind.elements) as i:
                 T.buffer_store(sram, T.reinterpret("uint8", x[i]), [i + at])
+        (at,) = network.outputs
+        if at is None:
+            output = (y.data, T.uint32(operator.output.bytes))
         call = T.call_extern("int32", "nnc_npu_run", stream.data, T.uint32(constants[0].size), flash.data, T.uint32(constants[1].size), sram.data,
-                             T.uint32(network.sram_bytes), T.reinterpret("handle", T.uint64(0)))
+                             T.uint32(network.sram_bytes), *source, *output, null)
         T.buffer_store(status, call, [0])
-        with T.serial(0, operator.output.elements) as i:
-            T.buffer_store(y, T.reinterpret("int8", sram[i + network.outputs[0]]), [i])
+        if at is not None:
+            with T.serial(0, operator.output.elements) as i:
+                T.buffer_store(y, T.reinterpret("int8", sram[i + at]), [i])
     return builder.get()

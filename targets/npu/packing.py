@@ -39,7 +39,7 @@ class Packed:
 
 def packings(layout: Layout, config: Config, place: Pack) -> list[Packed]:
     """Ways to put all buffers into the SRAM. Raises DoesNotFit naming the layer that does not fit."""
-    loads = [task.weights for task in layout.tasks if task.loads and task.weights]
+    loads = [load.buffer for task in layout.tasks for load in task.loads]
     others = [buffer for buffer in layout.buffers if buffer not in set(loads)]
     distances = layout.distances
     found = [packed for packed in (_around(loads, others, distances, config, place), _together(loads, others, distances, config, place)) if packed is not None]

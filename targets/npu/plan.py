@@ -23,6 +23,7 @@ from nnc_tvm.targets.npu.pace import Pace, Work, pace
 from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.piece import ANYWHERE, Piece
 from nnc_tvm.targets.npu.segments import Option, Segment
+from nnc_tvm.targets.npu.streaming import choices, cycles, fetched, room
 from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible, end_distance
 from nnc_tvm.targets.npu.views import ALIGNMENT, Rows, aligned, extents, row_bytes, seen_rows
 from nnc_tvm.targets.npu.weighted import PIECE_BYTES
@@ -48,23 +49,29 @@ def _least_bytes(operator: Operator) -> int:
 
 @dataclass(eq=False)
 class Planner:
-    """The segments of `nodes`; what it has found out about them is kept."""
+    """The segments of `nodes`; what it has found out about them is kept. streamed: names of what stays in the host's memory."""
 
     nodes: Sequence[Node]
     inputs: Sequence[str]
     outputs: Sequence[str]
     config: Config
+    streamed: frozenset[str] = frozenset()
     found: dict[int, list[Option]] = field(default_factory=dict)
     coded: dict[str, float] = field(default_factory=dict)
     steps: dict[tuple[int, ...], tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.lives = Lifetimes(self.nodes, self.outputs)
+        self.lives = Lifetimes(self.nodes, self.outputs, self.streamed)
 
     @cached_property
     def disjoint(self) -> Planner:
         """Of the same nodes, for plans whose outputs lie beside their inputs, or exactly over them."""
         return replace(self, config=replace(self.config, chases_rows=False), found={})
+
+    @cached_property
+    def streaming(self) -> list[Planner]:
+        """Of the same nodes, for plans that leave inputs or outputs in the host's memory."""
+        return [replace(self, streamed=streamed, found={}) for streamed in choices(self.nodes, self.inputs, self.outputs)]
 
     def options(self, first: int) -> list[Option]:
         """The segments that begin with node `first`, none that another beats."""
@@ -75,7 +82,8 @@ class Planner:
     def _layers(self, number: int) -> list[Option]:
         """The node by itself, its weights in pieces of several sizes."""
         if isinstance(self.nodes[number].operator, Reshape):
-            need = self.lives.through(number, number + 1) + aligned(self.nodes[number].operator.output.bytes)
+            node = self.nodes[number]
+            need = self.lives.through(number, number + 1) + (0 if node.output in self.streamed else aligned(node.operator.output.bytes))
             return [Option(Segment(number, number + 1), need, 0, 0, 1, Pace(0, 0, 0), Pace(0, 0, 0))]
         found: list[Option] = []
         made: list[Piece] = []
@@ -116,9 +124,11 @@ class Planner:
         over = self._over(number, made)
         distance = output_distance(made) if self._chases(number) and not over else None
         together = aligned(source) + (0 if over else aligned(output)) if distance is None else aligned(distance.extent(output, source))
-        others = self.lives.through(number, number + 1) + sum(self.lives.sizes[name] for name in {*node.inputs} - {node.inputs[0]})
+        others = self.lives.through(number, number + 1) + sum(self.lives.sizes[name] for name in {*node.inputs} - {node.inputs[0]} - self.streamed)
+        others += sum(aligned(part.bytes) for part in fetched(node, None, self.streamed) if part.position)
         weights = max(aligned(len(piece.data)) for piece in made)
-        works = [Work(self._flash(node, piece), *self._jobs(piece.jobs(ANYWHERE, 0))) for piece in made]
+        moving = cycles(node, None, self.streamed, self.config)
+        works = [Work(self._flash(node, piece) + (moving if piece is made[0] else 0), *self._jobs(piece.jobs(ANYWHERE, 0))) for piece in made]
         return Option(segment, others + together + weights, weights if len(made) > 1 else 0, weights, len(made), pace(works, 1), pace(works, 2))
 
     def _cascades(self, first: int) -> list[Option]:
@@ -127,7 +137,8 @@ class Planner:
         for last in range(first + 1, min(len(self.nodes), first + MOST_LAYERS) + 1):
             if not divisible(self.nodes[last - 1].operator):
                 break
-            if last - first < 2 or any(self.lives.last_read[node.output] >= last for node in self.nodes[first:last - 1]):
+            alone = last - first < 2 and not self.streamed.intersection((*self.nodes[first].inputs, self.nodes[first].output))
+            if alone or any(self.lives.last_read[node.output] >= last for node in self.nodes[first:last - 1]):
                 continue
             height = extents(self.nodes[last - 1].operator.output)[0]
             heights = (rows for rows in sorted({ceil(height, count) for count in STRIPES if count <= height} | {1}) if rows < height)
@@ -145,13 +156,15 @@ class Planner:
         striped = cascade(nodes, height)
         outside = {name for node in nodes for name in node.inputs if self.lives.made.get(name, -1) < first}
         rings = sum(aligned(striped.rings[node.output] * row_bytes(node.operator.output)) for node in nodes[:-1])
-        need = self.lives.through(first, last) + sum(self.lives.sizes[name] for name in outside) + rings
+        moved = max(room(nodes[step.node], step.rows, self.streamed) for step in striped.steps)
+        need = self.lives.through(first, last) + sum(self.lives.sizes[name] for name in outside - self.streamed) + rings + moved
         if need + sum(_least_bytes(node.operator) for node in nodes) > self.config.sram_bytes:
             return None
         made = [whole_pieces(node.operator, self.config)[0] for node in nodes]
-        over = any(name in outside and self.lives.dies(name, last - 1) and position in made[-1].overwrites for position, name in enumerate(nodes[-1].inputs))
+        over = nodes[-1].output not in self.streamed and any(
+            name in outside and self.lives.dies(name, last - 1) and position in made[-1].overwrites for position, name in enumerate(nodes[-1].inputs))
         need += sum(aligned(len(piece.data)) for piece in made)
-        if not over:
+        if not over and nodes[-1].output not in self.streamed:
             need += aligned(nodes[-1].operator.output.bytes) - self._shared(nodes, striped, [name for name in outside if self.lives.dies(name, last - 1)])
         if need > self.config.sram_bytes:
             return None
@@ -159,12 +172,14 @@ class Planner:
         works = []
         try:
             for step in striped.steps:
-                works.append(Work(loads[step.node], *self._step(nodes[step.node], made[step.node], step.rows)))
+                node = nodes[step.node]
+                load = loads[step.node] + cycles(node, step.rows, self.streamed, self.config)
+                works.append(Work(load, *self._step(node, made[step.node], step.rows)))
                 loads[step.node] = 0
         except Unsupported:
             return None
-        found = pace(works, None)
-        return Option(Segment(first, last, height), need, 0, 0, 1, found, found)
+        beside = pace(works, None)
+        return Option(Segment(first, last, height), need, moved, 0, 1, pace(works, 1) if moved else beside, beside)
 
     def _shared(self, nodes: Sequence[Node], striped: Cascade, dying: Sequence[str]) -> int:
         """The most bytes that the cascade's output can have in common with a value that dies with it."""

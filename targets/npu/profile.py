@@ -6,12 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnc_tvm.targets.npu.clock import dma_cycles, job_cost, timeline
+from nnc_tvm.targets.npu.clock import job_cost, timeline, transfer_cycles
 from nnc_tvm.targets.npu.codegen import Network
-from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Dma, Job
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Job
 from nnc_tvm.targets.npu.config import DEPTH, Config
 from nnc_tvm.targets.npu.passes import ceil
 from nnc_tvm.targets.npu.savings import plain_array_cycles
+from nnc_tvm.targets.npu.transfers import Dma, Transfer
 from nnc_tvm.targets.npu.windowed import Conv
 
 
@@ -19,23 +20,25 @@ from nnc_tvm.targets.npu.windowed import Conv
 class LayerProfile:
     """A layer's share of the run, in cycles. cycles: of the array's lane, waiting for weights included; all layers' sum is the run, but for END.
 
-    array, sram, flash: what the array, the SRAM's port and the DMA each need for it, beside each other. sram_bytes: in use meanwhile, at the most.
+    array, sram, dma: what the array, the SRAM's port and the DMA each need for it, beside each other. sram_bytes: in use meanwhile, at the most.
     over_bytes: of its output that lie over its dying input, or a cascade's.
-    bound: what takes the largest part of `cycles`: "array", "sram" (the port and filling the first tile), "flash" (waiting for weights or commands)
-    or "overhead". macs_skipped: of weights' zero blocks. weights: "int8" or "int4", with "masked" where zero blocks are left out, "" where there are none.
-    flash_bytes: of its weights and parameters. plain_array: cycles of the array with 8-bit weights, zeros multiplied.
+    bound: what takes the largest part of `cycles`: "array", "sram" (the port and filling the first tile), "flash" or "host" (waiting for the DMA, which
+    reads weights and commands, or moves images from and to the host, for the longer part) or "overhead". macs_skipped: of weights' zero blocks.
+    weights: "int8" or "int4", with "masked" where zero blocks are left out, "" where there are none. flash_bytes: of its weights and parameters. host_bytes:
+    of its images, from and to the host's memory. plain_array: cycles of the array with 8-bit weights, zeros multiplied.
     """
 
     cycles: int
     array: int
     sram: int
-    flash: int
+    dma: int
     sram_bytes: int
     over_bytes: int
     bound: str
     macs_skipped: int
     weights: str
     flash_bytes: int
+    host_bytes: int
     plain_array: int
 
 
@@ -56,14 +59,17 @@ def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
     before = 0
     for command, span, origin in zip(network.commands, spans, network.origins, strict=True):
         part = parts.setdefault(origin.node, dict.fromkeys((
-            "array", "port", "wait", "overhead", "transfer", "flash", "live", "over", "skipped", "bytes", "plain"), 0))
-        part["flash"] += 4 * len(command.words()) + (dma_cycles(command, config) if isinstance(command, Dma) else 0)
+            "array", "port", "wait", "overhead", "transfer", "dma", "host", "live", "over", "skipped", "bytes", "moved", "plain"), 0))
+        moving = transfer_cycles(command, config) if isinstance(command, Transfer) else 0
+        part["dma"] += 4 * len(command.words()) + moving
         part["live"], part["over"] = max(part["live"], origin.live), max(part["over"], origin.over)
         if isinstance(command, Dma):
             part["bytes"] += command.coded
+        elif isinstance(command, Transfer):
+            part["host"], part["moved"] = part["host"] + moving, part["moved"] + command.bytes
         if isinstance(command, Conv):
             forms.setdefault(origin.node, {}).update(dict.fromkeys(_form(command)))
-        if not isinstance(command, Dma):
+        if not isinstance(command, Transfer):
             cost = job_cost(command, config)
             transfer = ceil(cost.bytes, config.compute_bytes_per_cycle)
             port = cost.prologue + cost.stall
@@ -72,6 +78,7 @@ def layers(network: Network, config: Config) -> dict[int, LayerProfile]:
                                 ("plain", plain_array_cycles(command, config) if isinstance(command, Conv) else cost.array)):
                 part[name] += value
             before = span.end
+    parts[network.origins[-1].node]["wait"] += max(0, spans[-1].end - before)  # for what the last stores have to bring
     return {node: _layer(part, " ".join(forms.get(node, ()))) for node, part in parts.items()}
 
 
@@ -80,9 +87,10 @@ def _form(job: Conv) -> tuple[str, ...]:
 
 
 def _layer(part: dict[str, int], weights: str) -> LayerProfile:
-    shares = {"array": part["array"], "sram": part["port"], "flash": part["wait"], "overhead": part["overhead"]}
-    return LayerProfile(sum(shares.values()), part["array"], part["transfer"], part["flash"], part["live"], part["over"],
-                        max(shares, key=lambda name: shares[name]), part["skipped"], weights, part["bytes"], part["plain"])
+    waits = "host" if 2 * part["host"] > part["dma"] else "flash"
+    shares = {"array": part["array"], "sram": part["port"], waits: part["wait"], "overhead": part["overhead"]}
+    return LayerProfile(sum(shares.values()), part["array"], part["transfer"], part["dma"], part["live"], part["over"],
+                        max(shares, key=lambda name: shares[name]), part["skipped"], weights, part["bytes"], part["moved"], part["plain"])
 
 
 def skipped_macs(job: Job) -> int:
@@ -107,4 +115,4 @@ def bounds(network: Network, config: Config) -> Bounds:
 
 
 def _flash_cycles(commands: Sequence[Command], config: Config) -> int:
-    return 4 * HEADER_WORDS + sum(4 * len(command.words()) + (dma_cycles(command, config) if isinstance(command, Dma) else 0) for command in commands) + 4
+    return 4 * HEADER_WORDS + sum(4 * len(command.words()) + (transfer_cycles(command, config) if isinstance(command, Dma) else 0) for command in commands) + 4

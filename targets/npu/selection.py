@@ -65,7 +65,24 @@ def planner_of(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[s
 
 
 def best_network(planner: Planner, config: Config, place: Pack, effort: int = EFFORT) -> Network:
-    """`generate` with config's SRAM for the planner's nodes. effort: commands of plans that are packed, about."""
+    """`generate` with config's SRAM for the planner's nodes: with inputs and outputs that stay in the host's memory where that is faster, or all that fits.
+    effort: commands of plans that are packed, about."""
+    best: Network | None = None
+    refused: list[Unsupported] = []
+    for own in (planner, *planner.streaming):
+        try:
+            if best is None or fastest(own, config.sram_bytes).time < best.cycles:
+                network = network_of(own, config, place, effort)
+                best = network if best is None or network.cycles < best.cycles else best
+        except Unsupported as error:
+            refused.append(error)
+    if best is None:
+        raise min(refused, key=lambda error: error.needed if isinstance(error, DoesNotFit) else math.inf)
+    return best
+
+
+def network_of(planner: Planner, config: Config, place: Pack, effort: int = EFFORT) -> Network:
+    """`best_network` with just the planner's inputs and outputs in the host's memory."""
     best: Network | None = None
     refused: list[Unsupported] = []
     spent = 0
@@ -114,16 +131,21 @@ def _below(limit: float) -> int:
 
 
 def economical(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Pack) -> Network:
-    """`generate` with as little SRAM as takes at most SLOWER times the cycles that all of config's would."""
-    planner = planner_of(nodes, inputs, outputs, config)
-    least = chosen = best_network(planner, config, place)
+    """`generate` with as little SRAM as takes at most SLOWER times the cycles that all of config's would. Inputs and outputs stay in the host's memory only
+    where all of config's SRAM is too little for them."""
+    planner, best = planner_of(nodes, inputs, outputs, config), network_of
+    try:
+        least = chosen = best(planner, config, place)
+    except Unsupported:
+        best = best_network
+        least = chosen = best(planner, config, place)
     for step in SRAM_STEPS:
         while True:
             try:
-                smaller = best_network(planner, replace(config, sram_bytes=int(chosen.sram_bytes * step)), place, EFFORT // 4)
+                smaller = best(planner, replace(config, sram_bytes=int(chosen.sram_bytes * step)), place, EFFORT // 4)
             except Unsupported:
                 break
             if smaller.cycles > SLOWER * least.cycles or smaller.sram_bytes >= chosen.sram_bytes:
                 break
             chosen = smaller
-    return best_network(planner, replace(config, sram_bytes=chosen.sram_bytes), place)
+    return best(planner, replace(config, sram_bytes=chosen.sram_bytes), place)

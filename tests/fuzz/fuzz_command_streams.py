@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -25,12 +26,13 @@ from nnc_tvm.frontend import load  # noqa: E402  (found through the line above)
 from nnc_tvm.package.arena import place  # noqa: E402
 from nnc_tvm.relay_passes.partition import partition  # noqa: E402
 from nnc_tvm.relay_passes.pipeline import compress, to_program  # noqa: E402
-from nnc_tvm.targets.npu.codegen import for_plan  # noqa: E402
-from nnc_tvm.targets.npu.commands import Dma  # noqa: E402
+from nnc_tvm.schedules.operators import TensorType  # noqa: E402
+from nnc_tvm.targets.npu.codegen import Network, for_plan  # noqa: E402
 from nnc_tvm.targets.npu.config import Config  # noqa: E402
 from nnc_tvm.targets.npu.network import NpuNetwork  # noqa: E402
 from nnc_tvm.targets.npu.nodes import fuse_sums  # noqa: E402
 from nnc_tvm.targets.npu.plan import Planner  # noqa: E402
+from nnc_tvm.targets.npu.transfers import Dma, Fetch, Store  # noqa: E402
 from nnc_tvm.targets.registry import get_target  # noqa: E402
 from tests.npu.cases import KINDS  # noqa: E402
 from tests.npu.chains import random_chain, random_plan  # noqa: E402
@@ -40,37 +42,47 @@ CASES_OF_A_KIND = 60
 NETWORKS = 120  # of random layers, a fifth of all cases
 
 
-def encoded(stream: bytes, flash: bytes, sram_bytes: int) -> bytes:
-    """A case as fuzz_streams.c reads it."""
-    return struct.pack("<3I", len(stream), len(flash), sram_bytes) + stream + flash
+def encoded(stream: bytes, flash: bytes, sram_bytes: int, input_bytes: int = 0, output_bytes: int = 0) -> bytes:
+    """A case as fuzz_streams.c reads it. input_bytes, output_bytes: of what the host lends."""
+    return struct.pack("<5I", len(stream), len(flash), sram_bytes, input_bytes, output_bytes) + stream + flash
 
 
 def jobs(rng: np.random.Generator) -> bytes:
-    """Valid streams of every operation: each job by itself, and again after a DMA that waits for it."""
+    """Valid streams of every operation: each job by itself, and again after a DMA that waits for it; some fetched into and stored from."""
     cases = [make(rng) for make in KINDS.values() for _ in range(CASES_OF_A_KIND)]
     for case in cases[::2]:
         case.commands = [*case.commands, *(replace(c, after=1) if isinstance(c, Dma) else c for c in case.commands)]
-    return b"".join(encoded(case.stream, case.flash, case.sram.size) for case in cases)
+    for case in cases[::3]:
+        base, size = case.output.base, case.output.elements
+        case.commands = [Fetch(0, 3, base, size), *case.commands, Store(1, base, 5, size)]
+    return b"".join(encoded(case.stream, case.flash, case.sram.size, case.output.elements + 3, case.output.elements + 5) for case in cases)
 
 
 def networks(rng: np.random.Generator) -> bytes:
-    """Streams of several layers: their jobs one after the other, or in stripes of images that are kept as rings of rows."""
+    """Streams of several layers: their jobs one after the other, or in stripes of images that are kept as rings of rows; some with images of the host."""
     found = b""
     for _ in range(NETWORKS):
-        nodes = random_chain(rng, int(rng.integers(2, 7)), (4, 20))
+        nodes = random_chain(rng, int(rng.integers(2, 7)), (4, 26))
         output = (nodes[-1].output,)
         planner = Planner(fuse_sums(nodes, output), ("x",), output, Config())
-        network = for_plan(planner, random_plan(rng, planner.nodes), Config(), place)
-        found += encoded(network.stream, network.flash, network.sram_bytes)
+        planner = [planner, *planner.streaming][rng.integers(1 + len(planner.streaming))]
+        network = for_plan(planner, random_plan(rng, planner.nodes, bool(planner.streamed)), Config(), place)
+        found += of_network(network, nodes[0].operator.inputs, nodes[-1].operator.output)
     return found
+
+
+def of_network(network: Network, inputs: Sequence[TensorType], output: TensorType) -> bytes:
+    """Its stream, with as much of the host's memory as it is lent."""
+    source = sum(kind.bytes for kind, at in zip(inputs, network.inputs, strict=True) if at is None)
+    return encoded(network.stream, network.flash, network.sram_bytes, source, 0 if network.outputs[0] is not None else output.bytes)
 
 
 def of_model(path: pathlib.Path, npu: str) -> bytes:
     """The streams of a model's networks."""
     source, target = load(path), get_target("npu", npu_options=npu or None)
     program = partition(compress(to_program(source.module, "fixed"), target), target.companion, place)
-    found = [layer.operator.network for layer in program.layers if isinstance(layer.operator, NpuNetwork)]
-    return b"".join(encoded(network.stream, network.flash, network.sram_bytes) for network in found)
+    found = [layer.operator for layer in program.layers if isinstance(layer.operator, NpuNetwork)]
+    return b"".join(of_network(operator.network, operator.inputs, operator.output) for operator in found)
 
 
 def small_streams(seed: int) -> bytes:

@@ -12,10 +12,11 @@ from nnc_tvm.schedules.operators import AveragePool2d, Conv2d, DepthwiseConv2d, 
 from nnc_tvm.schedules.operators.operator import Operator
 from nnc_tvm.schedules.quantization import FixedRequantize
 from nnc_tvm.targets.npu import codec
-from nnc_tvm.targets.npu.commands import Command, Dma, Job, encode
+from nnc_tvm.targets.npu.commands import Command, Job, encode
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.operands import Image, Sum, Window
 from nnc_tvm.targets.npu.pixelwise import Add, Lut, Mul, Softmax
+from nnc_tvm.targets.npu.transfers import Dma
 from nnc_tvm.targets.npu.windowed import Conv, Pool
 from tests.kernels.cases import random_requantize
 

@@ -57,12 +57,12 @@ def random_chain(rng: np.random.Generator, length: int, size: tuple[int, int]) -
     return nodes
 
 
-def random_plan(rng: np.random.Generator, nodes: Sequence[Node]) -> list[Segment]:
-    """Cascades wherever values between them are read inside only, other layers in small pieces."""
+def random_plan(rng: np.random.Generator, nodes: Sequence[Node], alone: bool = False) -> list[Segment]:
+    """Cascades wherever values between them are read inside only, other layers in small pieces. alone: stripes of one layer, too."""
     plan: list[Segment] = []
     while not plan or plan[-1].last < len(nodes):
         first = plan[-1].last if plan else 0
-        ends = [last for last in range(first + 2, len(nodes) + 1) if all(divisible(node.operator) for node in nodes[first:last])
+        ends = [last for last in range(first + (1 if alone else 2), len(nodes) + 1) if all(divisible(node.operator) for node in nodes[first:last])
                 and not {node.output for node in nodes[first:last - 1]} & {name for node in nodes[last:] for name in node.inputs}]
         if ends and rng.random() < 0.8:
             last = int(rng.choice(ends))

@@ -13,14 +13,14 @@ from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.operators import Conv2d, DepthwiseConv2d, TensorType
 from nnc_tvm.targets.npu import codegen
 from nnc_tvm.targets.npu.chasing import distance
-from nnc_tvm.targets.npu.codegen import for_plan
+from nnc_tvm.targets.npu.codegen import Network, for_plan
 from nnc_tvm.targets.npu.commands import encode
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
 from nnc_tvm.targets.npu.operands import Image
 from nnc_tvm.targets.npu.plan import Planner
 from nnc_tvm.targets.npu.segments import Segment
-from nnc_tvm.targets.npu.selection import best_network, generate, planner_of
+from nnc_tvm.targets.npu.selection import best_network, network_of, planner_of
 from nnc_tvm.targets.npu.stripes import Step, cascade, divisible, end_distance
 from nnc_tvm.targets.npu.windowed import Conv, Pool
 from nnc_tvm.targets.npu.windows import windows
@@ -156,13 +156,16 @@ def test_a_layer_takes_little_more_than_its_larger_image(channels: int, kernel: 
     nodes, x = [Node("conv", layer, ("x",), "y")], rng.integers(-128, 128, image.shape).astype(np.int8)
     rows = (kernel + 1) * max(24 * 16, layer.output.bytes // layer.output.shape[1])
     size = max(image.bytes, layer.output.bytes) + rows + layer.weight.size + 10 * channels + 64
-    apart = generate(nodes, ("x",), ("y",), Config(chases_rows=False), place)
-    network = generate(nodes, ("x",), ("y",), Config(sram_bytes=size), place)
+
+    def made(config: Config) -> Network:
+        return network_of(planner_of(nodes, ("x",), ("y",), config), config, place)
+
+    apart, network = made(Config(chases_rows=False)), made(Config(sram_bytes=size))
     assert apart.sram_bytes >= image.bytes + layer.output.bytes + layer.weight.size > size
     (y,), counters = execute(network, [x], [layer.output.shape])
     assert np.array_equal(y, evaluate(layer, x)) and counters["sram_peak"] <= size and counters["cycles"] == network.cycles
     with pytest.raises(DoesNotFit, match="layer 'conv' needs"):
-        generate(nodes, ("x",), ("y",), Config(sram_bytes=size, chases_rows=False), place)
+        made(Config(sram_bytes=size, chases_rows=False))
 
 
 def test_layers_follow_each_other_up_and_down() -> None:

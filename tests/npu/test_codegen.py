@@ -30,12 +30,19 @@ MODELS = pathlib.Path(__file__).resolve().parents[3] / "shared" / "models" / "ml
 
 def execute(network: Network, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]], *options: str) -> tuple[list[np.ndarray], dict[str, int]]:
     """options: of the device's compiler."""
-    sram = np.zeros(network.sram_bytes, np.uint8)
+    sram, source, output = np.zeros(network.sram_bytes, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.uint8)
     for array, at in zip(inputs, network.inputs, strict=True):
-        sram[at:at + array.size] = array.reshape(-1).view(np.uint8)
-    reason, counters = run(network.stream, network.flash, sram, *options)
+        if at is None:
+            source = array.reshape(-1).view(np.uint8)
+        else:
+            sram[at:at + array.size] = array.reshape(-1).view(np.uint8)
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    if None in network.outputs:
+        output = np.zeros(sizes[network.outputs.index(None)], np.uint8)
+    reason, counters = run(network.stream, network.flash, sram, *options, source=source, output=output)
     assert reason == "OK", (reason, counters["fault_word"])
-    return [sram[at:at + int(np.prod(shape))].view(np.int8).reshape(shape) for at, shape in zip(network.outputs, shapes, strict=True)], counters
+    found = [output if at is None else sram[at:at + size] for at, size in zip(network.outputs, sizes, strict=True)]
+    return [values.view(np.int8).reshape(shape) for values, shape in zip(found, shapes, strict=True)], counters
 
 
 @pytest.mark.parametrize(("file", "cycles", "sram"), [

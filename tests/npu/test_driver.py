@@ -14,14 +14,15 @@ import pytest
 
 from nnc_tvm.targets.npu import codec
 from nnc_tvm.targets.npu.clock import timeline
-from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Dma, Job, encode
+from nnc_tvm.targets.npu.commands import HEADER_WORDS, Command, Job, encode
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.operands import Image, Sum, Window
 from nnc_tvm.targets.npu.pixelwise import Add, Lut, Mul, Softmax
+from nnc_tvm.targets.npu.transfers import Dma, Fetch, Store, Transfer
 from nnc_tvm.targets.npu.windowed import Conv, Pool
 from tests.npu.device import REASONS, library, run
 
-SRAM, FLASH = 4096, 1024
+SRAM, FLASH, INPUT, OUTPUT_BYTES = 4096, 1024, 700, 600
 SOURCE, OUTPUT = Image.dense(0, 8, 4, 8), Image.dense(1024, 8, 4, 8)
 CONV = Conv(SOURCE, OUTPUT, Window((3, 3), (1, 1), (1, 1)), 2048, 2 * 3 * 6 * 16, 3000, (18, 18), -128, 127, 0, 2, 8)
 DEPTHWISE = replace(CONV, weight_bytes=2 * 9 * 4, blocks=(9, 9), depthwise=True)
@@ -32,6 +33,7 @@ MUL = Mul(SOURCE, OUTPUT, Image.dense(2048, 8, 4, 8), 1 << 30, -3, -128, 127, 0)
 LUT = Lut(SOURCE, OUTPUT, 2048)
 SOFTMAX = Softmax(SOURCE, OUTPUT, 1 << 30, 10, -1000)
 DMA = Dma(0, 0, 2048, 256, 256)
+FETCH, STORE = Fetch(0, 0, 2048, 256), Store(0, 1024, 0, 256)
 
 
 def stream(*commands: Command, sram: int = SRAM, flash: int = FLASH) -> bytes:
@@ -39,7 +41,8 @@ def stream(*commands: Command, sram: int = SRAM, flash: int = FLASH) -> bytes:
 
 
 def outcome(data: bytes, sram: np.ndarray | None = None) -> tuple[str, dict[str, int]]:
-    return run(data, bytes(FLASH), np.zeros(SRAM, np.uint8) if sram is None else sram)
+    memories = [np.zeros(size, np.uint8) for size in (INPUT, OUTPUT_BYTES)]
+    return run(data, bytes(FLASH), np.zeros(SRAM, np.uint8) if sram is None else sram, source=memories[0], output=memories[1])
 
 
 def sealed(data: bytes, word: int, value: int) -> bytes:
@@ -50,19 +53,19 @@ def sealed(data: bytes, word: int, value: int) -> bytes:
 
 @pytest.mark.parametrize("job", [CONV, DEPTHWISE, POOL, ADD, MUL, LUT, SOFTMAX], ids=lambda job: type(job).__name__)
 def test_runs_what_is_valid(job: Job) -> None:
-    reason, counters = outcome(stream(DMA, job))
-    assert (reason, counters["jobs"], counters["dmas"]) == ("OK", 1, 1)
+    reason, counters = outcome(stream(DMA, FETCH, job, replace(STORE, after=1)))
+    assert (reason, counters["jobs"], counters["dmas"]) == ("OK", 1, 3)
 
 
 @pytest.mark.parametrize(("word", "value", "reason"), [
-    (0, 1, "MAGIC"), (1, 2, "VERSION"), (2, 5, "CONFIG"), (3, 9, "LENGTH"), (4, SRAM + 1, "SRAM"), (5, FLASH + 1, "FLASH"), (7, 1, "COMMAND")])
+    (0, 1, "MAGIC"), (1, 1, "VERSION"), (2, 5, "CONFIG"), (3, 9, "LENGTH"), (4, SRAM + 1, "SRAM"), (5, FLASH + 1, "FLASH"), (7, 1, "COMMAND")])
 def test_headers(word: int, value: int, reason: str) -> None:
     got, counters = outcome(sealed(stream(CONV), word, value))
     assert (got, counters["fault_word"], counters["cycles"]) == (reason, word, 0)
 
 
 def test_every_damaged_bit_is_seen() -> None:
-    data = stream(DMA, CONV)
+    data = stream(DMA, FETCH, CONV, replace(STORE, after=1))
     for bit in range(8 * len(data)):
         damaged = bytearray(data)
         damaged[bit // 8] ^= 1 << bit % 8
@@ -81,7 +84,7 @@ def test_fields_that_must_be_zero() -> None:
     pool, conv = stream(POOL), stream(CONV)
     for word, bits in [(HEADER_WORDS + 15, 1 << 24), (HEADER_WORDS + 17, 1 << 24), (HEADER_WORDS + 18, 1 << 16), (HEADER_WORDS, 1 << 8)]:
         assert outcome(sealed(pool, word, struct.unpack_from("<I", pool, 4 * word)[0] | bits))[0] == "COMMAND", word
-    assert outcome(sealed(conv, HEADER_WORDS, 0x00150008))[0] == "COMMAND"
+    assert outcome(sealed(conv, HEADER_WORDS, 0x0015000B))[0] == "COMMAND"
 
 
 def changed(job: Any, **fields: Any) -> Any:
@@ -97,6 +100,10 @@ def changed(job: Any, **fields: Any) -> Any:
     (CONV, {"weights": SRAM - 575}, "BOUNDS"), (CONV, {"parameters": SRAM - 79}, "BOUNDS"), (LUT, {"table": SRAM - 255}, "BOUNDS"),
     (DMA, {"source": FLASH - 255}, "BOUNDS"), (DMA, {"destination": SRAM - 255}, "BOUNDS"), (DMA, {"coded": 255}, "RANGE"),
     (DMA, {"coded": 0, "bytes": 0}, "RANGE"),
+    (FETCH, {"source": INPUT - 255}, "BOUNDS"), (FETCH, {"source": (1 << 32) - 1}, "BOUNDS"), (FETCH, {"destination": SRAM - 255}, "BOUNDS"),
+    (FETCH, {"bytes": 0}, "RANGE"), (FETCH, {"bytes": (1 << 24) + 1}, "RANGE"), (STORE, {"destination": OUTPUT_BYTES - 255}, "BOUNDS"),
+    (STORE, {"destination": (1 << 32) - 1}, "BOUNDS"), (STORE, {"source": SRAM - 255}, "BOUNDS"), (STORE, {"bytes": 0}, "RANGE"),
+    (FETCH, {"after": 1}, "WAIT"), (STORE, {"after": 1}, "WAIT"),
     (CONV, {"source__width": 0}, "IMAGE"), (CONV, {"source__pixel": 7}, "IMAGE"), (CONV, {"source__row": 31}, "IMAGE"), (CONV, {"source__first": 1}, "IMAGE"),
     (CONV, {"source__wrap": 7}, "IMAGE"), (ADD, {"b__height": 7}, "IMAGE"), (LUT, {"output__channels": 7}, "IMAGE"),
     (DEPTHWISE, {"output__channels": 4}, "IMAGE"),
@@ -156,6 +163,27 @@ def test_a_dma_may_not_touch_what_a_job_beside_it_uses() -> None:
     assert outcome(stream(LUT, *[elsewhere] * 16, writes))[0] == "OK"  # the queue holds 16: the first has ended
 
 
+def test_what_the_host_lends_moves_by_fetches_and_stores() -> None:
+    """Byte for byte; what a job beside a transfer writes may not be stored yet, nor what it uses be fetched over."""
+    rng = np.random.default_rng(2)
+    sram, source, output = (rng.integers(0, 256, size).astype(np.uint8) for size in (SRAM, INPUT, OUTPUT_BYTES))
+    whole, before = [memory.copy() for memory in (sram, source, output)], np.arange(256) - 128
+    sram[2048:2304] = np.roll(before, 5).astype(np.int8).view(np.uint8)
+    commands = [Fetch(0, 17, 3, 250), Fetch(0, 650, 253, 3), LUT, Store(1, 1024, 100, 200), Store(1, 1234, 599, 1)]
+    reason, counters = run(stream(*commands), bytes(FLASH), sram, source=source, output=output)
+    assert reason == "OK" and counters["cycles"] == timeline(commands, Config())[1]
+    assert (counters["host_read"], counters["host_written"], counters["dma_written"], counters["dmas"]) == (253, 201, 253, 4)
+    assert (source == whole[1]).all() and (sram[3:253] == source[17:267]).all() and (sram[253:256] == source[650:653]).all()
+    results = np.roll(before, 5)[sram[:256].view(np.int8).astype(np.int32) + 128].astype(np.int8).view(np.uint8)
+    assert (output[100:300] == results[:200]).all() and output[599] == results[210]
+    kept = np.delete(np.arange(OUTPUT_BYTES), [*range(100, 300), 599])
+    assert (output[kept] == whole[2][kept]).all()
+    for beside, reason in [(Store(0, 1030, 0, 16), "HAZARD"), (Store(1, 1030, 0, 16), "OK"), (Store(0, 0, 0, 16), "OK"), (Store(0, 2100, 0, 16), "OK"),
+                           (Fetch(0, 0, 1030, 16), "HAZARD"), (Fetch(0, 0, 16, 16), "HAZARD"), (Fetch(1, 0, 16, 16), "OK"), (Fetch(0, 0, 3000, 16), "OK")]:
+        assert outcome(stream(LUT, beside))[0] == reason, beside
+    assert run(stream(FETCH), bytes(FLASH), sram)[0] == run(stream(STORE), bytes(FLASH), sram)[0] == "BOUNDS"  # nothing is lent
+
+
 @pytest.mark.parametrize(("parameters", "reason"), [
     ((0, -1, 0, 0), "PARAMETERS"), ((0, 1 << 30, 31, 0), "PARAMETERS"), ((0, 1 << 30, 0, 1), "PARAMETERS"), ((1 << 20, 1 << 30, 20, 0), "OVERFLOW"),
     ((1 << 20, 1 << 30, 10, 0), "OK")])
@@ -202,19 +230,23 @@ def test_the_clock_of_many_commands() -> None:
     for _ in range(30):
         commands: list[Command] = []
         for _ in range(int(rng.integers(1, 60))):
-            jobs, dmas = sum(not isinstance(c, Dma) for c in commands), sum(isinstance(c, Dma) for c in commands)
+            transfers = sum(isinstance(c, Transfer) for c in commands)
+            jobs = len(commands) - transfers
             if rng.random() < 0.4:
-                size = int(rng.integers(1, 500))
-                commands.append(Dma(int(rng.integers(jobs + 1)), 0, 3500, size, size))
+                size, after = int(rng.integers(1, 500)), int(rng.integers(jobs + 1))
+                commands.append([Dma(after, 0, 3500, size, size), Fetch(after, 0, 3500, size), Store(after, 3500, 0, size)][rng.integers(3)])
             else:
-                commands.append(replace([CONV, POOL, small, small, small][rng.integers(5)], wait=int(rng.integers(dmas + 1))))
+                commands.append(replace([CONV, POOL, small, small, small][rng.integers(5)], wait=int(rng.integers(transfers + 1))))
         reason, counters = outcome(stream(*commands))
         assert reason == "OK" and counters["cycles"] == timeline(commands, Config())[1]
-        assert counters["flash_read"] == len(stream(*commands)) + counters["dma_written"]
+        assert counters["flash_read"] == len(stream(*commands)) + counters["dma_written"] - counters["host_read"]
+        assert counters["host_written"] == sum(c.bytes for c in commands if isinstance(c, Store))
 
 
 def test_null_pointers() -> None:
-    data, sram = stream(CONV), (ctypes.c_uint8 * SRAM)()
-    for pointers in [(None, bytes(FLASH), sram), (data, None, sram), (data, bytes(FLASH), None)]:
-        assert REASONS[library().nnc_npu_run(pointers[0], len(data), pointers[1], FLASH, pointers[2], SRAM, None)] == "ARGUMENT"
-    assert library().nnc_npu_run(data, len(data), bytes(FLASH), FLASH, sram, SRAM, None) == 0
+    data, memories = stream(CONV), [(ctypes.c_uint8 * size)() for size in (FLASH, SRAM, INPUT, OUTPUT_BYTES)]
+    for missing in (*range(5), None):
+        pointers = [None if number == missing else pointer for number, pointer in enumerate([data, *memories])]
+        sizes = (len(data), FLASH, SRAM, INPUT, OUTPUT_BYTES)
+        arguments = [argument for pair in zip(pointers, sizes, strict=True) for argument in pair]
+        assert REASONS[library().nnc_npu_run(*arguments, None)] == ("OK" if missing is None else "ARGUMENT"), missing

@@ -32,7 +32,7 @@ from nnc_tvm.targets.npu.target import MACS
 from nnc_tvm.targets.npu.windowed import Conv, Pool, anywhere
 from tests.kernels.cases import random_generator, random_requantize
 from tests.npu.cases import padding_of, pair, random_addition
-from tests.npu.device import run
+from tests.npu.test_codegen import execute
 from tests.npu.test_stripes import expected
 
 SIZES = (16, 32, 64, 128, 512)  # KiB of SRAM
@@ -128,12 +128,8 @@ def test_random_networks() -> None:
             continue
         ran += 1
         x = rng.integers(-128, 128, nodes[0].operator.inputs[0].shape).astype(np.int8)
-        sram = np.zeros(network.sram_bytes, np.uint8)
-        sram[network.inputs[0]:][:x.size] = x.reshape(-1).view(np.uint8)
-        reason, counters = run(network.stream, network.flash, sram, *config.defines)
-        assert reason == "OK", (reason, config, nodes)
-        y = expected(nodes, x)
-        assert np.array_equal(sram[network.outputs[0]:][:y.size].view(np.int8), y.reshape(-1)), (config, nodes)
+        (y,), counters = execute(network, [x], [nodes[-1].operator.output.shape], *config.defines)
+        assert np.array_equal(y, expected(nodes, x)), (config, nodes)
         assert counters["cycles"] == network.cycles and counters["sram_peak"] <= config.sram_bytes
         for job in {anywhere(job) for job in network.commands if isinstance(job, Conv | Pool) and 2000 < job_cost(job, config).cycles < 40_000}:
             assert abs(job_cost(job, config).cycles / job_cycles(job, config) - 1) <= 0.1, (job_cost(job, config), config, job)

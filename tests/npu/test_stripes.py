@@ -13,13 +13,13 @@ from nnc_tvm.reference import evaluate
 from nnc_tvm.schedules.operators import Conv2d, DepthwiseConv2d, TensorType
 from nnc_tvm.targets.npu.clock import job_cost
 from nnc_tvm.targets.npu.codegen import for_plan
-from nnc_tvm.targets.npu.commands import Dma
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.constraints import refusal
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
 from nnc_tvm.targets.npu.plan import Planner
 from nnc_tvm.targets.npu.selection import generate
 from nnc_tvm.targets.npu.stripes import cascade, divisible
+from nnc_tvm.targets.npu.transfers import Dma
 from nnc_tvm.targets.npu.windowed import Conv
 from tests.kernels.cases import random_generator, random_requantize
 from tests.npu.cases import random_addition

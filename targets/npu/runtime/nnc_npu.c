@@ -4,8 +4,10 @@
 #include "npu_driver.h"
 #include "npu_emulator.h"
 
-int32_t nnc_npu_run(const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes, nnc_npu_counters *counters) {
+int32_t nnc_npu_run(const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes, const void *input,
+                    uint32_t input_bytes, void *output, uint32_t output_bytes, nnc_npu_counters *counters) {
   npu_emulator emulator;
   npu_backend backend = npu_emulate(&emulator);
-  return npu_drive(&backend, stream, stream_bytes, flash, flash_bytes, sram, sram_bytes, counters);
+  npu_memories memories = {stream, flash, input, sram, output, stream_bytes, {flash_bytes, sram_bytes, input_bytes, output_bytes}};
+  return npu_drive(&backend, &memories, counters);
 }

@@ -27,7 +27,7 @@ enum {
   NNC_NPU_RANGE,      /* a number outside its range */
   NNC_NPU_BUFFER,     /* a tile or a chunk larger than its buffer */
   NNC_NPU_OVERLAP,    /* writes over what it still has to read */
-  NNC_NPU_HAZARD,     /* a DMA and a job beside it use the same memory */
+  NNC_NPU_HAZARD,     /* a transfer and a job beside it use the same memory */
   NNC_NPU_CODEC,      /* compressed weights that are damaged */
   NNC_NPU_WEIGHTS,    /* masks that do not fit the weights, or weights their buffer */
   NNC_NPU_PARAMETERS, /* a multiplier or shift outside its range */
@@ -37,12 +37,14 @@ enum {
 
 /* In the order of the device's counter registers. Times in cycles, the rest in bytes, multiplications or pieces. */
 typedef struct {
-  uint64_t cycles, array, stall_flash, stall_sram, overhead, sram_read, sram_written, dma_written, flash_read, macs, macs_skipped, jobs, dmas, sram_peak, fault, fault_word;
+  uint64_t cycles, array, stall_flash, stall_sram, overhead, sram_read, sram_written, dma_written, flash_read, host_read, host_written, macs, macs_skipped, jobs, dmas, sram_peak, fault, fault_word;
 } nnc_npu_counters;
 
 /* Validates the whole stream, then runs it. Returns NNC_NPU_OK or a reason of the above. `counters` may be NULL.
- * Inputs are in `sram` before, outputs afterwards. Re-entrant; allocates nothing. */
-int32_t nnc_npu_run(const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes, nnc_npu_counters *counters);
+ * Inputs are in `sram` before, outputs afterwards, but for one of each that the stream itself reads from `input` and writes to `output`, which stay the
+ * host's: NULL and 0 bytes where it does not. Re-entrant; allocates nothing. */
+int32_t nnc_npu_run(const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes, const void *input,
+                    uint32_t input_bytes, void *output, uint32_t output_bytes, nnc_npu_counters *counters);
 
 #ifdef __cplusplus
 }

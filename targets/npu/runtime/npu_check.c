@@ -42,10 +42,17 @@ static int sums(const npu_sum *s) {
   return s->left <= MAX_LEFT_SHIFT && scales(&s->result);
 }
 
-static int32_t check_dma(const npu_command *c, uint32_t flash_bytes, uint32_t sram_bytes) {
-  if (!c->flash_bytes || !c->sram_bytes || c->flash_bytes > MAX_DMA_BYTES || c->sram_bytes > MAX_DMA_BYTES) return NNC_NPU_RANGE;
-  if (!(c->flags & NPU_RICE) && c->flash_bytes != c->sram_bytes) return NNC_NPU_RANGE;
-  return span(c->source, c->flash_bytes).to > flash_bytes || span(c->destination, c->sram_bytes).to > sram_bytes ? NNC_NPU_BOUNDS : NNC_NPU_OK;
+npu_range npu_transfer_range(const npu_command *c) { return span(c->op == NPU_STORE ? c->source : c->destination, c->sram_bytes); }
+
+static int32_t check_transfer(const npu_command *c, const npu_sizes *sizes) {
+  uint64_t other = c->op == NPU_DMA     ? span(c->source, c->flash_bytes).to
+                   : c->op == NPU_FETCH ? span(c->source, c->sram_bytes).to
+                                        : span(c->destination, c->sram_bytes).to;
+  uint32_t size = c->op == NPU_DMA ? sizes->flash : c->op == NPU_FETCH ? sizes->input : sizes->output;
+  if (!c->sram_bytes || c->sram_bytes > MAX_DMA_BYTES) return NNC_NPU_RANGE;
+  if (c->op == NPU_DMA && (!c->flash_bytes || c->flash_bytes > MAX_DMA_BYTES)) return NNC_NPU_RANGE;
+  if (c->op == NPU_DMA && !(c->flags & NPU_RICE) && c->flash_bytes != c->sram_bytes) return NNC_NPU_RANGE;
+  return other > size || npu_transfer_range(c).to > sizes->sram ? NNC_NPU_BOUNDS : NNC_NPU_OK;
 }
 
 /* Of the largest tile and chunk */
@@ -150,9 +157,9 @@ static int32_t check_job(const npu_command *c, uint32_t sram_bytes) {
   return fault ? fault : check_overlap(c);
 }
 
-int32_t npu_check_command(const npu_command *c, uint32_t flash_bytes, uint32_t sram_bytes) {
+int32_t npu_check_command(const npu_command *c, const npu_sizes *sizes) {
   if (c->op == NPU_END) return NNC_NPU_OK;
-  return c->op == NPU_DMA ? check_dma(c, flash_bytes, sram_bytes) : check_job(c, sram_bytes);
+  return npu_is_transfer(c) ? check_transfer(c, sizes) : check_job(c, sizes->sram);
 }
 
 int npu_job_ranges(const npu_command *c, npu_range ranges[NPU_JOB_RANGES]) {

@@ -49,7 +49,8 @@ npu_cost npu_job_cost(const npu_command *c, const uint8_t *mask) {
   return cost;
 }
 
-int64_t npu_dma_cycles(const npu_command *c) {
+int64_t npu_transfer_cycles(const npu_command *c) {
+  if (c->op != NPU_DMA) return npu_ceil_div(c->sram_bytes, NPU_HOST_BYTES_PER_CYCLE);
   int64_t percent = c->flags & NPU_RICE ? NPU_CODED_PERCENT : 100;
   int64_t read = npu_ceil_div(c->flash_bytes * percent, 100 * NPU_FLASH_BYTES_PER_CYCLE), decode = npu_ceil_div(c->sram_bytes, NPU_CODEC_SYMBOLS_PER_CYCLE);
   return c->flags & NPU_RICE ? maximum(read, decode) : read;

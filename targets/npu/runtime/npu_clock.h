@@ -11,7 +11,7 @@ typedef struct {
 /* What a valid job takes. mask: of SPARSE weights, all of it readable; otherwise not read. */
 npu_cost npu_job_cost(const npu_command *c, const uint8_t *mask);
 
-/* Cycles of a DMA. */
-int64_t npu_dma_cycles(const npu_command *c);
+/* Cycles of a transfer. */
+int64_t npu_transfer_cycles(const npu_command *c);
 
 #endif

@@ -7,14 +7,14 @@
 #include "npu_config.h"
 #include "npu_stream.h"
 
-/* What has been read of a stream: how many jobs and DMAs, and the ranges of the jobs that may still be running. */
+/* What has been read of a stream: how many jobs and transfers, and the ranges of the jobs that may still be running. */
 typedef struct {
-  uint32_t jobs, dmas;
+  uint32_t jobs, transfers;
   npu_range ranges[NPU_QUEUE_DEPTH][NPU_JOB_RANGES];
   int counts[NPU_QUEUE_DEPTH];
 } history;
 
-static int32_t check_header(const uint8_t *stream, uint32_t bytes, uint32_t flash_bytes, uint32_t sram_bytes, uint32_t *word) {
+static int32_t check_header(const uint8_t *stream, uint32_t bytes, const npu_sizes *sizes, uint32_t *word) {
   uint32_t values[NPU_HEADER_WORDS];
   *word = NPU_H_WORDS;
   if (bytes < NPU_HEADER_WORDS * 4 || bytes % 4) return NNC_NPU_LENGTH;
@@ -24,8 +24,8 @@ static int32_t check_header(const uint8_t *stream, uint32_t bytes, uint32_t flas
       {values[NPU_H_VERSION] == NPU_VERSION, NPU_H_VERSION, NNC_NPU_VERSION},
       {values[NPU_H_CONFIG] == npu_config_hash(), NPU_H_CONFIG, NNC_NPU_CONFIG},
       {values[NPU_H_WORDS] == bytes / 4, NPU_H_WORDS, NNC_NPU_LENGTH},
-      {values[NPU_H_SRAM] <= sram_bytes, NPU_H_SRAM, NNC_NPU_SRAM},
-      {values[NPU_H_FLASH] <= flash_bytes, NPU_H_FLASH, NNC_NPU_FLASH},
+      {values[NPU_H_SRAM] <= sizes->sram, NPU_H_SRAM, NNC_NPU_SRAM},
+      {values[NPU_H_FLASH] <= sizes->flash, NPU_H_FLASH, NNC_NPU_FLASH},
       {values[NPU_H_RESERVED] == 0, NPU_H_RESERVED, NNC_NPU_COMMAND}};
   for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
     if (!rules[i].holds) return *word = rules[i].word, rules[i].reason;
@@ -33,38 +33,39 @@ static int32_t check_header(const uint8_t *stream, uint32_t bytes, uint32_t flas
   return values[NPU_H_CRC] == npu_stream_crc(stream, bytes) ? NNC_NPU_OK : NNC_NPU_CHECKSUM;
 }
 
-/* A DMA must not write what a job beside it uses: one that it does not wait for, among the last that the queue holds. */
-static int32_t note_dma(history *h, const npu_command *c) {
-  npu_range destination = {c->destination, (uint64_t)c->destination + c->sram_bytes};
+/* A transfer must not write what a job beside it uses, or read what it writes: one that it does not wait for, among the last that the queue holds. */
+static int32_t note_transfer(history *h, const npu_command *c) {
+  npu_range range = npu_transfer_range(c);
   uint32_t done = h->jobs > NPU_QUEUE_DEPTH ? h->jobs - NPU_QUEUE_DEPTH : 0;
   if (c->wait > h->jobs) return NNC_NPU_WAIT;
   for (uint32_t job = done > c->wait ? done : c->wait; job < h->jobs; job++)
     for (int i = 0; i < h->counts[job % NPU_QUEUE_DEPTH]; i++)
-      if (npu_meet(h->ranges[job % NPU_QUEUE_DEPTH][i], destination)) return NNC_NPU_HAZARD;
-  h->dmas++;
+      if ((c->op != NPU_STORE || i == NPU_OUTPUT_RANGE) && npu_meet(h->ranges[job % NPU_QUEUE_DEPTH][i], range)) return NNC_NPU_HAZARD;
+  h->transfers++;
   return NNC_NPU_OK;
 }
 
 static int32_t note_job(history *h, const npu_command *c) {
-  if (c->wait > h->dmas) return NNC_NPU_WAIT;
+  if (c->wait > h->transfers) return NNC_NPU_WAIT;
   h->counts[h->jobs % NPU_QUEUE_DEPTH] = npu_job_ranges(c, h->ranges[h->jobs % NPU_QUEUE_DEPTH]);
   h->jobs++;
   return NNC_NPU_OK;
 }
 
-int32_t npu_validate(const void *stream, uint32_t stream_bytes, uint32_t flash_bytes, uint32_t sram_bytes, uint32_t *word) {
+int32_t npu_validate(const void *stream, uint32_t stream_bytes, const npu_sizes *sizes, uint32_t *word) {
   const uint8_t *bytes = stream;
-  int32_t reason = check_header(bytes, stream_bytes, flash_bytes, sram_bytes, word);
+  int32_t reason = check_header(bytes, stream_bytes, sizes, word);
   if (reason) return reason;
-  uint32_t words = stream_bytes / 4, flash = npu_word(bytes, NPU_H_FLASH), scratch = npu_word(bytes, NPU_H_SRAM);
+  uint32_t words = stream_bytes / 4;
+  npu_sizes own = {npu_word(bytes, NPU_H_FLASH), npu_word(bytes, NPU_H_SRAM), sizes->input, sizes->output};
   history seen;
   npu_command c;
   memset(&seen, 0, sizeof seen);
   for (*word = NPU_HEADER_WORDS;; *word += c.words) {
     reason = npu_decode(bytes, words, *word, &c);
-    if (!reason) reason = npu_check_command(&c, flash, scratch);
+    if (!reason) reason = npu_check_command(&c, &own);
     if (!reason && c.op == NPU_END) return *word + 1 == words ? NNC_NPU_OK : NNC_NPU_END;
-    if (!reason) reason = c.op == NPU_DMA ? note_dma(&seen, &c) : note_job(&seen, &c);
+    if (!reason) reason = npu_is_transfer(&c) ? note_transfer(&seen, &c) : note_job(&seen, &c);
     if (reason) return reason;
   }
 }
@@ -76,17 +77,24 @@ static uint64_t counter(const npu_backend *b, uint32_t index) {
 
 static void read_counters(const npu_backend *b, nnc_npu_counters *n) {
   uint64_t *all[] = {&n->cycles, &n->array, &n->stall_flash, &n->stall_sram, &n->overhead, &n->sram_read, &n->sram_written, &n->dma_written, &n->flash_read,
-                     &n->macs, &n->macs_skipped, &n->jobs, &n->dmas, &n->sram_peak, &n->fault, &n->fault_word};
+                     &n->host_read, &n->host_written, &n->macs, &n->macs_skipped, &n->jobs, &n->dmas, &n->sram_peak, &n->fault, &n->fault_word};
   for (uint32_t i = 0; i < sizeof all / sizeof *all; i++) *all[i] = counter(b, i);
 }
 
-static int32_t start(const npu_backend *b, const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes) {
-  const uint32_t values[][2] = {{NPU_REG_CMD_BASE, b->map_read(b->context, stream, stream_bytes)}, {NPU_REG_CMD_BYTES, stream_bytes},
-                                {NPU_REG_FLASH_BASE, b->map_read(b->context, flash, flash_bytes)}, {NPU_REG_FLASH_BYTES, flash_bytes},
-                                {NPU_REG_SRAM_BASE, b->map_write(b->context, sram, sram_bytes)},   {NPU_REG_SRAM_BYTES, sram_bytes},
-                                {NPU_REG_IRQ, 1},                                                  {NPU_REG_CTRL, NPU_CTRL_START}};
+/* The address by which the device knows memory that it reads, or one that it writes; 0 for none */
+static uint32_t lend(const npu_backend *b, const void *memory, uint32_t bytes) { return bytes ? b->map_read(b->context, memory, bytes) : 0; }
+static uint32_t hand(const npu_backend *b, void *memory, uint32_t bytes) { return bytes ? b->map_write(b->context, memory, bytes) : 0; }
+
+static int32_t start(const npu_backend *b, const npu_memories *m) {
+  const npu_sizes *n = &m->sizes;
+  const uint32_t values[][2] = {{NPU_REG_CMD_BASE, lend(b, m->stream, m->stream_bytes)}, {NPU_REG_CMD_BYTES, m->stream_bytes},
+                                {NPU_REG_FLASH_BASE, lend(b, m->flash, n->flash)},       {NPU_REG_FLASH_BYTES, n->flash},
+                                {NPU_REG_SRAM_BASE, hand(b, m->sram, n->sram)},          {NPU_REG_SRAM_BYTES, n->sram},
+                                {NPU_REG_INPUT_BASE, lend(b, m->input, n->input)},       {NPU_REG_INPUT_BYTES, n->input},
+                                {NPU_REG_OUTPUT_BASE, hand(b, m->output, n->output)},    {NPU_REG_OUTPUT_BYTES, n->output},
+                                {NPU_REG_IRQ, 1},                                        {NPU_REG_CTRL, NPU_CTRL_START}};
   if (b->read32(b->context, NPU_REG_ID) != NPU_MAGIC) return NNC_NPU_DEVICE;
-  if (b->read32(b->context, NPU_REG_CONFIG) != npu_word(stream, NPU_H_CONFIG)) return NNC_NPU_CONFIG;
+  if (b->read32(b->context, NPU_REG_CONFIG) != npu_word(m->stream, NPU_H_CONFIG)) return NNC_NPU_CONFIG;
   for (size_t i = 0; i < sizeof values / sizeof *values; i++) b->write32(b->context, values[i][0], values[i][1]);
   if (b->wait_irq(b->context)) return NNC_NPU_DEVICE;
   b->write32(b->context, NPU_REG_IRQ, 1);
@@ -97,12 +105,12 @@ static int32_t start(const npu_backend *b, const void *stream, uint32_t stream_b
   }
 }
 
-int32_t npu_drive(const npu_backend *backend, const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram,
-                  uint32_t sram_bytes, nnc_npu_counters *counters) {
+int32_t npu_drive(const npu_backend *backend, const npu_memories *m, nnc_npu_counters *counters) {
   uint32_t word = 0;
-  int32_t reason = !stream || (!flash && flash_bytes) || !sram ? NNC_NPU_ARGUMENT : npu_validate(stream, stream_bytes, flash_bytes, sram_bytes, &word);
+  int missing = !m->stream || (!m->flash && m->sizes.flash) || !m->sram || (!m->input && m->sizes.input) || (!m->output && m->sizes.output);
+  int32_t reason = missing ? NNC_NPU_ARGUMENT : npu_validate(m->stream, m->stream_bytes, &m->sizes, &word);
   int ran = !reason;
-  if (ran) reason = start(backend, stream, stream_bytes, flash, flash_bytes, sram, sram_bytes);
+  if (ran) reason = start(backend, m);
   if (!counters) return reason;
   if (ran) {
     read_counters(backend, counters);

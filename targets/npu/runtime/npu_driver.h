@@ -3,13 +3,21 @@
 #define NPU_DRIVER_H
 
 #include "nnc_npu.h"
+#include "npu_check.h"
 #include "npu_registers.h"
 
+/* What a run is given, as the arguments of nnc_npu_run */
+typedef struct {
+  const void *stream, *flash, *input;
+  void *sram, *output;
+  uint32_t stream_bytes;
+  npu_sizes sizes;
+} npu_memories;
+
 /* NNC_NPU_OK where the whole stream may run, or why not; *word is then the word of the stream where the reason is. */
-int32_t npu_validate(const void *stream, uint32_t stream_bytes, uint32_t flash_bytes, uint32_t sram_bytes, uint32_t *word);
+int32_t npu_validate(const void *stream, uint32_t stream_bytes, const npu_sizes *sizes, uint32_t *word);
 
 /* nnc_npu_run on the device behind `backend`. */
-int32_t npu_drive(const npu_backend *backend, const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram,
-                  uint32_t sram_bytes, nnc_npu_counters *counters);
+int32_t npu_drive(const npu_backend *backend, const npu_memories *memories, nnc_npu_counters *counters);
 
 #endif

@@ -12,25 +12,40 @@ typedef struct {
 } timeline;
 
 typedef struct {
-  const uint8_t *stream, *flash;
-  uint32_t words, flash_bytes;
+  const uint8_t *stream, *flash, *input;
+  uint8_t *output;
+  uint32_t words;
+  npu_sizes sizes;
 } memories;
 
 static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
-static int32_t run_dma(npu_emulator *e, const memories *m, const npu_command *c, timeline *t) {
+/* The bytes themselves, between SRAM at `here` and the other memory */
+static int32_t move(nnc_npu_counters *n, const memories *m, const npu_command *c, uint8_t *here) {
+  if (c->op == NPU_STORE) {
+    n->host_written += c->sram_bytes;
+    memcpy(m->output + c->destination, here, c->sram_bytes);
+    return NNC_NPU_OK;
+  }
+  n->dma_written += c->sram_bytes;
+  if (c->op == NPU_FETCH) n->host_read += c->sram_bytes;
+  else n->flash_read += c->flash_bytes;
+  if (c->flags & NPU_RICE) return npu_rice_decode(m->flash + c->source, c->flash_bytes, (int8_t *)here, c->sram_bytes);
+  memcpy(here, (c->op == NPU_FETCH ? m->input : m->flash) + c->source, c->sram_bytes);
+  return NNC_NPU_OK;
+}
+
+static int32_t run_transfer(npu_emulator *e, const memories *m, const npu_command *c, timeline *t) {
   nnc_npu_counters *n = &e->counters;
-  uint8_t *to = npu_reach(&e->array, c->destination, c->sram_bytes);
-  if (!to) return NNC_NPU_BOUNDS;
+  npu_range range = npu_transfer_range(c);
+  uint8_t *here = npu_reach(&e->array, range.from, range.to - range.from);
+  if (!here) return NNC_NPU_BOUNDS;
   if (c->wait > n->jobs) return NNC_NPU_WAIT;
   if (c->wait + NPU_QUEUE_DEPTH > n->jobs && c->wait) t->dma = later(t->dma, t->ends[c->wait % NPU_QUEUE_DEPTH]);
-  t->dma += (uint64_t)npu_dma_cycles(c);
+  t->dma += (uint64_t)npu_transfer_cycles(c);
   n->dmas++;
-  n->flash_read += c->flash_bytes, n->dma_written += c->sram_bytes;
-  n->sram_peak = later(n->sram_peak, (uint64_t)c->destination + c->sram_bytes);
-  if (c->flags & NPU_RICE) return npu_rice_decode(m->flash + c->source, c->flash_bytes, (int8_t *)to, c->sram_bytes);
-  memcpy(to, m->flash + c->source, c->flash_bytes);
-  return NNC_NPU_OK;
+  n->sram_peak = later(n->sram_peak, range.to);
+  return move(n, m, c, here);
 }
 
 static void count_job(npu_emulator *e, const npu_command *c, timeline *t) {
@@ -60,12 +75,12 @@ static int32_t run_job(npu_emulator *e, const npu_command *c, timeline *t) {
 
 static int32_t run_command(npu_emulator *e, const memories *m, const npu_command *c, timeline *t) {
   uint64_t job = e->counters.jobs + 1;
-  int32_t fault = npu_check_command(c, m->flash_bytes, e->array.sram_bytes);
+  int32_t fault = npu_check_command(c, &m->sizes);
   if (fault) return fault;
-  if (c->op > NPU_DMA && job > NPU_QUEUE_DEPTH) t->dma = later(t->dma, t->ends[job % NPU_QUEUE_DEPTH]);
+  if (!npu_is_transfer(c) && c->op != NPU_END && job > NPU_QUEUE_DEPTH) t->dma = later(t->dma, t->ends[job % NPU_QUEUE_DEPTH]);
   t->dma += 4 * (uint64_t)c->words, e->counters.flash_read += 4 * (uint64_t)c->words;
   if (c->op == NPU_END) return NNC_NPU_OK;
-  return c->op == NPU_DMA ? run_dma(e, m, c, t) : run_job(e, c, t);
+  return npu_is_transfer(c) ? run_transfer(e, m, c, t) : run_job(e, c, t);
 }
 
 static int32_t run_stream(npu_emulator *e, const memories *m) {
@@ -81,24 +96,32 @@ static int32_t run_stream(npu_emulator *e, const memories *m) {
   }
 }
 
-/* `bytes` of what the host mapped at `address`; NULL where it mapped less. Addresses are numbers of maps, from 1. */
-static const void *mapped(const npu_emulator *e, uint32_t base, uint32_t *bytes) {
-  uint32_t address = e->registers[base / 4];
-  *bytes = e->registers[base / 4 + 1];
-  return address && address <= e->map_count && *bytes <= e->maps[address - 1].bytes ? e->maps[address - 1].read : NULL;
+/* What a base register and the one behind it name. Addresses are numbers of maps, from 1. */
+typedef struct {
+  const uint8_t *read;
+  uint8_t *write;
+  uint32_t bytes;
+} mapping;
+
+/* Of what the host mapped; nothing where it mapped less. *fault: where bytes are asked for that are not there. */
+static mapping mapped(const npu_emulator *e, uint32_t base, int32_t *fault) {
+  uint32_t address = e->registers[base / 4], bytes = e->registers[base / 4 + 1];
+  mapping found = {NULL, NULL, 0};
+  if (address && address <= e->map_count && bytes <= e->maps[address - 1].bytes)
+    found.read = e->maps[address - 1].read, found.write = e->maps[address - 1].write, found.bytes = bytes;
+  else if (bytes) *fault = NNC_NPU_BOUNDS;
+  return found;
 }
 
 static void start(npu_emulator *e) {
-  uint32_t stream_bytes, flash_bytes, sram_address = e->registers[NPU_REG_SRAM_BASE / 4];
+  int32_t fault = NNC_NPU_OK;
+  mapping stream = mapped(e, NPU_REG_CMD_BASE, &fault), flash = mapped(e, NPU_REG_FLASH_BASE, &fault), sram = mapped(e, NPU_REG_SRAM_BASE, &fault),
+          input = mapped(e, NPU_REG_INPUT_BASE, &fault), output = mapped(e, NPU_REG_OUTPUT_BASE, &fault);
+  memories m = {stream.read, flash.read, input.read, output.write, stream.bytes / 4, {flash.bytes, sram.bytes, input.bytes, output.bytes}};
   memset(&e->counters, 0, sizeof e->counters);
-  e->array.fault = NNC_NPU_OK;
-  const uint8_t *stream = mapped(e, NPU_REG_CMD_BASE, &stream_bytes), *flash = mapped(e, NPU_REG_FLASH_BASE, &flash_bytes);
-  int32_t fault = NNC_NPU_BOUNDS;
-  if (mapped(e, NPU_REG_SRAM_BASE, &e->array.sram_bytes) && stream && (flash || !flash_bytes)) {
-    memories m = {stream, flash, stream_bytes / 4, flash_bytes};
-    e->array.sram = e->maps[sram_address - 1].write;
-    if (e->array.sram) fault = run_stream(e, &m);
-  }
+  e->array.fault = NNC_NPU_OK, e->array.sram = sram.write, e->array.sram_bytes = sram.bytes;
+  if (!stream.read || !sram.write || (output.bytes && !output.write)) fault = NNC_NPU_BOUNDS;
+  if (!fault) fault = run_stream(e, &m);
   e->counters.fault = (uint64_t)fault;
   e->registers[NPU_REG_STATUS / 4] = fault ? NPU_STATUS_FAULT : NPU_STATUS_DONE;
   e->registers[NPU_REG_IRQ / 4] = 1;
@@ -108,7 +131,7 @@ static uint32_t read32(void *context, uint32_t number) {
   const npu_emulator *e = context;
   const nnc_npu_counters *n = &e->counters;
   const uint64_t counters[] = {n->cycles, n->array, n->stall_flash, n->stall_sram, n->overhead, n->sram_read, n->sram_written, n->dma_written, n->flash_read,
-                               n->macs, n->macs_skipped, n->jobs, n->dmas, n->sram_peak, n->fault, n->fault_word};
+                               n->host_read, n->host_written, n->macs, n->macs_skipped, n->jobs, n->dmas, n->sram_peak, n->fault, n->fault_word};
   if (number % 4) return 0;
   if (number < NPU_REG_COUNTERS) return e->registers[number / 4];
   uint32_t index = (number - NPU_REG_COUNTERS) / 4;
@@ -119,7 +142,7 @@ static void write32(void *context, uint32_t number, uint32_t value) {
   npu_emulator *e = context;
   if (number == NPU_REG_CTRL && value == NPU_CTRL_START) start(e);
   if (number == NPU_REG_IRQ && value & 1) e->registers[NPU_REG_IRQ / 4] = 0;
-  if (number % 4 == 0 && number >= NPU_REG_CMD_BASE && number <= NPU_REG_SRAM_BYTES) e->registers[number / 4] = value;
+  if (number % 4 == 0 && number >= NPU_REG_CMD_BASE && number <= NPU_REG_OUTPUT_BYTES) e->registers[number / 4] = value;
 }
 
 static uint32_t map(npu_emulator *e, const void *read, void *write, uint32_t bytes) {

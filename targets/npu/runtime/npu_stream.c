@@ -86,7 +86,8 @@ int32_t npu_decode(const uint8_t *stream, uint32_t words, uint32_t at, npu_comma
       {1, 0}, {6, NPU_RICE},
       {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_SLICED | NPU_UPWARD | (NPU_SKIPS_ZEROS ? NPU_SPARSE : 0) |
                (NPU_INT4_WEIGHTS ? NPU_INT4 : 0)},
-      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_UPWARD}, {20, NPU_UPWARD}, {26, 0}, {15, 0}, {17, 0}, {23, NPU_SINGLE_ROUNDING}};
+      {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_UPWARD}, {20, NPU_UPWARD}, {26, 0}, {15, 0}, {17, 0}, {23, NPU_SINGLE_ROUNDING},
+      {5, 0}, {5, 0}};
   if (at >= words) return NNC_NPU_END;
   memset(c, 0, sizeof *c);
   uint32_t first = npu_word(stream, at);
@@ -98,9 +99,9 @@ int32_t npu_decode(const uint8_t *stream, uint32_t words, uint32_t at, npu_comma
   if (c->words > words - at) return NNC_NPU_COMMAND;
   if (c->op == NPU_END) return NNC_NPU_OK;
   c->wait = npu_word(stream, at + 1);
-  if (c->op == NPU_DMA) {
+  if (npu_is_transfer(c)) {
     c->source = npu_word(stream, at + 2), c->destination = npu_word(stream, at + 3);
-    c->flash_bytes = npu_word(stream, at + 4), c->sram_bytes = npu_word(stream, at + 5);
+    c->flash_bytes = c->op == NPU_DMA ? npu_word(stream, at + 4) : 0, c->sram_bytes = npu_word(stream, at + c->words - 1);
     return NNC_NPU_OK;
   }
   decode_images(stream, at, c);
@@ -131,7 +132,7 @@ uint32_t npu_config_hash(void) {
   static const uint32_t words[] = {
       NPU_MACS_PER_CYCLE, NPU_ARRAY_CHANNELS, NPU_ARRAY_DEPTH, NPU_SKIPS_ZEROS,
       NPU_INT4_WEIGHTS, NPU_PACKS_ROWS, NPU_DEPTHWISE_TAPS, NPU_SUM_SCALINGS,
-      NPU_SRAM_BYTES_PER_CYCLE, NPU_COMPUTE_BYTES_PER_CYCLE, NPU_FLASH_BYTES_PER_CYCLE, NPU_CODEC_SYMBOLS_PER_CYCLE,
+      NPU_SRAM_BYTES_PER_CYCLE, NPU_COMPUTE_BYTES_PER_CYCLE, NPU_FLASH_BYTES_PER_CYCLE, NPU_HOST_BYTES_PER_CYCLE, NPU_CODEC_SYMBOLS_PER_CYCLE,
       NPU_CODED_PERCENT, NPU_REQUANTIZE_LANES, NPU_INPUT_BUFFER_BYTES, NPU_WEIGHT_BUFFER_BYTES,
       NPU_ACCUMULATOR_BYTES, NPU_SWAP_CYCLES, NPU_QUEUE_DEPTH, NPU_FILL_CYCLES, NPU_JOB_CYCLES};
   uint32_t crc = 0xFFFFFFFFu;

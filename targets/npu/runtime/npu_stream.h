@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-enum { NPU_MAGIC = 0x31434E4E, NPU_VERSION = 1, NPU_HEADER_WORDS = 8, NPU_PARAMETER_BYTES = 10, NPU_TABLE_BYTES = 256 };
+enum { NPU_MAGIC = 0x31434E4E, NPU_VERSION = 2, NPU_HEADER_WORDS = 8, NPU_PARAMETER_BYTES = 10, NPU_TABLE_BYTES = 256 };
 enum { NPU_H_MAGIC, NPU_H_VERSION, NPU_H_CONFIG, NPU_H_WORDS, NPU_H_SRAM, NPU_H_FLASH, NPU_H_CRC, NPU_H_RESERVED };
-enum { NPU_END, NPU_DMA, NPU_CONV, NPU_DWCONV, NPU_POOL, NPU_ADD, NPU_LUT, NPU_SOFTMAX, NPU_MUL, NPU_OPERATIONS };
+enum { NPU_END, NPU_DMA, NPU_CONV, NPU_DWCONV, NPU_POOL, NPU_ADD, NPU_LUT, NPU_SOFTMAX, NPU_MUL, NPU_FETCH, NPU_STORE, NPU_OPERATIONS };
 enum { NPU_RICE = 1, NPU_CHUNKS_OUTER = 1, NPU_SPARSE = 2, NPU_SINGLE_ROUNDING = 4, NPU_RESIDUAL = 8, NPU_INT4 = 16, NPU_SLICED = 32, NPU_UPWARD = 64 };
 enum { NPU_POOL_MAX, NPU_POOL_MEAN, NPU_POOL_SUM };
 
@@ -38,8 +38,11 @@ typedef struct {
   npu_sum sum;
   uint32_t weights, weight_bytes, parameters, table;
   int32_t tile_rows, chunk, slice, mode, diff_min;
-  uint32_t source, destination, flash_bytes, sram_bytes; /* of DMA */
+  uint32_t source, destination, flash_bytes, sram_bytes; /* of transfers */
 } npu_command;
+
+/* DMA, FETCH and STORE: what the DMA does beside the array's jobs */
+static inline int npu_is_transfer(const npu_command *c) { return c->op == NPU_DMA || c->op == NPU_FETCH || c->op == NPU_STORE; }
 
 /* Word `index` of a stream of any alignment. */
 uint32_t npu_word(const uint8_t *stream, uint32_t index);
