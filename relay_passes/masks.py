@@ -8,9 +8,6 @@ import numpy as np
 
 from nnc_tvm.errors import Unsupported
 
-NEARLY_ALL = 0.75  # of a mask's values are 0 or 1, those of powers or windows that fade are not
-
-
 MOST = 0.75  # of a mask are 0 or 1, even of a broken one; powers and windows that fade seldom are
 
 
@@ -20,18 +17,17 @@ def is_binary(values: np.ndarray) -> bool:
 
 
 def is_named_mask(name: str) -> bool:
-    """Whether a constant is called the mask of a weight, as torch.nn.utils.prune calls it."""
-    last = re.split(r"[./]", name.lower())[-1]
-    return "mask" in last and "weight" in last
+    """Whether a constant is called a mask."""
+    return "mask" in re.split(r"[./]", name.lower())[-1]
 
 
 def is_mask(name: str, values: np.ndarray) -> bool:
-    """Whether a constant factor of a weight is plainly meant as a mask: its name says so, or nearly all of it are zeros and ones.
+    """Whether a constant factor of a weight is meant as a mask: its name says so, or nearly all of it are zeros and ones.
 
     A scale has no zeros, and weights that are exactly 1 are rare: what is left as a mask with other values in it is broken.
     """
     zeros, ones = int((values == 0).sum()), int((values == 1).sum())
-    return is_named_mask(name) or (zeros + ones > MOST * values.size and ("mask" in name.lower() or bool(zeros and ones)))
+    return is_named_mask(name) or (zeros + ones > MOST * values.size and bool(zeros and ones))
 
 
 def check_mask(name: str, mask: np.ndarray, weight: str, shape: tuple[int, ...]) -> None:

@@ -97,7 +97,7 @@ def test_the_first_bad_place_is_named() -> None:
 def test_what_a_mask_is() -> None:
     assert is_mask("c", MASK) and is_mask("layer.weight_mask", MASK * 0.5)
     assert not is_mask("c", np.array([0.5, 2, 1])) and not is_mask("weight", RNG.standard_normal((4, 3)))
-    assert not is_mask("decay_mask", np.tril(0.9 ** np.arange(8.0)[:, None]))
+    assert not is_mask("decay", np.tril(0.9 ** np.arange(8.0)[:, None])) and is_mask("conv/soft_mask", np.full((4, 3), 0.5))
     check_product((("a", INTEGERS.astype(np.float32)), ("b", np.stack([MASK * 0.5, MASK, MASK, MASK]))))  # wider than the weight
 
 
