@@ -29,7 +29,7 @@ mypy: $(TREE)
 
 import-linter: $(TREE)
 	@echo "import-linter: the direction of imports"
-	@cd $(TREE) && ../../$(VENV)/bin/lint-imports --config ../../pyproject.toml --no-cache --no-logo
+	@cd $(TREE) && ../../$(VENV)/bin/lint-imports ../../pyproject.toml --no-cache --no-logo
 
 .PHONY: $(TREE)
 $(TREE): $(INSTALLED)
