@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
-from nnc_tvm.schedules.isa import EPILOGUE_COST
 from nnc_tvm.schedules.operators import DepthwiseConv2d
 from nnc_tvm.schedules.rule import Choose
 
+SURE = 0.95  # of another instruction's estimate: estimates are no more exact
 TILE_COST = 24.0  # estimated instructions of a tile beside those of its outputs
 
 
@@ -30,24 +30,31 @@ class Tile:
         """Channels of a tile."""
         return self.vectors * self.isa.lanes
 
+    @property
+    def name(self) -> str:
+        return f"{self.isa.name} {self.rows}x{self.pixels}x{self.block}"
+
 
 def best_instruction(operator: DepthwiseConv2d, features: frozenset[str]) -> TapProduct | None:
-    """The first instruction that the CPU has and that takes the weights; deeper ones need neighbouring rows."""
+    """Of the instructions that the CPU has and that take the weights the first, or the one that surely takes less; deeper ones need neighbouring rows."""
     low, high = operator.weight.min(initial=0), operator.weight.max(initial=0)
-    for isa in FLOAT if operator.weight.dtype == np.float32 else INTEGER:
-        takes = isa.weight_dtype == "float32" or (low >= isa.weight_low and high <= isa.weight_high)
-        if isa.features <= features and takes and (isa.depth == 1 or operator.dilation[0] == 1):
-            return isa
-    return None
+    able = [isa for isa in (FLOAT if operator.weight.dtype == np.float32 else INTEGER) if isa.features <= features
+            and (isa.weight_dtype == "float32" or (low >= isa.weight_low and high <= isa.weight_high)) and (isa.depth == 1 or operator.dilation[0] == 1)]
+    return min(able, key=lambda isa: tile_cost(operator, isa, *best_tile(operator, isa)) / (SURE if isa is not able[0] else 1.0), default=None)
+
+
+def best_tile(operator: DepthwiseConv2d, isa: TapProduct) -> tuple[int, int, int]:
+    """(rows, vectors, pixels) of the tile with the fewest instructions."""
+    _, oh, ow, out = operator.output.shape
+    pairs = isa.lanes == 8 and out % 16 == 0
+    return min(((r, v, p) for r in row_counts(oh, isa) for v in (1, 2)[: 1 + pairs] for p in pixel_counts(ow, isa, r * v)),
+               key=lambda tile: tile_cost(operator, isa, *tile))
 
 
 def choose_tile(operator: DepthwiseConv2d, isa: TapProduct, choose: Choose) -> Tile:
-    """By default the tile with the fewest instructions."""
-    _, oh, ow, out = operator.output.shape
-    pairs = isa.lanes == 8 and out % 16 == 0
-    rows, vectors, pixels = min(
-        ((r, v, p) for r in row_counts(oh, isa) for v in (1, 2)[: 1 + pairs] for p in pixel_counts(ow, isa, r * v)),
-        key=lambda tile: tile_cost(operator, isa, *tile))
+    """By default the best."""
+    _, oh, ow, _ = operator.output.shape
+    rows, vectors, pixels = best_tile(operator, isa)
     rows = choose("rows", row_counts(oh, isa), rows)
     vectors = choose("vectors", [1, 2], vectors)
     possible = pixel_counts(ow, isa, rows * vectors)
@@ -71,7 +78,7 @@ def steps_of(operator: DepthwiseConv2d, isa: TapProduct, rows: int) -> int:
 
 
 def tile_cost(operator: DepthwiseConv2d, isa: TapProduct, rows: int, vectors: int, pixels: int) -> float:
-    """Estimated instructions of the whole layer. Interleaved columns are shared by the outputs of a tile."""
+    """Estimated instructions of an image. Interleaved columns are shared by the outputs of a tile."""
     _, oh, ow, out = operator.output.shape
     kw, steps = operator.kernel[1], steps_of(operator, isa, rows)
     columns = min((pixels - 1) * operator.strides[1] + (kw - 1) * operator.dilation[1] + 1, pixels * kw)
@@ -82,11 +89,8 @@ def tile_cost(operator: DepthwiseConv2d, isa: TapProduct, rows: int, vectors: in
 
 
 def estimated_cost(operator: DepthwiseConv2d, tile: Tile) -> float:
-    """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
-    n, oh, ow, out = operator.output.shape
-    accumulators = tile.rows * tile.pixels * tile.vectors
-    tiles = n * math.ceil(oh / tile.rows) * math.ceil(ow / tile.pixels) * math.ceil(out / tile.block)
-    return tiles * accumulators * (2.0 * tile.steps * operator.kernel[1] + EPILOGUE_COST[16])
+    """Estimated instructions, in the unit of `contraction_plan.tile_cost`, without a copy of the image."""
+    return operator.output.shape[0] * tile_cost(operator, tile.isa, tile.rows, tile.vectors, tile.pixels)
 
 
 def pack_weights(operator: DepthwiseConv2d, tile: Tile, padded_out: int) -> np.ndarray:

@@ -26,6 +26,8 @@ SHAPES = [
     ((1, 3, 3, 1), 1, (3, 3), (1, 1), (1, 1, 1, 1), (1, 1)),
     ((1, 12, 12, 32), 1, (7, 7), (1, 1), (3, 3, 3, 3), (1, 1)),
     ((2, 6, 6, 32), 1, (2, 2), (2, 2), (0, 0, 0, 0), (1, 1)),
+    ((1, 9, 14, 24), 1, (1, 5), (1, 1), (0, 2, 0, 2), (1, 1)),
+    ((1, 14, 9, 40), 1, (5, 1), (1, 1), (2, 0, 2, 0), (1, 1)),
 ]
 
 
@@ -74,6 +76,17 @@ def test_float(cpu: tuple[str, str | None]) -> None:
         weight, bias = rng.standard_normal((*kernel, c * multiplier)).astype(np.float32), rng.standard_normal(c * multiplier).astype(np.float32)
         cases.append((operator_of(shape, weight, bias, FloatClamp(0.0, 6.0), 0), [rng.standard_normal(shape[0]).astype(np.float32)]))
     check(cases, depthwise.stages, target_of(cpu), tolerance=1e-5)
+
+
+def test_one_row_of_taps_needs_no_columns_of_several() -> None:
+    """A column of one tap is multiplied by itself, where instructions on several rows would multiply by zeros."""
+    rng, target = random_generator(), target_of(("arm_cpu", "cortex-a76"))
+    for k, name in ((SHAPES[-2], "smlal"), (SHAPES[-1], "sdot"), (SHAPES[0], "sdot")):
+        channels = k[0][3]
+        operator = operator_of(k, rng.integers(-127, 128, (*k[2], channels)).astype(np.int16), np.zeros(channels, np.int32),
+                               random_requantize(rng, "fixed", channels, 9), 0)
+        made = depthwise.stages(operator, target, choose_default)
+        assert made is not None and name in made.stages[-1].kernel
 
 
 @pytest.mark.parametrize("choices", [{"rows": 1, "pixels": 1}, {"rows": 2, "vectors": 1}, {"pixels": 3, "channels_outer": False}])
