@@ -1,4 +1,4 @@
-"""Loops of Relax operators that replace TVM's own: those of TVM are wrong at the ends of a dtype's range."""
+"""Loops of Relax operators that replace TVM's own, which are wrong at the ends of a dtype's range, and read outside of tensors."""
 
 from __future__ import annotations
 
@@ -43,5 +43,22 @@ def extreme(function: Callable[[Expr, Expr], Expr], lowest: bool) -> Callable[[r
     return legalize
 
 
+def look_up(x: te.Tensor, indices: te.Tensor, axis: int) -> te.Tensor:
+    """The entries of x at `indices` along `axis`; indices outside become the nearest within, so that nothing else is ever read."""
+    rank = len(indices.shape)
+    last = tirx.const(int(x.shape[axis]) - 1, indices.dtype)
+
+    def element(*at: Expr) -> Expr:
+        index = te.max(te.min(indices(*at[axis:axis + rank]), last), tirx.const(0, indices.dtype))
+        return x(*at[:axis], index, *at[axis + rank:])
+
+    return te.compute([*x.shape[:axis], *indices.shape, *x.shape[axis + 1:]], element, name="take")
+
+
+def take(bb: relax.BlockBuilder, call: tvm.ir.Call) -> Expr:
+    x, indices = call.args
+    return bb.call_te(look_up, x, indices, 0 if call.attrs.axis is None else int(call.attrs.axis) % len(x.ty.shape), primfunc_name_hint="take")
+
+
 # TVM reads the names of the function's parameters
-LEGALIZATIONS = {"relax.max": extreme(lambda a, b: tirx.Max(a, b), True), "relax.min": extreme(lambda a, b: tirx.Min(a, b), False)}
+LEGALIZATIONS = {"relax.take": take, "relax.max": extreme(lambda a, b: tirx.Max(a, b), True), "relax.min": extreme(lambda a, b: tirx.Min(a, b), False)}

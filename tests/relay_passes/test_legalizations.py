@@ -1,4 +1,4 @@
-"""Extremes of infinities and of bools, where TVM's own loops begin with the largest finite number, or not at all."""
+"""Extremes of infinities and of bools, where TVM's own loops begin with the largest finite number, or not at all; look-ups outside of a tensor."""
 
 from __future__ import annotations
 
@@ -33,3 +33,21 @@ def test_extremes(dtype: str, keepdims: bool) -> None:
             found = run_program(program, {"x": x})[program.outputs[0]]
             wanted = reduce(x, axis=None if axes is None else tuple(axes), keepdims=keepdims)
             assert found.dtype == wanted.dtype and np.array_equal(found, wanted), (function, axes)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_look_ups_stay_within(axis: int, dtype: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Indices outside become the nearest within; TVM has nothing to say about it."""
+    table = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
+    indices = np.array([[0, 2, -1], [100, 1, -(2**31)]], dtype)
+    bb = relax.BlockBuilder()
+    x, i = relax.Var("x", relax.TensorType(table.shape, "float32")), relax.Var("i", relax.TensorType(indices.shape, dtype))
+    with bb.function("main", [x, i]):
+        with bb.dataflow():
+            y = bb.emit_output(relax.op.take(x, i, axis=axis))
+        bb.emit_func_output(y)
+    program = lower_composites(bb.finalize(), "float")
+    found = run_program(program, {"x": table, "i": indices})[program.outputs[0]]
+    np.testing.assert_array_equal(found, np.take(table, indices, axis=axis, mode="clip"))
+    assert not capfd.readouterr().err
