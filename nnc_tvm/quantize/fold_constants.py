@@ -9,9 +9,11 @@ import numpy as np
 import tvm
 from tvm import relax
 
+from nnc_tvm.reference import evaluate
 from nnc_tvm.relay_passes.composites.match import broadcastable
 from nnc_tvm.relay_passes.composites.table import SEVERAL, UNARY
-from nnc_tvm.relay_passes.graph import Rebuilder, constant, operator_name, rebuild
+from nnc_tvm.relay_passes.graph import Rebuilder, constant, operator_name, rebuild, tensor_type
+from nnc_tvm.relay_passes.movement import lower_movement
 from nnc_tvm.relay_passes.qdq import quantization_of
 
 Expr = Any
@@ -41,6 +43,8 @@ def _computed(name: str, call: Expr, operands: list[np.ndarray], shape: tuple[in
         return operands[0].reshape(shape)
     if name in UNARY:
         return UNARY[name](operands[0], call.attrs)
+    if name == "relax.matmul":
+        return np.asarray(np.matmul(*operands))
     return SEVERAL[name](*operands) if name in SEVERAL else None
 
 
@@ -58,10 +62,29 @@ def folded(call: Expr, shape: tuple[int, ...], dtype: str) -> np.ndarray | None:
     return None if value is None else np.ascontiguousarray(value.astype(dtype))
 
 
+def _zero_operand(expr: Expr) -> int | None:
+    """Which float operand of a call is a constant of zeros: an initial state, say."""
+    values = [constant(a) for a in getattr(expr, "args", ())]
+    return next((k for k, v in enumerate(values) if v is not None and v.dtype == np.float32 and not v.any()), None)
+
+
+def _sliced(r: Rebuilder, variable: Expr, expr: Expr) -> np.ndarray | None:
+    """A part of a constant: the initial states of recurrent layers, say."""
+    if operator_name(expr) != "relax.strided_slice" or (value := constant(expr.args[0])) is None:
+        return None
+    match = lower_movement(r.graph, variable)
+    return None if match is None else evaluate(match.operator, value)
+
+
 def _visit(r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
     if not isinstance(variable.ty, relax.TensorType) or isinstance(expr, tvm.ir.Var):
         return expr
-    value = folded(expr, tuple(int(d) for d in variable.ty.shape), str(variable.ty.dtype))
+    name, zero = operator_name(expr), _zero_operand(expr)
+    if name == "relax.add" and zero is not None and tensor_type(expr.args[1 - zero]) == tensor_type(variable):
+        return expr.args[1 - zero]
+    value = _sliced(r, variable, expr) if name != "relax.multiply" or zero is None else np.zeros(tensor_type(variable).shape, np.float32)
+    if value is None:
+        value = folded(expr, tuple(int(d) for d in variable.ty.shape), str(variable.ty.dtype))
     return expr if value is None else relax.const(value)
 
 

@@ -31,7 +31,7 @@ ARITHMETIC = frozenset({"relax.add", "relax.subtract", "relax.multiply"})
 POOLING = frozenset({"relax.nn.avg_pool2d", "relax.mean"})
 # ends of a pattern whose clamp is applied before rounding
 CLAMPED = CONTRACTIONS | ARITHMETIC | POOLING
-# outputs whose range is known: the 8-bit specification of TFLite fixes it
+# outputs whose range is known: the 8-bit specification of TFLite fixes it. The weights of an attention over many tokens stay far below theirs
 KNOWN_RANGES = {"relax.nn.softmax": (0.0, 255 / 256), "relax.sigmoid": (0.0, 255 / 256), "relax.tanh": (-1.0, 127 / 128)}
 DECISIONS = frozenset({"relax.nn.softmax", "relax.nn.log_softmax"})
 
@@ -68,12 +68,13 @@ def has_integer_form(call: Expr) -> bool:
 class Point:
     """A tensor that is rounded to int8. shares: the point whose scale and zero point it has, None for its own.
 
-    known: its range where that is fixed, None where it is observed.
+    known: its range where that is fixed, None where it is observed. observed: whether what it is seen to reach counts where that is less than half of it.
     """
 
     variable: Expr
     shares: Expr | None
     known: tuple[float, float] | None
+    observed: bool = False
 
 
 class Plan:
@@ -238,7 +239,7 @@ class Plan:
             makes_integers = variable in self.graph.definitions and not is_contraction and not self.is_float_operator(variable)
             if needed or makes_integers:
                 chosen.append(variable)
-        return {v: Point(v, self.shared(v, set(chosen)), self.known_range(v)) for v in chosen}
+        return {v: Point(v, self.shared(v, set(chosen)), self.known_range(v), self.weighs(v)) for v in chosen}
 
     def is_float_operator(self, variable: Expr) -> bool:
         """Whether the tensor is made in float whatever happens: it is rounded only for its readers."""
@@ -265,6 +266,12 @@ class Plan:
 
     def known_range(self, variable: Expr) -> tuple[float, float] | None:
         return KNOWN_RANGES.get(operator_name(self.call(variable)))
+
+    def weighs(self, variable: Expr) -> bool:
+        """Whether a tensor is a softmax that contractions alone read: the weights of an attention."""
+        readers = self.through_movement(self.readers.get(variable, ()))
+        is_softmax = operator_name(self.call(variable)) == "relax.nn.softmax" and variable not in self.results
+        return is_softmax and all(operator_name(self.call(w)) in CONTRACTIONS for w in readers)
 
     def shared(self, variable: Expr, points: set[Expr]) -> Expr | None:
         """Resizing keeps the scale of its input; what only a concatenation reads is on the concatenation's scale."""

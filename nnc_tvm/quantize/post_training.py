@@ -31,6 +31,7 @@ from nnc_tvm.schedules.quantization import QuantParams
 Expr = Any
 Say = Callable[[str], None]
 DEFAULTS = QuantizeOptions()
+SMALL = 0.5  # the weights of an attention that never exceed it get finer steps than those of a softmax that may reach 1
 
 
 def silent(line: str) -> None:
@@ -61,7 +62,7 @@ def quantize(source: SourceModel, samples: Iterable[Sample], options: QuantizeOp
     plan = Plan(module)
     seen = Seen(plan, options)
     calibrate(source, module, seen.collectors(), checked, tick)
-    check_values(seen.histograms, warn)
+    check_values({v: h for v, h in seen.histograms.items() if plan.points[v].known is None}, warn)
     state = quantization(plan, seen, options)
     notes: dict[str, str] = {}
     if options.keep_float or options.min_sqnr > -math.inf:
@@ -81,7 +82,7 @@ class Seen:
 
     def __init__(self, plan: Plan, options: QuantizeOptions) -> None:
         self.plan = plan
-        self.histograms = {p.variable: Histogram() for p in plan.points.values() if p.shares is None and p.known is None}
+        self.histograms = {p.variable: Histogram() for p in plan.points.values() if p.shares is None and (p.known is None or p.observed)}
         self.means = {plan.call(v).args[0]: Mean() for v in plan.contractions()} if options.bias_correction else {}
         found = {v: contraction for v in plan.contractions() if (contraction := contraction_of(plan.call(v)))}
         self.patches = {v: Patches(c) for v, c in found.items() if c.depth <= LARGEST_DEPTH} if options.adaptive else {}
@@ -112,8 +113,9 @@ def activation_grids(plan: Plan, histograms: Mapping[Expr, Histogram], options: 
             if point.shares is not None:
                 grids[variable] = grid(point.shares)
             else:
-                observer = OBSERVERS["min-max" if plan.decides(variable) else options.observer]
-                grids[variable] = activation_grid(*(point.known or observer(histograms[variable])))
+                observer = OBSERVERS["min-max" if plan.decides(variable) or point.observed else options.observer]
+                known = None if point.observed and histograms[variable].high < SMALL else point.known
+                grids[variable] = activation_grid(*(known or observer(histograms[variable])))
         return grids[variable]
 
     return {variable: grid(variable) for variable in plan.points}

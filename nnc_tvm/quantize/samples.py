@@ -49,11 +49,19 @@ def read_calibration(path: pathlib.Path, inputs: tuple[IoTensor, ...]) -> list[S
     if len(names) > 1:
         wanted = ", ".join(f"{name}.npy" for name in sorted(names))
         raise InvalidInput(f"--calibration {path}: the model has several inputs; name the files after them: {wanted}")
-    return [{inputs[0].name: read_npy(file)} for file in files]
+    samples: list[Sample] = []
+    for file in files:
+        samples.append({inputs[0].name: read_npy(file)})
+        try:
+            _block(0, samples[-1], inputs)
+        except InvalidInput as error:
+            raise InvalidInput(f"{file.name}: {error}") from None
+    return samples
 
 
 def check_samples(samples: Iterable[Sample], inputs: tuple[IoTensor, ...], warn: Callable[[str], None]) -> Samples:
-    """`samples` as blocks. Each holds an array for every input: one sample of the input's shape, or several along a leading axis.
+    """`samples` as blocks. Each holds an array for every input: one sample of the input's shape, of which
+    a batch of 1 may be left out, or several along a leading axis.
 
     Raises InvalidInput naming the input that is missing, unknown, of another shape or dtype, empty or not finite; warns, one line for
     each, of inputs that are suspiciously large, and of too few samples.
@@ -89,6 +97,7 @@ def _block(number: int, sample: Sample, inputs: tuple[IoTensor, ...]) -> dict[st
                                f"convert it with .astype('{tensor.dtype}')")
         if array.size == 0:
             raise InvalidInput(f"calibration: the input '{tensor.name}' is empty, shape {array.shape}; give at least one sample")
+        array = array[None] if tensor.shape[:1] == (1,) and array.shape == tensor.shape[1:] else array
         count = sample_count(array, Tensor(tensor.name, "", tensor.shape, tensor.dtype, None, None))
         if not count:
             raise InvalidInput(f"calibration: the input '{tensor.name}' has shape {array.shape}, the model takes {tensor.shape}, "

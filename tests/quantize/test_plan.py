@@ -5,13 +5,14 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nnc_tvm.quantize.fold_batch_norm import fold_batch_norm
 from nnc_tvm.quantize.plan import Plan
 from nnc_tvm.quantize.prepare import prepare
 from nnc_tvm.relay_passes.graph import Graph, operator_name
-from tests.quantize.networks import NETWORKS, load_network
+from tests.quantize.networks import NETWORKS, Network, load_network
 
 SEED = 1
 POINTS = {
@@ -61,3 +62,16 @@ def test_batch_norm_is_folded(tmp_path: pathlib.Path) -> None:
     kinds = [operator_name(v) for v in Graph(module["main"]).definitions.values()]
     assert kinds.count("relax.multiply") == 0 and kinds.count("relax.add") == 2
     assert len(Graph(fold_batch_norm(module)["main"]).definitions) == len(kinds)
+
+
+def test_initial_states_of_recurrent_layers_are_folded(tmp_path: pathlib.Path) -> None:
+    """Parts of a constant of zeros, their products and what is added to these: nothing of them is left to calibrate."""
+    n = Network([5, 1, 4], SEED)
+    state = np.zeros((2, 1, 3), np.float32)
+    h = n.node("Slice", state, np.array([1]), np.array([2]), np.array([0]))
+    product = n.node("MatMul", n.node("Squeeze", h, np.array([0])), n.normal(3, 3))
+    h = n.node("Add", product, n.node("MatMul", n.node("Squeeze", "x", np.array([1])), n.normal(4, 3)))
+    cell = n.node("Mul", n.node("Sigmoid", h), np.zeros((1, 3), np.float32))
+    module = prepare(load_network(tmp_path, n.model(n.node("Tanh", n.node("Add", cell, h)))).module)
+    kinds = [operator_name(v) for v in Graph(module["main"]).definitions.values()]
+    assert kinds.count("relax.matmul") == 1 and not {"relax.strided_slice", "relax.add", "relax.multiply"} & set(kinds)

@@ -11,10 +11,12 @@ from nnc_tvm.errors import InvalidInput
 from nnc_tvm.quantize import QuantizeOptions, quantize
 from nnc_tvm.quantize.options import Rounding
 from nnc_tvm.reference import run_program
+from nnc_tvm.relay_passes.graph import Graph, operator_name
 from nnc_tvm.relay_passes.pipeline import to_program
+from nnc_tvm.relay_passes.qdq import quantization_of
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, MatMul
 from nnc_tvm.schedules.operators.primitive import Primitive
-from tests.quantize.networks import NETWORKS, load_network
+from tests.quantize.networks import NETWORKS, Network, load_network
 
 SEED = 20261124
 # decibels that 8 bits reach on these networks, with a margin; a tensor on a wrong scale costs 10 or more
@@ -85,3 +87,16 @@ def test_int4_weights(rounding: Rounding, tmp_path: pathlib.Path) -> None:
         assert sqnr(wanted[a], got[b].reshape(wanted[a].shape)) >= {"auto": 14, "nearest": 12}[rounding], f"seed {SEED}"
     contractions = [layer.operator for layer in after.layers if isinstance(layer.operator, Conv2d | DepthwiseConv2d | Dense)]
     assert contractions and all(np.abs(operator.weight).max() <= 7 and operator.inputs[0].dtype == "int8" for operator in contractions)
+
+
+def test_weights_of_an_attention_over_many_tokens(tmp_path: pathlib.Path) -> None:
+    """None of them comes near 1: their steps are as fine as what was seen allows, where a softmax that is a result keeps those of TFLite."""
+    n = Network([1, 64, 8], SEED)
+    scores = n.node("MatMul", n.linear("x", 8, 8), n.node("Transpose", n.linear("x", 8, 8), perm=[0, 2, 1]))
+    mixed = n.node("MatMul", n.node("Softmax", n.node("Mul", scores, np.float32(0.1)), axis=-1), n.linear("x", 8, 8))
+    source = load_network(tmp_path, n.model(mixed, n.node("Softmax", n.linear(mixed, 8, 8), axis=-1)))
+    samples = [{"x": x} for x in np.random.default_rng(SEED).standard_normal((20, 1, 64, 8)).astype(np.float32)]
+    graph = Graph(quantize(source, samples).module["main"])
+    scales = [quantization_of(v).scalar() for v in graph.definitions.values()  # type: ignore[union-attr]
+              if operator_name(v) == "relax.quantize" and operator_name(graph.definition(v.args[0])) == "relax.nn.softmax"]
+    assert len(scales) == 2 and scales[0][0] < 1 / 1024 and scales[0][1] == -128 and scales[1] == (1 / 256, -128)

@@ -60,6 +60,11 @@ def test_a_folder_of_arrays(tmp_path: pathlib.Path) -> None:
     assert [len(sample["image"]) for sample in read_calibration(tmp_path, INPUTS[:1])] == [2, 7]
     with pytest.raises(InvalidInput, match="ids.npy, image.npy"):
         read_calibration(tmp_path, INPUTS)
+    np.save(tmp_path / "b.npy", GOOD["image"][2])
+    assert check_samples(read_calibration(tmp_path, INPUTS[:1]), INPUTS[:1], lambda line: None).count == 3
+    np.save(tmp_path / "b.npy", GOOD["image"][2].astype(np.float64))
+    with pytest.raises(InvalidInput, match="b.npy: .*'image' has dtype float64"):
+        read_calibration(tmp_path, INPUTS[:1])
     (tmp_path / "b.npy").write_bytes(b"no array")
     with pytest.raises(InvalidInput, match="b.npy: not an .npy file"):
         read_calibration(tmp_path, INPUTS[:1])
