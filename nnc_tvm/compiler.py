@@ -23,8 +23,9 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
     """Compiles a model file, or what torch.export.export returned, for `target` into the package folder `output`; returns the manifest.
 
     name: prefix of the package's C symbols, by default made from the file's name. requantize: the meaning of requantization, by
-    default the source format's own ("fixed" for TFLite, "float" for the others). batch: what a dynamic batch becomes,
-    by default 1. progress is told one line per phase. quantize: what becomes of the model before it is compiled, see `quantizer`.
+    default the target's, where it has but one ("fixed" for npu), or the source format's ("fixed" for TFLite, "float" for the others).
+    batch: what a dynamic batch becomes, by default 1. progress is told one line per phase. quantize: what becomes of the model before it
+    is compiled, see `quantizer`.
     Raises InvalidModel, Unsupported, InvalidInput, MissingTool or ToolFailed, each with one line that says what to do.
     """
     # each stage is imported when it runs: `import nnc_tvm` stays fast, and a refused file never loads TVM
@@ -43,7 +44,8 @@ def compile_model(model: pathlib.Path | ExportedProgram, target: Target, output:
     from nnc_tvm.relay_passes.schedule_layers import schedule_layers
     from nnc_tvm.relay_passes.split_kernels import split_kernels
 
-    program = with_notes(to_program(source.module, source.default_requantize if requantize == "auto" else requantize), source.notes)
+    mode = requantize if requantize != "auto" else target.requantize or source.default_requantize
+    program = with_notes(to_program(source.module, mode), source.notes)
     program = compress(program, target)
     if target.companion is not None:
         from nnc_tvm.package.arena import place

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nnc_tvm.schedules.forms import ALL
+from nnc_tvm.schedules.quantization import Mode
 from nnc_tvm.schedules.rule import Rule
 from nnc_tvm.targets.npu.config import Config
 
@@ -65,6 +66,7 @@ class Target:
     forms: what the weights of a layer may become beside dense, see schedules/forms.py.
     merge_factors: whether integer factors may be merged with results that differ by the requantization between them.
     companion: a device that takes layers over, or None.
+    requantize: the one meaning of requantization that the device computes, or None.
     """
 
     kind: str
@@ -88,6 +90,7 @@ class Target:
     merge_factors: bool = False
     channel_multiple: int = 8
     companion: Companion | None = None
+    requantize: Mode | None = None
     emit: Emit = "obj"
     threads: int = 1
 

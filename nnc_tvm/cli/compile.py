@@ -26,7 +26,8 @@ from nnc_tvm.targets.threaded import MOST
 @click.option("-o", "--output", type=click.Path(path_type=pathlib.Path), metavar="DIR", help="Folder of the package.  [default: NAME-KIND]")
 @click.option("--name", metavar="NAME", help="Prefix of the C symbols.  [default: from the file's name]")
 @click.option("--requantize", type=click.Choice(get_args(RequantizeOption)), default="auto", show_default=True,
-              help="fixed: bit-exact with LiteRT's reference kernels. float: ONNX's meaning. auto: the source format's own.")
+              help="fixed: bit-exact with LiteRT's reference kernels. float: ONNX's meaning. "
+              "auto: the source format's own; for npu fixed, which is all it computes.")
 @click.option("--optimize", type=click.Choice(get_args(Optimize)), default="balanced", show_default=True,
               help="speed: weights may grow severalfold. balanced: at most twice the model's. size: the smallest form of each layer.")
 @click.option("--emit", type=click.Choice(get_args(Emit)), default="obj", show_default=True,

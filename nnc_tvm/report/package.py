@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nnc_tvm.package.manifest import Manifest, Tensor
+from nnc_tvm.package.npu_info import NpuInfo
 from nnc_tvm.report.table import kib, shorten, table, thousands
 
 NAME_WIDTH = 40
@@ -20,9 +21,17 @@ def summary(manifest: Manifest) -> str:
         *(f"  input   {_tensor(t)}" for t in manifest.inputs), *(f"  output  {_tensor(t)}" for t in manifest.outputs),
         f"  layers  {len(manifest.layers)}, {thousands(macs)} MACs" + f", on {manifest.threads} threads" * (manifest.threads > 1),
         f"  arena   {kib(manifest.arena_bytes)} (at least {kib(bound)} are live at once)",
+        *([_npu(manifest.npu, macs)] if manifest.npu else []),
         f"  weights {kib(manifest.weights_bytes)} (the model file: {kib(manifest.model.file_bytes)})", f"  code    {code_size(manifest.code_bytes)}",
     ]
     return "\n".join(lines)
+
+
+def _npu(info: NpuInfo, macs: int) -> str:
+    """How much of a package its NPU computes."""
+    if not info.layers:
+        return "  npu     computes nothing of it; `nnc-tvm inspect` says why of each layer"
+    return f"  npu     {info.macs / max(macs, 1):.0%} of the MACs, {thousands(info.cycles)} cycles, {kib(info.sram_bytes)} of SRAM"
 
 
 def code_size(code_bytes: int | None) -> str:

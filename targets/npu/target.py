@@ -59,4 +59,4 @@ def _beside(host: Target, config: Config, economical: bool) -> Target:
     from nnc_tvm.targets.npu.network import stages
 
     companion = Companion(config, economical, tuple(sorted(RUNTIME.glob("*.c"))), config.defines, frozenset({"nnc_npu_run"}))
-    return dataclasses.replace(host, kind="npu", rules=(stages, *host.rules), companion=companion)
+    return dataclasses.replace(host, kind="npu", rules=(stages, *host.rules), companion=companion, requantize="fixed")

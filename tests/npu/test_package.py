@@ -5,16 +5,20 @@ from __future__ import annotations
 import pathlib
 
 import numpy as np
+import onnx
 import pytest
 
 from nnc_tvm.api import compile as compile_verb
 from nnc_tvm.api import verify
-from nnc_tvm.compiler import compile_model
+from nnc_tvm.compiler import RequantizeOption, compile_model
 from nnc_tvm.errors import InvalidInput, ToolFailed, Unsupported
+from nnc_tvm.report.package import summary
 from nnc_tvm.run.benchmark import bench_package
 from nnc_tvm.run.execute import run_package
 from nnc_tvm.targets.npu.commands import MAGIC
 from nnc_tvm.targets.registry import get_target
+from tests.compiler.onnx_networks import X, conv, ends
+from tests.compiler.onnx_qdq import QdqGraph
 from tests.npu.test_codegen import MODELS
 
 
@@ -33,6 +37,16 @@ def test_resnet8(tmp_path: pathlib.Path) -> None:
     assert measured["npu_sram_peak_bytes"] <= 51_840
     with pytest.raises(Unsupported, match=r"layer '.*' needs \d+ bytes of SRAM"):
         compile_model(model, get_target("npu", npu_options="sram=33K"), tmp_path / "small")
+
+
+@pytest.mark.parametrize(("requantize", "said"), [("auto", "npu     100% of the MACs"), ("float", "npu     computes nothing of it")])
+def test_what_the_npu_computes_is_its_default(requantize: RequantizeOption, said: str, tmp_path: pathlib.Path) -> None:
+    """An ONNX model would be requantized in float elsewhere."""
+    graph = QdqGraph()
+    shapes = {"x": (1, 4, 8, 8)}
+    onnx.save(graph.model(shapes, ends(graph, conv(graph, graph.qdq("x", *X), 8, 4))), tmp_path / "m.onnx")
+    manifest = compile_model(tmp_path / "m.onnx", get_target("npu"), tmp_path / "npu", requantize=requantize)
+    assert said in summary(manifest)
 
 
 def test_damaged_stream_is_an_error_of_the_package(tmp_path: pathlib.Path) -> None:
