@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -32,10 +33,10 @@ class Avx512Arithmetic(SaturatingArithmetic):
 
 
 def emit_vpdpbusd(tile: Tile, x: Any, w: Any, acc: Any) -> None:
-    """Four products of unsigned x + 128 and signed weights; adding 128 inverts the highest bit."""
+    """Four products of unsigned x, or x + 128 of signed ones, and signed weights; adding 128 inverts the highest bit."""
     for u, p in product(range(tile.steps), range(tile.pixels)):
-        four = T.reinterpret(x.vload([p * tile.stride + u * 4], "int8x4"), dtype="int32")
-        unsigned = T.broadcast(four ^ tirx.const(-0x7F7F7F80, "int32"), 16)
+        four = T.reinterpret(x.vload([p * tile.stride + u * 4], f"{x.dtype}x4"), dtype="int32")
+        unsigned = T.broadcast(four if x.dtype == "uint8" else four ^ tirx.const(-0x7F7F7F80, "int32"), 16)
         for v in range(tile.vectors):
             total = T.call_llvm_pure_intrin("llvm.x86.avx512.vpdpbusd.512", acc.vload([p, v, 0], "int32x16"), T.reinterpret(unsigned, dtype="int8x64"),
                                             w.vload([u, v, 0, 0, 0], "int8x64"), dtype="int32x16")
@@ -67,6 +68,8 @@ TILES = {1: 14, 2: 13, 3: 8, 4: 6, 6: 4}  # of 32 registers
 VPDPBUSD = DotProduct(
     "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles=TILES, cost=(2, 0.9, 0.2), emit=emit_vpdpbusd, beside=1 / 3, unrolled=150,
     weight_low=-128, weight_high=127, x_offset=128, arithmetic=ARITHMETIC)
+VPDPBUSD_UNSIGNED = replace(VPDPBUSD, x_dtype="uint8", cost=(2, 0.35, 0.2))
+"""Of a copy of the image that holds x + 128: its four bytes reach all lanes as they are loaded."""
 VPDPWSSD = DotProduct(
     "vpdpwssd", VNNI, "int16", "int16", "int32", lanes=16, depth=2, tiles=TILES, cost=(2, 0.35, 0.2), emit=emit_vpdpwssd, beside=1 / 3,
     reads=True, weight_low=-(2**15), weight_high=2**15 - 1, arithmetic=ARITHMETIC)
@@ -74,5 +77,5 @@ VPDPBUSD_PIXELS = DotProduct(
     "vpdpbusd", VNNI, "int8", "int8", "int32", lanes=16, depth=4, tiles={v: 1 for v in (2, 4, 6, 8, 12)}, cost=(1, 0.5, 1.1), emit=emit_vpdpbusd_pixels,
     weight_low=-128, weight_high=127, x_offset=128, arithmetic=ARITHMETIC)
 
-INTEGER = (VPDPBUSD, VPDPWSSD)
+INTEGER = (VPDPBUSD, VPDPBUSD_UNSIGNED, VPDPWSSD)
 PIXELS = (VPDPBUSD_PIXELS,)

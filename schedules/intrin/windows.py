@@ -6,7 +6,7 @@ acc[p, o] += sum over t < taps of x[p * stride + place[o, t]] * w[o, t]
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from tvm import tirx
@@ -104,6 +104,8 @@ VPSHUFB = WindowProduct(
     "vpshufb vpdpbusd", avx512.VNNI, "int8", "int8", "int32", lanes=16, depth=16, tiles={1: 12, 2: 8, 4: 4}, cost=(3, 2.2, 2.7),
     emit=emit_vpshufb_vpdpbusd, beside=1 / 3, weight_low=-128, weight_high=127, x_offset=128, arithmetic=avx512.ARITHMETIC, taps=4, widen=as_bytes,
     widen_cost=0, unpack_cost=2)
+VPERMB_UNSIGNED, VPSHUFB_UNSIGNED = [replace(isa, x_dtype="uint8", cost=(isa.cost[0], isa.cost[1] - 0.3, isa.cost[2])) for isa in (VPERMB, VPSHUFB)]
+"""Of a copy of the image that holds x + 128."""
 PMADDWD = WindowProduct(
     "pshufb pmaddwd", frozenset({"avx2"}), "int16", "int8", "int32", lanes=8, depth=8, tiles={1: 9, 2: 4}, cost=(3.3, 1, 2),
     emit=emit_pshufb_pmaddwd, weight_low=-128, weight_high=127, arithmetic=avx2.ARITHMETIC, taps=2, widen=as_words, widen_cost=3,
@@ -113,4 +115,4 @@ SDOT = WindowProduct(
     emit=emit_tbl_sdot, weight_low=-128, weight_high=127, arithmetic=neon.ARITHMETIC, taps=4, widen=as_bytes, widen_cost=0,
     unpack_cost=3)
 
-WINDOWS = (VPERMB, VPSHUFB, PMADDWD, SDOT)
+WINDOWS = (VPERMB, VPERMB_UNSIGNED, VPSHUFB, VPSHUFB_UNSIGNED, PMADDWD, SDOT)

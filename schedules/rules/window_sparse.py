@@ -11,7 +11,7 @@ import numpy as np
 
 from nnc_tvm.schedules.candidates import NEAR, Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
-from nnc_tvm.schedules.intrin.windows import WINDOWS, WindowProduct
+from nnc_tvm.schedules.intrin.windows import WINDOWS
 from nnc_tvm.schedules.isa import Tile
 from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import Operator
@@ -52,22 +52,25 @@ def n_of_m(c: Contraction) -> int:
     return n if n <= 2 else 0
 
 
-def all_slots(weight: np.ndarray, isa: WindowProduct, block: int, n: int) -> Iterator[Slots]:
+def all_slots(weight: np.ndarray, block: int, window: int, taps: int, n: int) -> tuple[Slots, ...]:
     """The lists of N:M, which take fewer bytes, and those of any weights, which take less time."""
-    if n:
-        yield slots_of_fours(weight, n, block, isa.depth, isa.taps)
-    yield slots_of(weight, block, isa.depth, isa.taps)
+    anywhere = slots_of(weight, block, window, taps)
+    return (slots_of_fours(weight, n, block, window, taps), anywhere) if n else (anywhere,)
 
 
 def plans_of(c: Contraction, target: Any) -> Iterator[WindowPlan]:
     """Every instruction and register tile that the weights and the residual allow."""
     weight, n = c.weight.reshape(c.out[3], -1, c.runs[1]), n_of_m(c)
+    made: dict[tuple[int, int, int], tuple[Slots, ...]] = {}  # instructions may differ in what they read alone
     for isa in WINDOWS:
         if not isa.features <= target.features or not takes_residual(c, isa) or len(isa.split(c.weight)) > 1:
             continue
         for vectors in isa.tiles:
             block = vectors * isa.lanes
-            for slots, pixels in product(all_slots(weight, isa, block, n), pixel_counts(c, isa, vectors)):
+            key = (block, isa.depth, isa.taps)
+            if key not in made:
+                made[key] = all_slots(weight, *key, n)
+            for slots, pixels in product(made[key], pixel_counts(c, isa, vectors)):
                 yield WindowPlan(c, isa, Tile(pixels, vectors, 1, c.strides[1] * c.image[3]), slots, math.ceil(c.out[3] / block))
 
 
