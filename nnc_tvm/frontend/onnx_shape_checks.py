@@ -12,7 +12,7 @@ from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_number_checks import finite_weights
 from nnc_tvm.frontend.onnx_official import described_inputs
 from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, static_shapes
-from nnc_tvm.frontend.shapes import check_shape
+from nnc_tvm.frontend.shapes import MAX_ELEMENTS, check_shape
 
 WINDOWED = frozenset({"AveragePool", "Conv", "ConvInteger", "ConvTranspose", "LpPool", "MaxPool"})
 
@@ -92,8 +92,8 @@ def positive_windows(model: onnx.ModelProto) -> None:
             continue
         for name, lowest in (("kernel_shape", 1), ("strides", 1), ("dilations", 1), ("pads", 0)):
             values = attributes(node).get(name, [])
-            if any(v < lowest for v in values):
-                raise InvalidModel(f"{label(node)}: {name} {list(values)}; each must be at least {lowest}")
+            if any(not lowest <= v < MAX_ELEMENTS for v in values):
+                raise InvalidModel(f"{label(node)}: {name} {list(values)}; each must be at least {lowest} and fit 31 bits")
 
 
 def pooling_windows(model: onnx.ModelProto) -> None:

@@ -36,6 +36,24 @@ def conv(channels: int = 3, **attributes: object) -> onnx.ModelProto:
     return model_of([node("Conv", ["x", "w"], ["y"], "c1", **attributes)], {"x": [1, channels, 8, 8]}, ["y"], {"w": WEIGHTS})
 
 
+def grown(op: str, *constants: np.ndarray | np.generic) -> onnx.ModelProto:
+    """A sum with a constant that is made from smaller ones."""
+    nodes = [node(op, [f"k{i}" for i in range(len(constants))], ["c"], "big"), node("Cast", ["c"], ["f"], to=onnx.TensorProto.FLOAT),
+             node("ReduceSum", ["f"], ["s"]), node("Add", ["x", "s"], ["y"])]
+    return model_of(nodes, {"x": [1]}, ["y"], {f"k{i}": k for i, k in enumerate(constants)})
+
+
+def grown_from_shapes() -> onnx.ModelProto:
+    nodes = [node("Relu", ["x"], ["r"]), node("Shape", ["r"], ["n"]), node("Mul", ["n", "k"], ["m"]), node("ConstantOfShape", ["m"], ["c"], "big"),
+             node("ReduceSum", ["c"], ["s"]), node("Add", ["x", "s"], ["y"])]
+    return model_of(nodes, {"x": [1]}, ["y"], {"k": np.array([2**33])})
+
+
+def recurrent(**changed: object) -> onnx.ModelProto:
+    weights = {"w": np.ones((1, 16, 3), np.float32), "r": np.ones((1, 16, 4), np.float32)}
+    return model_of([node("LSTM", ["x", "w", "r"], ["y"], "l", **{"hidden_size": 4, **changed})], {"x": [2, 1, 3]}, ["y"], weights)
+
+
 def no_graph() -> onnx.ModelProto:
     return onnx.ModelProto(ir_version=10)
 
@@ -245,6 +263,14 @@ CASES: list[tuple[str, Callable[[], onnx.ModelProto], type[NncError], tuple[str,
     ("a name of 5000 letters", lambda: model_of([node("Softmax", ["x"], ["y"], "n" * 5000, axis=7)], {"x": IMAGE}, ["y"]),
      InvalidModel, ("nnn' (Softmax)", "export")),
     ("an output of another dtype", declared_otherwise, InvalidModel, ("'y'", "uint8", "int8")),
+    ("a large constant", lambda: grown("ConstantOfShape", np.array([2**33])), Unsupported, ("node 'big' (ConstantOfShape)", "'c'", "[8589934592]", "33554432")),
+    ("a long range", lambda: grown("Range", np.float32(0), np.float32(1e12), np.float32(1)), Unsupported, ("node 'big' (Range)", "'c'", "smaller")),
+    ("an outer product", lambda: grown("Mul", np.ones((1, 2**17), np.float32), np.ones((2**17, 1), np.float32)), Unsupported, ("'big'", "[131072, 131072]")),
+    ("a tile of constants", lambda: grown("Tile", np.array([3]), np.array([2**40])), Unsupported, ("node 'big' (Tile)", "[1099511627776]")),
+    ("a size computed from shapes", grown_from_shapes, Unsupported, ("node 'big' (ConstantOfShape)", "[8589934592]")),
+    ("a stride of 41 bits", lambda: conv(strides=[2**40, 1]), InvalidModel, ("c1", "strides", "1099511627776", "31 bits")),
+    ("an unknown direction", lambda: recurrent(direction="sideways"), InvalidModel, ("'l'", "sideways", "bidirectional")),
+    ("another hidden_size", lambda: recurrent(hidden_size=5), InvalidModel, ("'l'", "hidden_size 5", "[1, 16, 4]")),
     ("float16 input", lambda: _retyped(onnx.TensorProto.FLOAT16), Unsupported, ("'x'", "float16")),
 ]
 

@@ -5,6 +5,7 @@ DequantizeLinear stays: integer weights must reach the integer kernels as intege
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Collection, Mapping
 
@@ -13,13 +14,14 @@ import onnx
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from nnc_tvm.errors import InvalidModel
+from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.onnx_names import label
 from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, replace_nodes, static_shapes
 from nnc_tvm.frontend.shapes import one_line
 from nnc_tvm.relay_passes.masks import check_product
 
 KEPT = frozenset({"DequantizeLinear", "RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"})
+MOST_ELEMENTS = 1 << 25  # of a constant that is larger than those it is computed from: a file of a few bytes can ask for more than the memory holds
 CONTRACTIONS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "Einsum"})
 PASSED_ON = frozenset({"Mul", "Cast", "Identity", "Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "QuantizeLinear", "DequantizeLinear"})
 
@@ -90,13 +92,30 @@ def _evaluate(node: onnx.NodeProto, known: dict[str, onnx.TensorProto], shapes: 
         return None
     outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
     function = onnx.helper.make_graph([node], "constant", [], outputs, [known[n] for n in dict.fromkeys(inputs)])
+    model_of_node = onnx.helper.make_model(function, opset_imports=model.opset_import)
+    check_sizes(node, shapes, model_of_node)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            results = ReferenceEvaluator(onnx.helper.make_model(function, opset_imports=model.opset_import)).run(None, {})
+            results = ReferenceEvaluator(model_of_node).run(None, {})
     except NotImplementedError:
         return None
     except Exception as error:  # the evaluator raises whatever NumPy raises
         raise InvalidModel(f"{label(node)}: cannot be computed from its constant inputs: {one_line(error)}") from error
     values = dict(zip([name for name in node.output if name], results, strict=True))
     return {name: np.asarray(value) for name, value in values.items()} if all(isinstance(v, np.ndarray | np.generic) for v in values.values()) else None
+
+
+def check_sizes(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]], alone: onnx.ModelProto) -> None:
+    """Raises Unsupported where an output grows beyond MOST_ELEMENTS. shapes: those known; alone: a model of the node and its constants, for others."""
+    names = [name for name in node.output if name]
+    if any(name not in shapes for name in names):
+        try:
+            shapes = {**shapes, **static_shapes(onnx.shape_inference.infer_shapes(alone))}
+        except (ValueError, RuntimeError):  # the computation says what is wrong
+            return
+    most = max(MOST_ELEMENTS, sum(math.prod(t.dims) for t in alone.graph.initializer))
+    for name in names:
+        if math.prod(shapes.get(name, ())) > most:
+            raise Unsupported(f"{label(node)}: the constant '{name}' that it makes has the shape {list(shapes[name])}; constants of at most {most} elements "
+                              "are computed when compiling, make it smaller or an input of the model")

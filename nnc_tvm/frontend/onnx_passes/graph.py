@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+DATA_SIZED = frozenset({"ConstantOfShape", "Expand", "Range", "Tile"})  # values of their inputs decide how large their outputs are
+MOST_PROPAGATED = 1 << 16  # elements
 
 
 def attributes(node: onnx.NodeProto) -> dict[str, Any]:
@@ -57,7 +61,19 @@ def infer_shapes(model: onnx.ModelProto) -> None:
     for output in model.graph.output:
         if output.type.HasField("tensor_type"):
             output.type.tensor_type.ClearField("shape")
-    model.CopyFrom(onnx.shape_inference.infer_shapes(model, data_prop=True))
+    model.CopyFrom(onnx.shape_inference.infer_shapes(model, data_prop=propagates_little(model)))
+
+
+def propagates_little(model: onnx.ModelProto) -> bool:
+    """Whether ONNX may follow the values of shapes through the graph while it infers shapes: it writes each element out, and a file of a
+    few bytes can ask for more of them than the memory holds."""
+    growing = [node for node in model.graph.node if node.op_type in DATA_SIZED or node.op_type == "Concat"]
+    if not growing:
+        return True
+    shapes = static_shapes(onnx.shape_inference.infer_shapes(model))
+    made = [shapes.get(node.output[0]) if node.output else () for node in growing]
+    return all(node.op_type not in DATA_SIZED if shape is None else len(shape) != 1 or math.prod(shape) <= MOST_PROPAGATED
+               for node, shape in zip(growing, made, strict=True))
 
 
 def static_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:

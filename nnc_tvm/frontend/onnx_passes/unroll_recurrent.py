@@ -15,6 +15,7 @@ from nnc_tvm.errors import InvalidModel, Unsupported
 from nnc_tvm.frontend.onnx_passes.graph import attributes, infer_shapes, static_shapes
 from nnc_tvm.frontend.onnx_passes.rewrite import Replacement, rewrite
 
+DIRECTIONS = ("forward", "reverse", "bidirectional")
 MOST_STEPS = 1024
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 DEFAULTS = {"LSTM": ["Sigmoid", "Tanh", "Tanh"], "GRU": ["Sigmoid", "Tanh"], "RNN": ["Tanh"]}
@@ -107,7 +108,12 @@ def _unroll(r: Replacement, shapes: dict[str, tuple[int, ...]]) -> None:
     bias = r.value(3, "the bias") if r.input(3) else np.zeros((len(weight), 2 * weight.shape[1]), np.float32)
     steps, batch, depth = (shape[1], shape[0], shape[2]) if values.get("layout", 0) else shape
     hidden, count = recurrent.shape[-1], GATES[kind]
-    directions = 2 if values.get("direction", "forward") == "bidirectional" else 1
+    direction = values.get("direction", "forward")
+    if direction not in DIRECTIONS:
+        raise InvalidModel(f"direction '{direction}'; it may be {', '.join(DIRECTIONS)}")
+    if values.get("hidden_size", hidden) != hidden:
+        raise InvalidModel(f"hidden_size {values['hidden_size']}, but recurrent weights {list(recurrent.shape)}; export the model again")
+    directions = 2 if direction == "bidirectional" else 1
     wanted = (directions, count * hidden, depth), (directions, count * hidden, hidden), (directions, 2 * count * hidden)
     if (weight.shape, recurrent.shape, bias.shape) != wanted:
         raise InvalidModel(f"weights {list(weight.shape)}, {list(recurrent.shape)} and a bias {list(bias.shape)}; {directions} directions of {depth} inputs "
@@ -119,7 +125,7 @@ def _unroll(r: Replacement, shapes: dict[str, tuple[int, ...]]) -> None:
     x = r.emit("Transpose", r.input(0), perm=[1, 0, 2]) if values.get("layout", 0) else r.input(0)
     finals, histories = [], []
     for number in range(directions):
-        backwards = number == 1 or values.get("direction") == "reverse"
+        backwards = number == 1 or direction == "reverse"
         history, final = _direction(r, values, (weight[number], recurrent[number], bias[number]), number, x, (steps, batch, hidden), backwards)
         histories.append(history)
         finals.append(final)
