@@ -6,7 +6,7 @@
 - clip on a quantized tensor becomes a clip on the reals before the quantize; full-range clips vanish.
 - quantize(dequantize(x)) with the same parameters is x. Concatenation brings its inputs to the output's scale first.
 - Movement and quantization of constants are computed now.
-- A bias that is added behind a reshape is added before it, to the product.
+- A bias that is added behind moves is added before them, to the product.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild, substitute, tensor_type, variables
+from nnc_tvm.relay_passes.behind_moves import bias_inside, moved_again, moves_of
+from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild, substitute, variables
 from nnc_tvm.relay_passes.integers import Integers, constant_reals
 from nnc_tvm.relay_passes.move_integers import movement, pad
-from nnc_tvm.relay_passes.moves import HANDLED, MOVEMENT, RESHAPES, SHAPE_ONLY, padded, padding_integer
+from nnc_tvm.relay_passes.moves import HANDLED, MOVEMENT, padded, padding_integer
 from nnc_tvm.relay_passes.qdq import dequantize, quantization_of, quantize, same_quantization, shifted_to_int8
 from nnc_tvm.schedules.quantization import RANGES, QuantParams
 
 Expr = Any
 UNSIGNED = "nnc.unsigned_activations"  # on "main" when the model's activations were uint8
-# element-wise functions of one tensor; RESHAPES are taken behind them, so that they stay next to the operator they belong to
+# element-wise functions of one tensor; moves are taken behind them, so that they stay next to the operator they belong to
 UNARY = frozenset({
     "relax.clip", "relax.nn.gelu", "relax.nn.gelu_tanh", "relax.nn.leakyrelu", "relax.nn.relu", "relax.nn.relu6", "relax.nn.silu", "relax.sigmoid",
     "relax.tanh",
@@ -36,19 +37,6 @@ UNARY = frozenset({
 def single_reader(r: Rebuilder, variable: Expr) -> bool:
     """Whether nothing but `variable` reads its operand."""
     return r.graph.uses[r.graph.definitions[variable].args[0]] == 1
-
-
-def bias_inside(r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
-    """reshape(x) + bias as reshape(x + bias), next to the product that x is, where the bias lies along a last axis that stays."""
-    old = r.graph.definitions[variable]
-    for side in (0, 1):
-        inner, bias = r.definition(expr.args[side]), expr.args[1 - side]
-        if operator_name(inner) not in SHAPE_ONLY or r.graph.uses[old.args[side]] != 1 or constant(bias) is None:
-            continue
-        before, after = (tuple(int(d) for d in x.ty.shape) for x in (inner.args[0], inner))
-        if before and before[-1:] == after[-1:] == tensor_type(bias).shape and after == tensor_type(variable).shape:
-            return r.emit(call_with(inner, [r.emit(relax.op.add(inner.args[0], bias)), *inner.args[1:]]), variable.name)
-    return expr
 
 
 class CanonicalizeQdq:
@@ -70,10 +58,10 @@ class CanonicalizeQdq:
             return movement(self.integers, r, variable, expr)
         if name == "relax.nn.pad":
             return pad(self.integers, r, variable, expr)
-        if name in UNARY and operator_name(r.definition(expr.args[0])) in RESHAPES and single_reader(r, variable):
-            inner = r.definition(expr.args[0])
-            moved = r.emit(call_with(expr, [inner.args[0], *expr.args[1:]]))
-            return r.emit(call_with(inner, [moved, *inner.args[1:]]), variable.name)
+        if name in UNARY:
+            source, moves = moves_of(r, variable, expr.args[0])
+            if moves:
+                return moved_again(r, r.emit(call_with(expr, [source, *expr.args[1:]])), moves, variable.name)
         if name == "relax.add":
             return bias_inside(r, variable, expr)
         handler = {"relax.quantize": self.quantize, "relax.dequantize": self.dequantize, "relax.clip": self.clip, "relax.concat": self.concat}.get(name)
@@ -90,9 +78,9 @@ class CanonicalizeQdq:
         if reals is not None and q.per_tensor:
             return self.integers.quantized_constant(reals, target)
         source = quantization_of(inner)
-        if operator_name(inner) in RESHAPES and q.per_tensor and single_reader(r, variable):
-            moved = self.integers.remember(r.emit(quantize(inner.args[0], target), variable.name + "_q"), target)
-            return self.integers.remember(r.emit(call_with(inner, [moved, *inner.args[1:]]), variable.name), target)
+        before, moves = moves_of(r, variable, expr.args[0])
+        if moves and q.per_tensor:
+            return self.integers.remember(moved_again(r, r.emit(quantize(before, target), variable.name + "_q"), moves, variable.name), target)
         if operator_name(inner) == "relax.nn.pad" and q.per_tensor and single_reader(r, variable):
             moved = self.integers.remember(r.emit(quantize(inner.args[0], target), variable.name + "_q"), target)
             return self.integers.remember(r.emit(padded(inner, moved, padding_integer(inner, target)), variable.name), target)

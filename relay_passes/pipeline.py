@@ -8,6 +8,7 @@ from tvm import relax
 from nnc_tvm.relay_passes.align_batches import align_batches
 from nnc_tvm.relay_passes.canonicalize_qdq import canonicalize_qdq
 from nnc_tvm.relay_passes.expand_dynamic import expand_dynamic
+from nnc_tvm.relay_passes.expand_transposed import expand_transposed
 from nnc_tvm.relay_passes.fold_masks import fold_masks
 from nnc_tvm.relay_passes.lower_composites import lower_composites
 from nnc_tvm.relay_passes.program import Program
@@ -25,7 +26,7 @@ WORTH_SHRINKING = 0.9
 def to_program(module: tvm.IRModule, mode: Mode) -> Program:
     """A frontend's QDQ module as the integer graph that every backend reads."""
     module = relax.transform.DecomposeOpsForInference()(module)
-    for step in (align_batches, canonicalize_qdq, fold_masks, to_nhwc, canonicalize_qdq, expand_dynamic):
+    for step in (align_batches, canonicalize_qdq, fold_masks, expand_transposed, to_nhwc, canonicalize_qdq, expand_dynamic):
         module = step(module)
     program = lower_composites(module, mode)
     prove_accumulators(program)

@@ -88,8 +88,12 @@ class ToNhwc:
         if name in LAYOUT_RULES:
             last = LAYOUT_RULES[name](self, r, expr)
             return expr if last is None else self.both_faces(r, variable, last)
-        if name == "relax.permute_dims" and expr.args[0] in self.channels_last and tuple(int(a) for a in expr.attrs.axes) == TO_NHWC:
+        if name == "relax.permute_dims" and expr.args[0] in self.channels_last and tuple(int(a) for a in expr.attrs.axes or ()) == TO_NHWC:
             return self.channels_last[expr.args[0]]
+        if name == "relax.permute_dims" and len(variable.ty.shape) == 4 and tuple(int(a) for a in expr.attrs.axes or ()) == TO_NCHW:
+            first = r.emit(expr, variable.name)
+            self.channels_last[first] = expr.args[0]
+            return first
         if name == "relax.reshape" and expr.args[0] in self.channels_last and len(expr.args[0].ty.shape) == 4:
             n, c, h, w = (int(d) for d in expr.args[0].ty.shape)
             if h * w == 1 or c == 1:  # the same order of elements on both faces
@@ -190,4 +194,5 @@ LAYOUT_RULES: dict[str, Callable[[ToNhwc, Rebuilder, Expr], Expr | None]] = {
 
 def to_nhwc(module: tvm.IRModule) -> tvm.IRModule:
     """The pass: IRModule -> IRModule, the same meaning; inputs and outputs keep the model's layout."""
-    return rebuild(module, ToNhwc().visit)
+    # faces that nobody reads would count as readers
+    return relax.transform.DeadCodeElimination(["main"])(rebuild(module, ToNhwc().visit))

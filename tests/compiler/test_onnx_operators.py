@@ -28,7 +28,7 @@ pytest.importorskip("onnxruntime", reason="ONNX Runtime is the reference")
 NEWEST_OF_REFERENCE = 23
 KNOWN = [c for c in CASES if c.opset <= NEWEST_OF_REFERENCE]
 INPUT, UNIT = (0.06, 5), (1 / 256, -128)
-CHANNELS = {"Conv": 0, "Gemm": 1, "MatMul": 1}  # the axis of the weights' output channels
+CHANNELS = {"Conv": 0, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1}  # the axis of the weights' output channels
 FLOAT_PARAMETERS = ("Pad", "Resize", "Clip", "LayerNormalization", "BatchNormalization", "Pow")
 # their outputs have the input's scale, so that they stay on the integers
 MOVING = ("MaxPool", "GlobalMaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice", "Split", "Gather", "Tile", "Expand", "DepthToSpace",

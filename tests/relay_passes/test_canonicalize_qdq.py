@@ -208,11 +208,26 @@ def test_a_bias_behind_a_reshape_is_added_before_it() -> None:
     becomes({"x": ((6, 8), "float32")}, before, after)
 
 
+def test_bias_behind_moves_is_that_of_what_they_move() -> None:
+    """Channels for each place of 2x2 become neighbours in an image, which is cut: one value of the bias for four channels."""
+    def moves(b: Builder, x: Expr) -> Expr:
+        apart = b(op.permute_dims(b(op.reshape(x, (3, 4, 2, 2, 5))), [0, 2, 1, 3, 4]))
+        return b(op.strided_slice(b(op.reshape(apart, (1, 6, 8, 5))), [1, 2], [1, 0], [6, 7]))
+
+    def before(b: Builder, x: Expr) -> Expr:
+        return b(op.nn.relu(b(op.add(moves(b, b(op.abs(x))), relax.const(np.arange(5, dtype=np.float32))))))
+
+    def after(b: Builder, x: Expr) -> Expr:
+        bias = relax.const(np.tile(np.arange(5, dtype=np.float32), 4))
+        return moves(b, b(op.nn.relu(b(op.add(b(op.abs(x)), bias)))))
+
+    becomes({"x": ((1, 3, 4, 20), "float32")}, before, after)
+
+
 def test_other_sums_behind_a_reshape_stay() -> None:
-    """A row that the reshape splits, and a bias that has another axis."""
-    def body(b: Builder, x: Expr) -> list[Expr]:
-        split = b(op.add(b(op.reshape(b(op.abs(x)), (6, 4, 2))), relax.const(np.ones(2, np.float32))))
-        return [split, b(op.add(b(op.reshape(b(op.negative(x)), (2, 3, 8))), relax.const(np.ones((3, 1), np.float32))))]
+    """A bias that would lie along two axes."""
+    def body(b: Builder, x: Expr) -> Expr:
+        return b(op.add(b(op.reshape(b(op.abs(x)), (48,))), relax.const(np.ones(48, np.float32))))
 
     becomes({"x": ((6, 8), "float32")}, body, body)
 
