@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tvm
 from tvm import relax
 
-from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, tensor_type
+from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild, tensor_type
 from nnc_tvm.relay_passes.moves import RESHAPES, SHAPE_ONLY
 from nnc_tvm.relay_passes.qdq import dequantize, quantization_of
 from nnc_tvm.schedules.quantization import QuantParams
@@ -85,3 +86,8 @@ def bias_inside(r: Rebuilder, variable: Expr, expr: Expr) -> Expr:
             inner = r.emit(dequantize(inner, QuantParams(scale, zero_point, q.dtype, 0)))
         return moved_again(r, r.emit(relax.op.add(source, inner)), moves, variable.name)
     return expr
+
+
+def biases_inside(module: tvm.IRModule) -> tvm.IRModule:
+    """The pass: IRModule -> IRModule, the same meaning, each bias next to its product."""
+    return rebuild(module, lambda r, variable, expr: bias_inside(r, variable, expr) if operator_name(expr) == "relax.add" else expr)
