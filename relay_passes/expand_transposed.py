@@ -64,7 +64,7 @@ def _visit(r: Rebuilder, variable: Expr, call: Expr) -> Expr:
     if operator_name(call) != "relax.nn.conv2d_transpose" or str(call.attrs.data_layout) != "NCHW" or str(call.attrs.kernel_layout) != "IOHW":
         return call
     a, (x, w) = call.attrs, call.args
-    strides, dilation = (tuple(int(v) for v in values) for values in (a.strides, a.dilation))
+    strides, dilation = ((int(v[0]), int(v[1])) for v in (a.strides, a.dilation))
     groups, padding = int(a.groups), [int(p) for p in a.padding]
     weight = rearranged(r, w, groups, strides, dilation)
     if weight is None:
