@@ -7,22 +7,23 @@ from typing import Any
 import numpy as np
 from tvm import s_tir, te, tirx
 
-from nnc_tvm.schedules.intrin.neon_table import table_in_registers
+from nnc_tvm.schedules.intrin.tables import LOOK_UPS, table_in_registers
 from nnc_tvm.schedules.operators import Operator, Table
 from nnc_tvm.schedules.rule import Choose, Stage
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
-    """The rule for Table: byte tables in registers where the CPU has `tbl`, one load per element elsewhere."""
+    """The rule for Table: byte tables in registers where there is a vector of elements, one load per element elsewhere."""
     if not isinstance(operator, Table):
         return None
     total = operator.output.elements
-    in_registers = "neon" in target.features and operator.output.dtype == "int8" and total >= 16
-    function = table_in_registers(total) if in_registers else one_by_one(total, operator.output.dtype, choose)
-    reusable = (0,) if operator.output.bytes == total else ()
     # the element's bits as an unsigned number are its index: the table is stored rotated by half
-    constants = (np.roll(operator.table, 128),)
-    return (Stage(function.without_attr("tirx.noalias"), (0,), constants, operator.output, "tbl" if in_registers else "look-up", reusable),)
+    rotated = np.roll(operator.table, 128)
+    by = next((by for by in LOOK_UPS if by.features <= target.features and by.lanes <= total), None) if operator.output.dtype == "int8" else None
+    reusable = (0,) if operator.output.bytes == total else ()
+    function = one_by_one(total, operator.output.dtype, choose) if by is None else table_in_registers(total, by)
+    constant, name = (rotated, "look-up") if by is None else (by.arranged(rotated), by.name)
+    return (Stage(function.without_attr("tirx.noalias"), (0,), (constant,), operator.output, name, reusable),)
 
 
 def one_by_one(total: int, dtype: str, choose: Choose) -> Any:
