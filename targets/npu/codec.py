@@ -82,6 +82,12 @@ def parameters(bias: np.ndarray, requantize: FixedRequantize) -> bytes:
     return table.tobytes()
 
 
+def smallest(data: bytes) -> tuple[bytes, bool]:
+    """`data` as it takes the least flash, and whether it is in the flash code there."""
+    coded = rice(data)
+    return (coded, True) if len(coded) < len(data) else (data, False)
+
+
 @functools.lru_cache(1 << 12)
 def rice(data: bytes) -> bytes:
     """`data` in the flash code: the best parameter for each 64 bytes. Remembered: a search over plans codes the same weights again and again."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nnc_tvm.targets.npu.clock import timeline
-from nnc_tvm.targets.npu.codec import rice
+from nnc_tvm.targets.npu.codec import smallest
 from nnc_tvm.targets.npu.commands import Command, Job, encode, waiting
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.memory import Buffer, Layout, Load, Task, live_bytes
@@ -56,12 +56,12 @@ def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: P
             raise
         layout, ways = _laid_out(planner, plan, config, place, False)
     made = [(packed, *_commands(layout, packed, config)) for packed in ways]
-    packed, numbered, flash = min(made, key=lambda each: timeline([command for command, _ in each[1]], config)[1])
+    cycles, (packed, numbered, flash) = min(((timeline([command for command, _ in each[1]], config)[1], each) for each in made), key=lambda pair: pair[0])
     live = live_bytes(layout.buffers, len(layout.tasks), packed.first, {pair: packed.overlap(*pair) for pair in layout.distances})
     commands = [command for command, _ in numbered]
     inputs, outputs = (tuple(None if name in planner.streamed else packed.offsets[layout.values[name]] for name in names)
                        for names in (planner.inputs, planner.outputs))
-    return Network(encode(commands, config, packed.bytes, len(flash)), flash, packed.bytes, inputs, outputs, timeline(commands, config)[1], tuple(commands),
+    return Network(encode(commands, config, packed.bytes, len(flash)), flash, packed.bytes, inputs, outputs, cycles, tuple(commands),
                    tuple(planner.nodes), tuple(_origins(layout, numbered, packed, live)))
 
 
@@ -146,8 +146,7 @@ def _load(load: Load, packed: Packed, flash: bytearray) -> Dma | Fetch:
     after, destination = packed.first[load.buffer], packed.offsets[load.buffer]
     if load.data is None:
         return Fetch(after, load.start, destination, load.buffer.bytes)
-    coded = rice(load.data)
-    small = coded if len(coded) < len(load.data) else load.data
+    small, coded = smallest(load.data)
     at = len(flash)
     flash += small
-    return Dma(after, at, destination, len(small), len(load.data), small is coded)
+    return Dma(after, at, destination, len(small), len(load.data), coded)

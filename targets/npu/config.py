@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 DEPTH = 4  # elements of a block of weights
 CHANNELS = 4  # output channels of a group
@@ -64,7 +65,7 @@ class Config:
     def pixels(self) -> int:
         return self.macs_per_cycle // (self.array_channels * self.array_depth)
 
-    @property
+    @cached_property
     def array(self) -> Config:
         """What the time of a job depends on: without the SRAM's size and what is the compiler's alone."""
         return replace(self, sram_bytes=0, fuses_sums=True, chases_rows=True)

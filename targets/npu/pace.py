@@ -15,10 +15,11 @@ class Work(NamedTuple):
 
 
 class Pace(NamedTuple):
-    """flash: cycles of the DMA in all. late: cycles of the run where the DMA begins with it; ready: where it has the first load, or all that are kept,
-    by then. Between these every cycle that the DMA is ahead saves one."""
+    """flash: cycles of the DMA in all. array: of the jobs in all, which the run does not go below. late: cycles of the run where the DMA begins with it;
+    ready: where it has the first load, or all that are kept, by then. Between these every cycle that the DMA is ahead saves one."""
 
     flash: int
+    array: int
     late: int
     ready: int
 
@@ -29,7 +30,8 @@ class Pace(NamedTuple):
 
 def pace(works: Sequence[Work], room: int | None) -> Pace:
     """room: how many loads the SRAM holds at once; None: it keeps all of them."""
-    return Pace(sum(work.load + work.fetch for work in works), _run(works, room, 0), _run(works, room, len(works) if room is None else 1))
+    flash, array = sum(work.load + work.fetch for work in works), sum(work.array for work in works)
+    return Pace(flash, array, _run(works, room, 0), _run(works, room, len(works) if room is None else 1))
 
 
 def _run(works: Sequence[Work], room: int | None, there: int) -> int:

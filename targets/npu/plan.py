@@ -11,8 +11,8 @@ import numpy as np
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.schedules.operators import Operator, Reshape
 from nnc_tvm.schedules.operators.operator import WeightedSum
-from nnc_tvm.targets.npu.clock import job_cost
-from nnc_tvm.targets.npu.codec import rice
+from nnc_tvm.targets.npu.clock import job_cost, transfer_cycles
+from nnc_tvm.targets.npu.codec import smallest
 from nnc_tvm.targets.npu.commands import Job
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.jobs import pieces
@@ -25,6 +25,7 @@ from nnc_tvm.targets.npu.piece import ANYWHERE, Piece
 from nnc_tvm.targets.npu.segments import Option, Segment
 from nnc_tvm.targets.npu.streaming import choices, cycles, fetched, room
 from nnc_tvm.targets.npu.stripes import Cascade, cascade, divisible, end_distance
+from nnc_tvm.targets.npu.transfers import Dma
 from nnc_tvm.targets.npu.views import ALIGNMENT, Rows, aligned, extents, row_bytes, seen_rows
 from nnc_tvm.targets.npu.weighted import PIECE_BYTES
 from nnc_tvm.targets.npu.windows import windows
@@ -32,6 +33,7 @@ from nnc_tvm.targets.npu.windows import windows
 MOST_LAYERS = 12  # of a cascade
 SIZES = tuple(int(PIECE_BYTES * 2 ** (-n / 2)) for n in range(15))  # of pieces of weights
 MANY_PIECES = 12  # of a size that is a small part of the SRAM: smaller ones are worth nothing
+NOTHING = pace([], None)
 STRIPES = (2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)  # how many a cascade has
 
 
@@ -57,7 +59,9 @@ class Planner:
     config: Config
     streamed: frozenset[str] = frozenset()
     found: dict[int, list[Option]] = field(default_factory=dict)
-    coded: dict[str, float] = field(default_factory=dict)
+    loads: dict[str, float] = field(default_factory=dict)
+    cascades: dict[tuple[int, int, int], Cascade] = field(default_factory=dict)
+    paces: dict[tuple[int, int, int, frozenset[str]], tuple[Pace, Pace] | None] = field(default_factory=dict)
     steps: dict[tuple[int, ...], tuple[int, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,7 +69,7 @@ class Planner:
 
     @cached_property
     def disjoint(self) -> Planner:
-        """Of the same nodes, for plans whose outputs lie beside their inputs, or exactly over them."""
+        """Of the same nodes, for plans whose outputs lie beside their inputs, or exactly over them. Of cascades it knows what this one does."""
         return replace(self, config=replace(self.config, chases_rows=False), found={})
 
     @cached_property
@@ -84,7 +88,7 @@ class Planner:
         if isinstance(self.nodes[number].operator, Reshape):
             node = self.nodes[number]
             need = self.lives.through(number, number + 1) + (0 if node.output in self.streamed else aligned(node.operator.output.bytes))
-            return [Option(Segment(number, number + 1), need, 0, 0, 1, Pace(0, 0, 0), Pace(0, 0, 0))]
+            return [Option(Segment(number, number + 1), need, 0, 0, 1, NOTHING, NOTHING)]
         found: list[Option] = []
         made: list[Piece] = []
         for size in SIZES:
@@ -153,7 +157,9 @@ class Planner:
 
     def _cascade(self, first: int, last: int, height: int) -> Option | None:
         nodes = self.nodes[first:last]
-        striped = cascade(nodes, height)
+        if (first, last, height) not in self.cascades:
+            self.cascades[first, last, height] = cascade(nodes, height)
+        striped = self.cascades[first, last, height]
         outside = {name for node in nodes for name in node.inputs if self.lives.made.get(name, -1) < first}
         rings = sum(aligned(striped.rings[node.output] * row_bytes(node.operator.output)) for node in nodes[:-1])
         moved = max(room(nodes[step.node], step.rows, self.streamed) for step in striped.steps)
@@ -168,6 +174,15 @@ class Planner:
             need += aligned(nodes[-1].operator.output.bytes) - self._shared(nodes, striped, [name for name in outside if self.lives.dies(name, last - 1)])
         if need > self.config.sram_bytes:
             return None
+        key = (first, last, height, self.streamed.intersection(name for node in nodes for name in (*node.inputs, node.output)))
+        if key not in self.paces:
+            self.paces[key] = self._striped(nodes, striped, made, moved > 0)
+        paces = self.paces[key]
+        return None if paces is None else Option(Segment(first, last, height), need, moved, 0, 1, *paces)
+
+    def _striped(self, nodes: Sequence[Node], striped: Cascade, made: Sequence[Piece], moves: bool) -> tuple[Pace, Pace] | None:
+        """Of a cascade whose rows come or go one after the other where it `moves` some, and beside each other; None where the private buffers do not hold a
+        stripe's tile."""
         loads = [self._flash(node, piece) for node, piece in zip(nodes, made, strict=True)]
         works = []
         try:
@@ -179,7 +194,7 @@ class Planner:
         except Unsupported:
             return None
         beside = pace(works, None)
-        return Option(Segment(first, last, height), need, moved, 0, 1, pace(works, 1) if moved else beside, beside)
+        return pace(works, 1) if moves else beside, beside
 
     def _shared(self, nodes: Sequence[Node], striped: Cascade, dying: Sequence[str]) -> int:
         """The most bytes that the cascade's output can have in common with a value that dies with it."""
@@ -203,7 +218,8 @@ class Planner:
 
     def _flash(self, node: Node, piece: Piece) -> int:
         """Cycles of loading the piece's weights, as if they were coded like the node's first piece of the largest size."""
-        if node.output not in self.coded:
+        if node.output not in self.loads:
             data = pieces(node.operator, self.config, SIZES[0])[0].data
-            self.coded[node.output] = min(len(rice(data)), len(data)) / max(1, len(data))
-        return int(self.coded[node.output] * len(piece.data))
+            small, coded = smallest(data)
+            self.loads[node.output] = transfer_cycles(Dma(0, 0, 0, len(small), len(data), coded), self.config) / max(1, len(data))
+        return int(self.loads[node.output] * len(piece.data))

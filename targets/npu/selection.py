@@ -6,10 +6,12 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from nnc_tvm.errors import Unsupported
 from nnc_tvm.targets.npu.codegen import Network, for_plan
 from nnc_tvm.targets.npu.config import Config
+from nnc_tvm.targets.npu.nearby import Ways, nearby
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node, fuse_sums
 from nnc_tvm.targets.npu.packing import Pack
 from nnc_tvm.targets.npu.passes import ceil
@@ -20,11 +22,21 @@ from nnc_tvm.targets.npu.views import ALIGNMENT
 
 SLOWER = 1.1
 LARGEST = SIZES[:9:3]  # pieces of weights in a plan: large ones are fast, small ones find room
-EFFORT = 2400
+EFFORT = 4800
+FEW = 40  # commands: a plan of fewer takes as long to pack
 HOPELESS = 1.3  # estimate of a plan that is not worth packing, times the best cycles
 LIMITS = (0, *(int(ALIGNMENT * 1.05 ** n) for n in range(400)))  # of plans
 SPACIOUS = 2  # limits above so many times what a plan needs make no other
 SRAM_STEPS = (0.8, 0.95)
+
+
+class _Best(NamedTuple):
+    """The best network so far, by the planner's plan. effort: that is left."""
+
+    network: Network
+    plan: Sequence[Segment]
+    planner: Planner
+    effort: int
 
 
 def generate(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str], config: Config, place: Pack) -> Network:
@@ -66,40 +78,64 @@ def planner_of(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[s
 
 def best_network(planner: Planner, config: Config, place: Pack, effort: int = EFFORT) -> Network:
     """`generate` with config's SRAM for the planner's nodes: with inputs and outputs that stay in the host's memory where that is faster, or all that fits.
-    effort: commands of plans that are packed, about."""
-    best: Network | None = None
+    effort: commands of plans that are packed, about: two thirds of them of plans that the search finds, the rest of plans near the best of those."""
+    best: _Best | None = None
     refused: list[Unsupported] = []
     for own in (planner, *planner.streaming):
         try:
-            if best is None or fastest(own, config.sram_bytes).time < best.cycles:
-                network = network_of(own, config, place, effort)
-                best = network if best is None or network.cycles < best.cycles else best
+            if best is None or fastest(own, config.sram_bytes).time < best.network.cycles:
+                found = _searched(own, config, place, effort)
+                best = found if best is None or found.network.cycles < best.network.cycles else best
         except Unsupported as error:
             refused.append(error)
     if best is None:
         raise min(refused, key=lambda error: error.needed if isinstance(error, DoesNotFit) else math.inf)
-    return best
+    return _improved(best, config, place)
 
 
 def network_of(planner: Planner, config: Config, place: Pack, effort: int = EFFORT) -> Network:
     """`best_network` with just the planner's inputs and outputs in the host's memory."""
-    best: Network | None = None
+    return _improved(_searched(planner, config, place, effort), config, place)
+
+
+def _searched(planner: Planner, config: Config, place: Pack, effort: int) -> _Best:
+    """Of the plans that the search finds."""
+    best: _Best | None = None
     refused: list[Unsupported] = []
-    spent = 0
+    left = effort
     for hopeless in (HOPELESS, math.inf):  # the latter where none of the others finds room
         for label, own in _plans(planner, config.sram_bytes, hopeless):
-            if best is not None and (spent > effort or label.time > hopeless * best.cycles):
+            if best is not None and (3 * left < effort or label.time > hopeless * best.network.cycles):
                 break
             try:
                 network = for_plan(own, label.segments, replace(config, chases_rows=own.config.chases_rows), place)
             except Unsupported as error:
                 refused.append(error)
                 continue
-            spent += len(network.commands)
-            best = network if best is None or network.cycles < best.cycles else best
+            left -= max(FEW, len(network.commands))
+            if best is None or network.cycles < best.network.cycles:
+                best = _Best(network, label.segments, own, 0)
         if best is not None:
-            return best
+            return best._replace(effort=left)
     raise refused[0]
+
+
+def _improved(best: _Best, config: Config, place: Pack) -> Network:
+    """By plans near the best one, and from each that is better on by those near that."""
+    tried, left = Ways(), best.effort
+    near = nearby(best.planner, best.plan, config.sram_bytes, best.network.cycles, tried)
+    while near and left > 0:
+        segment, plan = near.pop(0)
+        tried[segment] += 1
+        left -= max(FEW, len(best.network.commands))
+        try:
+            network = for_plan(best.planner, plan, replace(config, chases_rows=best.planner.config.chases_rows), place)
+        except Unsupported:
+            continue
+        if network.cycles < best.network.cycles:
+            best = _Best(network, plan, best.planner, left)
+            near = nearby(best.planner, best.plan, config.sram_bytes, best.network.cycles, tried)
+    return best.network
 
 
 def _plans(planner: Planner, sram: int, hopeless: float) -> list[tuple[Label, Planner]]:

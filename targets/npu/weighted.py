@@ -31,9 +31,9 @@ def weighted_pieces(operator: WeightedSum, config: Config, most: int, fused: Fus
     each = channels
     int4 = _int4(operator, config)
     if not isinstance(operator, DepthwiseConv2d):
-        unit = 2 * CHANNELS if int4 else CHANNELS
-        bytes_each = operator.weight[0].size // (2 if int4 else 1) + PARAMETER_BYTES
-        room = max(1, most // bytes_each // unit) * unit
+        group, fit = 2 * CHANNELS if int4 else CHANNELS, most // (operator.weight[0].size // (2 if int4 else 1) + PARAMETER_BYTES)
+        unit = config.array_channels if fit >= config.array_channels > group else group  # fewer leave a part of the array idle
+        room = max(1, fit // unit) * unit
         each = -(-channels // -(-channels // room) // unit) * unit
     return [_piece(operator, config.array, fused, first, min(first + each, channels)) for first in range(0, channels, each)]
 
