@@ -45,6 +45,7 @@ class DotProduct:
     reads: it reads x from memory by itself, which costs no load where a tile has one vector.
     unrolled: LLVM unrolls an innermost loop of up to so many accumulations whole.
     emit: (tile, x, w, acc) emits the instructions of one step on the buffers that `intrin.tile` describes.
+    apart: a weight of weight_low - 1 is exact, too, unless the one so many elements before or behind it in the reduction is another; 0: none is.
     x_offset: what the instruction adds to every x; the bias takes it back.
     arithmetic: how the CPU requantizes.
     stores: estimated instructions of requantizing and storing a vector of accumulators, by how many channels are stored at once.
@@ -70,6 +71,7 @@ class DotProduct:
     unrolled: int = 0
     weight_low: float = -math.inf
     weight_high: float = math.inf
+    apart: int = 0
     x_offset: int = 0
     arithmetic: Arithmetic = field(default=PORTABLE)
     stores: Mapping[int, float] = field(default_factory=lambda: EPILOGUE_COST)

@@ -70,7 +70,8 @@ def emit_sdot(tile: Tile, x: Any, w: Any, acc: Any) -> None:
 
 
 def emit_smlal(tile: Tile, x: Any, w: Any, acc: Any) -> None:
-    """Armv8.0: products of pairs meet in an int16 lane before the widening add; weights of -127 and more keep it within 2 * 127 * 128 < 2^15."""
+    """Armv8.0: products of pairs meet in an int16 lane before the widening add; weights of -127 and more keep it within 2 * 127 * 128 < 2^15,
+    and so does one of -128: pairs are two elements apart."""
     for u, p, v in product(range(tile.steps), range(tile.pixels), range(tile.vectors)):
         pairs = T.reinterpret(x.vload([p * tile.stride], f"int8x{4 * tile.steps}"), dtype=f"int16x{2 * tile.steps}")
         four = T.reinterpret(pick(pairs, 2 * tile.steps, [2 * u] * 4 + [2 * u + 1] * 4), dtype="int8x16")
@@ -121,7 +122,7 @@ SDOT = DotProduct(
     weight_low=-128, weight_high=127, arithmetic=ARITHMETIC, stores=STORES, a_tile=A_TILE)
 SMLAL = DotProduct(
     "smlal", frozenset({"neon"}), "int8", "int8", "int32", lanes=4, depth=4, group=2, tiles={1: 10, 2: 6, 3: 5, 4: 4, 5: 3, 6: 2, 8: 1}, cost=(3, 1.25, 1),
-    emit=emit_smlal, steps=(4, 2, 1), short=4, weight_low=-127, weight_high=127, arithmetic=ARITHMETIC, stores=STORES, a_tile=A_TILE)
+    emit=emit_smlal, steps=(4, 2, 1), short=4, weight_low=-127, weight_high=127, apart=2, arithmetic=ARITHMETIC, stores=STORES, a_tile=A_TILE)
 SMLAL_16 = DotProduct(
     "smlal_16", frozenset({"neon"}), "int16", "int16", "int32", lanes=4, depth=1, tiles=TILES, cost=(1, 0.2, 0.6), emit=emit_smlal_16, steps=(8, 4, 2, 1),
     weight_low=-(2**15), weight_high=2**15 - 1, arithmetic=ARITHMETIC, stores=STORES, a_tile=A_TILE)

@@ -18,7 +18,7 @@ from nnc_tvm.schedules.rules.chain_kernel import chain_kernel
 from nnc_tvm.schedules.rules.chain_plan import Bands, Link, Tiling, cut, images_of
 from nnc_tvm.schedules.rules.contraction import bias_of, contraction_of, instructions_for, pack_weights, per_group
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
-from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, cheapest, make_plan, turns, weight_bytes, x_layout
+from nnc_tvm.schedules.rules.contraction_plan import COPY_COST, cheapest, make_plan, parts_of, turns, weight_bytes, x_layout
 
 LOW_RANK, FUSED = "low-rank (fused)", "fused"
 """Their first words are those of schedules/forms.py."""
@@ -71,7 +71,7 @@ def candidates(operator: Operator, target: Any) -> list[ChainCandidate]:
     made = {rows: bands for rows in sizes(images_of(operator)[-1][1]) if (bands := cut(operator, rows, target.threads == 1)) is not None}
     if not made or not all(isas) or len(isas) < len(operator.links):
         return []
-    parts = [{isa: len(isa.split(link.weight)) for isa in able} for link, able in zip(operator.links, isas, strict=True)]
+    parts = [{isa: len(parts_of(c, isa)) for isa in able} for c, able in zip(whole, isas, strict=True) if c is not None]
     found = [in_bands(operator, rows, made, isas, parts, target) for rows in made]
     near = [c for c in found if c.scratch_bytes <= target.l1_bytes] or found  # beyond the first cache a band gains nothing
     front: list[ChainCandidate] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import singledispatch
 from typing import Any
 
@@ -11,14 +12,17 @@ from nnc_tvm.schedules.candidates import Candidate
 from nnc_tvm.schedules.epilogue import epilogue_constants
 from nnc_tvm.schedules.intrin import avx2, avx512, neon, portable
 from nnc_tvm.schedules.isa import DotProduct
+from nnc_tvm.schedules.loops import round_up
 from nnc_tvm.schedules.operators import Conv2d, Dense, DepthwiseConv2d, Operator, TensorType
 from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.at_run_time import rows_of
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
-from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, cheapest, make_plan, weight_bytes, x_layout
+from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, cheapest, make_plan, parts_of, weight_bytes, x_layout
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 from nnc_tvm.schedules.rules.residual import final_stage, takes_residual
+from nnc_tvm.schedules.rules.row_terms import row_terms
 
+ROW_COST = 0.5  # estimated instructions per element
 TABLES = {"int8": (avx512.INTEGER, avx2.INTEGER, neon.INTEGER, portable.INTEGER), "float32": (avx2.FLOAT, neon.FLOAT, portable.FLOAT)}
 
 
@@ -63,23 +67,54 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     c = contraction_of(operator)
     if c is None:
         return None
+    c, offset = moved_weights(c, target)
     plan = make_plan(c, instructions_for(c, target.features), choose, smallest=target.optimize == "size")
     if plan is None:
         return None
     prepared = prepare_x(c, plan.isa, plan.tile.pixels)
+    source, terms = -len(prepared), ()
+    if offset:
+        (_, _, m, k), padded = c.image, round_up(c.out[2], plan.tile.pixels)
+        prepared = (*prepared, Stage(row_terms((1, m, k), padded, offset), (0,), (), TensorType((1, padded), "int32"), "row sums"))
+        terms = (-len(prepared),)
     constants = [per_group(values, c.groups, plan.channels) for values in (bias_of(c, plan.isa), *(v for _, v in epilogue_constants(c.epilogue, c.out[3])))]
     function = contraction_kernel(c, plan, constants[1:], choose)
-    return (*prepared, final_stage(c, function, -len(prepared), (pack_weights(c, plan), *constants), operator.output, plan.name))
+    return (*prepared, final_stage(c, function, source, (pack_weights(c, plan), *constants), operator.output, plan.name, terms=terms))
 
 
 def candidate(operator: Operator, target: Any) -> Candidate | None:
     """The dense form."""
     c = contraction_of(operator)
+    c, offset = moved_weights(c, target) if c is not None else (None, 0)
     best = cheapest(c, instructions_for(c, target.features), target.optimize == "size") if c is not None else None
     if c is None or best is None:
         return None
     cost, isa, _, vectors = best
-    return Candidate("dense", cost, weight_bytes(c, isa, len(isa.split(c.weight)), vectors), lambda choose: stages(operator, target, choose) or ())
+    cost += row_cost(c) * bool(offset)
+    return Candidate("dense", cost, weight_bytes(c, isa, len(parts_of(c, isa)), vectors), lambda choose: stages(operator, target, choose) or ())
+
+
+def moved_weights(c: Contraction, target: Any) -> tuple[Contraction, int]:
+    """(`c` with weights less an offset, so that they fit int8; the offset), where that is cheaper; else `c` and 0.
+
+    sum of x * w = sum of x * (w - offset) + offset * sum of x: the last is a term of each row. Of pixels alone: other sums of x are windows.
+    """
+    low, high = int(c.weight.min(initial=0)), int(c.weight.max(initial=0))
+    alone = c.image == (1, 1, c.out[2], c.weight.shape[3]) and c.weight.shape[1:3] == (1, 1)
+    if c.x_dtype != "int8" or (low >= -128 and high <= 127) or high - low > 255 or not alone:
+        return c, 0
+    offset = high - 127 if high > 127 else low + 128
+    moved = replace(c, weight=c.weight - np.asarray(offset, c.weight.dtype), row_terms=True)
+    smallest = target.optimize == "size"
+    as_it_is, less = (cheapest(x, instructions_for(x, target.features), smallest) for x in (c, moved))
+    if as_it_is is None or less is None or less[0] + row_cost(c) >= as_it_is[0]:
+        return c, 0
+    return moved, offset
+
+
+def row_cost(c: Contraction) -> float:
+    """Estimated instructions of the sums of rows."""
+    return ROW_COST * c.image[2] * c.image[3]
 
 
 def bias_of(c: Contraction, isa: DotProduct) -> np.ndarray:

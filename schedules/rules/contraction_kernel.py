@@ -25,7 +25,7 @@ from nnc_tvm.schedules.rules.residual import sum_of
 
 
 def contraction_kernel(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray], choose: Choose) -> Any:
-    """The scheduled PrimFunc (x, [residual,] [parameters (2, rows),] weights, [row terms (N, pixels),] bias (sets, channels),
+    """The scheduled PrimFunc (x, [residual,] [parameters (2, rows),] [row terms (N, pixels),] weights, bias (sets, channels),
     *epilogue_values (groups, channels), y).
 
     x: as `x_layout` says. weights: as `Plan.packed_shape` says, a set per group, or per image where `c.own_weights`.
@@ -77,7 +77,7 @@ def define(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray]) ->
         own = te.compute(shape, lambda b, i, j, g, o, k: add.own(value[b, i, j, g, o * w + k]), name="own")
         total = te.compute(shape, lambda *i: add.total(own(*i).astype("int32"), add.other(others[0](*i)).astype("int32")), name="add")
         y = te.compute(shape, lambda *i: finish(last, total(*i), isa.arithmetic), name="finish")
-    return start_at_bias(te.create_prim_func([x, *others, weights, *terms, bias, *values, y]), 2 + len(others) + len(terms), 0 if c.own_weights else 3)
+    return start_at_bias(te.create_prim_func([x, *others, *terms, weights, bias, *values, y]), 2 + len(others) + len(terms), 0 if c.own_weights else 3)
 
 
 def start_at_bias(function: Any, parameter: int, set_axis: int) -> Any:

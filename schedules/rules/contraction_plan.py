@@ -105,6 +105,14 @@ def x_layout(c: Contraction, isa: DotProduct, pixels: int, reach: int = 0) -> tu
     return rows, width * channels, (n * rows - 1) * width * channels + max(last, width * channels), True
 
 
+def parts_of(c: Contraction, isa: DotProduct) -> list[np.ndarray]:
+    """The weights as the fewest arrays that the instruction takes exactly and that add up to them."""
+    if not isa.apart or c.weight.min() != isa.weight_low - 1 or c.weight.max() > isa.weight_high:
+        return isa.split(c.weight)
+    lowest = c.weight.reshape(-1) == isa.weight_low - 1  # in the order of the reduction; a pair is never of two rows or runs
+    return isa.split(c.weight) if (lowest[: -isa.apart] & lowest[isa.apart:]).any() else [c.weight]
+
+
 # estimated instructions
 TURN_COST = 2.0  # of one turn of the innermost loop, besides the step itself
 COPY_COST = 0.2  # per element: a copy costs memory, too
@@ -159,7 +167,7 @@ def cheapest(c: Contraction, candidates: tuple[DotProduct, ...], smallest: bool 
 
     smallest: the best of those with the fewest bytes of weights. parts: into how many each instruction splits the weights, where that is known.
     """
-    parts = parts or {isa: len(isa.split(c.weight)) for isa in candidates}
+    parts = parts or {isa: len(parts_of(c, isa)) for isa in candidates}
     options = [(tile_cost(c, isa, parts[isa], p, v), isa, p, v) for isa in candidates for v in isa.tiles for p in pixel_counts(c, isa, v)]
     return min(options, key=lambda o: (smallest * weight_bytes(c, o[1], parts[o[1]], o[3]), o[0]), default=None)
 
@@ -170,7 +178,7 @@ def make_plan(c: Contraction, candidates: tuple[DotProduct, ...], choose: Choose
     if best is None:
         return None
     _, isa, pixels, vectors = best
-    parts = isa.split(c.weight)
+    parts = parts_of(c, isa)
     vectors = choose("vectors", list(isa.tiles), vectors)
     possible = pixel_counts(c, isa, vectors)
     pixels = choose("pixels", possible, min(pixels, possible[-1]))

@@ -20,6 +20,7 @@ from nnc_tvm.schedules.rule import Choose, Stage
 from nnc_tvm.schedules.rules.contraction import instructions, per_group, prepare_x
 from nnc_tvm.schedules.rules.contraction_kernel import contraction_kernel
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, Plan, make_plan
+from nnc_tvm.schedules.rules.row_terms import row_terms
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
@@ -44,9 +45,9 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
         made.append(stage)
         inputs.append(-len(made))
 
-    add(Stage(pack(operator, plan), (1,), (), TensorType((math.prod(plan.packed_shape),), isa.w_dtype), "pack"))
     if zc:
-        add(Stage(row_terms((b, m, k), padded_rows, zc), (0,), (), TensorType((b, padded_rows), "int32"), "row sums"))
+        add(Stage(row_terms((b, m, k), padded_rows, -zc), (0,), (), TensorType((b, padded_rows), "int32"), "row sums"))
+    add(Stage(pack(operator, plan), (1,), (), TensorType((math.prod(plan.packed_shape),), isa.w_dtype), "pack"))
     constants = [per_group(values, 1, plan.channels) for _, values in epilogue_constants(c.epilogue, o)]
     if za:
         add(Stage(column_terms((b, k, o), plan.channels, za, zc), (1,), (), TensorType((b, plan.channels), "int32"), "column sums"))
@@ -78,25 +79,6 @@ def pack(operator: MatMul, plan: Plan) -> Any:
                                 packed[n, t, s, v, q, lane, r] = T.Cast(w_dtype, c[n, s * depth + q * inner + r, (t * vectors + v) * lanes + lane])
                             else:
                                 packed[n, t, s, v, q, lane, r] = T.Cast(w_dtype, 0)
-
-    return function
-
-
-def row_terms(shape: tuple[int, int, int], padded: int, zc: int) -> Any:
-    """PrimFunc (a (B, M, K), y (B, padded)): y[b, m] = -zc * sum over k of a[b, m, k]; 0 for rows that do not exist."""
-    b, m, k = shape
-
-    @T.prim_func(s_tir=True)
-    def function(a: T.Buffer((b, m, k), "int8"), y: T.Buffer((b, padded), "int32")) -> None:  # type: ignore[valid-type]
-        T.func_attr({"tirx.noalias": True})
-        with T.sblock("rows"):
-            T.reads(a[0:b, 0:m, 0:k])
-            T.writes(y[0:b, 0:padded])
-            for n in T.parallel(b):
-                for i in range(padded):
-                    y[n, i] = 0
-                for i, e in T.grid(m, k):
-                    y[n, i] = y[n, i] - T.Cast("int32", a[n, i, e]) * zc
 
     return function
 

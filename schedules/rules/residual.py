@@ -71,9 +71,9 @@ def store_channels(c: Contraction, isa: DotProduct, width: int, held: Any, at: t
 
 
 def final_stage(c: Contraction, function: Any, x: int, constants: tuple[np.ndarray, ...], output: TensorType, kernel: str,
-                scratch: tuple[TensorType, ...] = ()) -> Stage:
+                scratch: tuple[TensorType, ...] = (), terms: tuple[int, ...] = ()) -> Stage:
     """The stage of a kernel that reads x (an input as in Stage), the run's parameters where `c.rows`, and the residual, over which it may write: each
-    element is read just before."""
+    element is read just before. terms: the row terms (as x), where `c.row_terms`."""
     if c.residual is None:
-        return Stage(function, (x, 1) if c.rows else (x,), constants, output, kernel, scratch=scratch)
-    return Stage(function.without_attr("tirx.noalias"), (x, 1), constants, output, f"{kernel} + residual", (1,), scratch)
+        return Stage(function, (x, 1, *terms) if c.rows else (x, *terms), constants, output, kernel, scratch=scratch)
+    return Stage(function.without_attr("tirx.noalias"), (x, 1, *terms), constants, output, f"{kernel} + residual", (1,), scratch)

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.operators import Dense, TensorType
+from nnc_tvm.schedules.operators import Dense, Operator, TensorType
 from nnc_tvm.schedules.quantization import FixedRequantize, FloatClamp, Mode
+from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import contraction
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, check, random_generator, random_requantize, target_of
 
@@ -38,3 +39,24 @@ def test_float(cpu: tuple[str, str | None]) -> None:
                          rng.standard_normal(out).astype(np.float32), FloatClamp())
         cases.append((operator, [rng.standard_normal((m, k)).astype(np.float32)]))
     check(list(cases), contraction.stages, target_of(cpu), tolerance=1e-5)
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
+def test_weights_beyond_int8(cpu: tuple[str, str | None]) -> None:
+    """uint8 less any zero point: all of int8 is needed once an offset is taken; rows of the lowest x meet pairs of the lowest weights."""
+    rng = random_generator()
+    cases: list[tuple[Operator, list[np.ndarray]]] = []
+    for m, k, o, low in ((1, 512, 64, -200), (33, 256, 96, -140), (100, 64, 64, -30), (7, 33, 19, -255), (1, 40, 17, 0)):
+        for apart in (1, 2):
+            weight = rng.integers(low + 1, low + 256, (o, k)).astype(np.int16)
+            weight[1, 4:4 + 2 * apart:apart] = low
+            weight[0, 0] = low + 255
+            x = rng.integers(-128, 128, (m, k)).astype(np.int8)
+            x[0] = -128
+            requantize = random_requantize(rng, "fixed", o, k)
+            bias, z = rng.integers(-999, 999, o).astype(np.int32), int(rng.integers(-128, 128))
+            cases.append((Dense((TensorType((m, k), "int8"),), TensorType((m, o), "int8"), weight, bias, requantize, z), [x]))
+    target = target_of(cpu)
+    check(cases, contraction.stages, target)
+    if {"dotprod", "avx512vnni"} & target.features:
+        assert all("row sums" in [s.kernel for s in contraction.stages(operator, target, choose_default) or ()] for operator, _ in cases[:4])
