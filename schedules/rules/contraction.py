@@ -72,7 +72,8 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
     if plan is None:
         return None
     prepared = prepare_x(c, plan.isa, plan.tile.pixels)
-    source, terms = -len(prepared), ()
+    source = -len(prepared)
+    terms: tuple[int, ...] = ()
     if offset:
         (_, _, m, k), padded = c.image, round_up(c.out[2], plan.tile.pixels)
         prepared = (*prepared, Stage(row_terms((1, m, k), padded, offset), (0,), (), TensorType((1, padded), "int32"), "row sums"))
@@ -84,10 +85,12 @@ def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...]
 
 def candidate(operator: Operator, target: Any) -> Candidate | None:
     """The dense form."""
-    c = contraction_of(operator)
-    c, offset = moved_weights(c, target) if c is not None else (None, 0)
-    best = cheapest(c, instructions_for(c, target.features), target.optimize == "size") if c is not None else None
-    if c is None or best is None:
+    whole = contraction_of(operator)
+    if whole is None:
+        return None
+    c, offset = moved_weights(whole, target)
+    best = cheapest(c, instructions_for(c, target.features), target.optimize == "size")
+    if best is None:
         return None
     cost, isa, _, vectors = best
     cost += row_cost(c) * bool(offset)
