@@ -11,7 +11,8 @@ from tvm import relax
 
 from nnc_tvm.quantize.contraction import CONTRACTIONS, Contraction, contraction_of
 from nnc_tvm.quantize.grid import activation_grid
-from nnc_tvm.quantize.plan import ARITHMETIC, Plan
+from nnc_tvm.quantize.patterns import ARITHMETIC
+from nnc_tvm.quantize.plan import Plan
 from nnc_tvm.relay_passes.graph import Rebuilder, call_with, constant, operator_name, rebuild
 from nnc_tvm.relay_passes.qdq import dequantize, quantize
 from nnc_tvm.schedules.quantization import QuantParams

@@ -16,28 +16,16 @@ from functools import cached_property
 from typing import Any
 
 import tvm
-from tvm import relax
 
 from nnc_tvm.quantize.contraction import CONTRACTIONS, contraction_of
 from nnc_tvm.quantize.left_float import left_float
-from nnc_tvm.relay_passes.composites.match import clamp_bounds, clamp_operand, scalar
-from nnc_tvm.relay_passes.composites.table import SEVERAL, UNARY
-from nnc_tvm.relay_passes.graph import Graph, constant, operands, operator_name, variables
-from nnc_tvm.relay_passes.layer_names import passed_on_names
-from nnc_tvm.relay_passes.moves import MOVEMENT
+from nnc_tvm.quantize.patterns import ARITHMETIC, POOLING, Patterns, is_float
+from nnc_tvm.relay_passes.graph import operands, operator_name
 
 Expr = Any
-ARITHMETIC = frozenset({"relax.add", "relax.subtract", "relax.multiply"})
-POOLING = frozenset({"relax.nn.avg_pool2d", "relax.mean"})
-# ends of a pattern whose clamp is applied before rounding
-CLAMPED = CONTRACTIONS | ARITHMETIC | POOLING
 # outputs whose range is known: the 8-bit specification of TFLite fixes it. The weights of an attention over many tokens stay far below theirs
 KNOWN_RANGES = {"relax.nn.softmax": (0.0, 255 / 256), "relax.sigmoid": (0.0, 255 / 256), "relax.tanh": (-1.0, 127 / 128)}
 DECISIONS = frozenset({"relax.nn.softmax", "relax.nn.log_softmax"})
-
-
-def is_float(variable: Expr) -> bool:
-    return isinstance(variable.ty, relax.TensorType) and str(variable.ty.dtype) == "float32"
 
 
 def normalizes_features(call: Expr) -> bool:
@@ -46,15 +34,6 @@ def normalizes_features(call: Expr) -> bool:
         return False
     rank = len(call.args[0].ty.shape)
     return [int(a) % rank for a in call.attrs.axis] == [rank - 1]
-
-
-def adds_bias(call: Expr, inner: Expr) -> bool:
-    """Whether `call` adds one constant per channel to a contraction, `inner`."""
-    contraction = contraction_of(inner)
-    if contraction is None or operator_name(call) != "relax.add":
-        return False
-    values = [value for value in map(constant, call.args) if value is not None]
-    return bool(values) and contraction.channel_vector(values[0]) is not None
 
 
 def has_integer_form(call: Expr) -> bool:
@@ -77,80 +56,12 @@ class Point:
     observed: bool = False
 
 
-class Plan:
+class Plan(Patterns):
     """The points of a function, in order. kept_float: contractions (the variables they are bound to) that are not computed on integers."""
 
     def __init__(self, module: tvm.IRModule, kept_float: Iterable[Expr] = ()) -> None:
-        self.graph = Graph(module["main"])
+        super().__init__(module)
         self.kept_float = frozenset(kept_float)
-        self.results = {v for r in self.graph.results() for v in variables(r)}
-        self.readers: dict[Expr, list[Expr]] = {}
-        for variable, value in self.graph.definitions.items():
-            for v in variables(value) if not isinstance(value, relax.Tuple) else ():  # the tuple of the results computes nothing
-                self.readers.setdefault(v, []).append(variable)
-
-    def call(self, variable: Expr) -> Expr:
-        return self.graph.definition(variable)
-
-    def moved_from(self, variable: Expr) -> Expr:
-        """What a tensor was moved from, without arithmetic."""
-        while self.is_movement(variable):
-            variable = self.call(variable).args[0]
-        return variable
-
-    def is_movement(self, variable: Expr) -> bool:
-        call = self.call(variable)
-        name = operator_name(call)
-        return (name in MOVEMENT or (name == "relax.nn.pad" and float(call.attrs.pad_value) == 0)) and isinstance(call.args[0], tvm.ir.Var)
-
-    def sole_reader(self, variable: Expr) -> Expr | None:
-        readers = self.readers.get(variable, [])
-        return readers[0] if len(readers) == 1 and variable not in self.results else None
-
-    @cached_property
-    def absorbed(self) -> dict[Expr, Expr]:
-        """Tensors that never exist on their own -> the bias addition or clamp that ends their pattern (one step)."""
-        found: dict[Expr, Expr] = {}
-        for variable, call in self.graph.definitions.items():
-            reader = self.sole_reader(variable)
-            if reader is None or not is_float(variable):
-                continue
-            after = self.call(reader)
-            is_clamp = clamp_bounds(after) is not None and clamp_operand(after).same_as(variable)
-            if adds_bias(after, call) or (is_clamp and self.is_pattern(variable, found)):
-                found[variable] = reader
-        return found
-
-    def is_pattern(self, variable: Expr, absorbed: dict[Expr, Expr]) -> bool:
-        """Whether `variable` ends a pattern that a clamp can join; `absorbed` as far as it is known."""
-        if variable in absorbed.values():
-            return True
-        name = operator_name(self.call(variable))
-        return name in CLAMPED and not (name in ARITHMETIC and len(set(operands(self.call(variable)))) == 1 and self.chain_operand(variable) is not None)
-
-    @cached_property
-    def pattern_ends(self) -> frozenset[Expr]:
-        return frozenset(self.absorbed.values())
-
-    def core(self, variable: Expr) -> Expr:
-        """The operator at the beginning of a pattern that ends at `variable`."""
-        sources = {end: begin for begin, end in self.absorbed.items()}
-        while variable in sources:
-            variable = sources[variable]
-        return variable
-
-    def end(self, variable: Expr) -> Expr:
-        """The end of the pattern that `variable` is part of."""
-        while variable in self.absorbed:
-            variable = self.absorbed[variable]
-        return variable
-
-    def names(self, variable: Expr) -> list[str]:
-        """What the layer of a contraction may be called: the model's names of its tensors, from the product to the end of its pattern."""
-        known, found = passed_on_names(self.graph), [variable]
-        while found[-1] in self.absorbed:
-            found.append(self.absorbed[found[-1]])
-        return [name for v in found if (name := known.get(v))] or [str(found[-1].name)]
 
     @cached_property
     def demanded(self) -> set[Expr]:
@@ -160,18 +71,6 @@ class Plan:
             if has_integer_form(call) and variable not in self.kept_float and is_float(variable):
                 found.update(self.moved_from(v) for v in operands(call))
         return found
-
-    def chain_operand(self, variable: Expr) -> Expr | None:
-        """Any tensor that `variable` is an element-wise function of, with scalars; None where it is none."""
-        call = self.call(variable)
-        name = operator_name(call)
-        if name not in UNARY and name not in SEVERAL and clamp_bounds(call) is None:
-            return None
-        read = operands(call)
-        shape = [int(d) for d in variable.ty.shape]
-        if not read or any([int(d) for d in v.ty.shape] != shape for v in read if isinstance(v.ty, relax.TensorType)):
-            return None
-        return read[0] if all(isinstance(a, tvm.ir.Var) or scalar(a) is not None for a in call.args) else None
 
     def roots(self, points: set[Expr]) -> dict[Expr, Expr]:
         """Variable inside a chain -> the one tensor that the chain is a function of. Chains begin anew at points."""
@@ -257,12 +156,6 @@ class Plan:
         if has_integer_form(self.call(variable)):
             return variable not in self.kept_float
         return not self.is_float_operator(variable)
-
-    def through_movement(self, readers: Iterable[Expr]) -> list[Expr]:
-        found: list[Expr] = []
-        for w in readers:
-            found += self.through_movement(self.readers.get(w, ())) if self.is_movement(w) else [w]
-        return found
 
     def known_range(self, variable: Expr) -> tuple[float, float] | None:
         return KNOWN_RANGES.get(operator_name(self.call(variable)))
