@@ -11,6 +11,7 @@ from nnc_tvm.relay_passes.expand_dynamic import expand_dynamic
 from nnc_tvm.relay_passes.expand_transposed import expand_transposed
 from nnc_tvm.relay_passes.fold_masks import fold_masks
 from nnc_tvm.relay_passes.lower_composites import lower_composites
+from nnc_tvm.relay_passes.merge_tables import merge_tables
 from nnc_tvm.relay_passes.program import Program
 from nnc_tvm.relay_passes.prove_accumulators import prove_accumulators
 from nnc_tvm.relay_passes.shrink_channels import shrink_channels
@@ -28,7 +29,7 @@ def to_program(module: tvm.IRModule, mode: Mode) -> Program:
     module = relax.transform.DecomposeOpsForInference()(module)
     for step in (align_batches, canonicalize_qdq, fold_masks, expand_transposed, to_nhwc, canonicalize_qdq, expand_dynamic):
         module = step(module)
-    program = lower_composites(module, mode)
+    program = merge_tables(lower_composites(module, mode))
     prove_accumulators(program)
     return program
 

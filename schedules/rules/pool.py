@@ -138,6 +138,11 @@ def mean(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] |
     return (Stage(function, (0,), (), operator.output, operator.kind),)
 
 
+def widest(extent: int, lanes: int) -> int:
+    """`lanes`, half or a quarter of it: by which a row of `extent` elements is the fewest vectors and elements behind the last."""
+    return min((lanes, lanes // 2, lanes // 4), key=lambda each: extent // each + extent % each)
+
+
 def apply(sch: s_tir.Schedule, lanes: int, choose: Choose) -> s_tir.Schedule:
     """A vector of channels at a time: reduced in registers, then finished. lanes 1: the channels are among what is reduced."""
     accumulate, epilogue = sch.get_sblock("accumulate"), sch.get_sblock("epilogue")
@@ -145,7 +150,7 @@ def apply(sch: s_tir.Schedule, lanes: int, choose: Choose) -> s_tir.Schedule:
     loops, count = sch.get_loops(accumulate), len(sch.get_loops(epilogue))
     channels = loops[count - 1]
     extent = int(sch.get(channels).extent)
-    lanes = min(choose("lanes", [lanes // 2, lanes, lanes * 2], lanes), 1 << (extent.bit_length() - 1)) if lanes > 1 else 1
+    lanes = min(choose("lanes", [lanes // 4, lanes // 2, lanes, lanes * 2], widest(extent, lanes)), 1 << (extent.bit_length() - 1)) if lanes > 1 else 1
     outer, vector = sch.split(channels, [None, lanes])
     sch.reorder(*loops[:count - 1], outer, *loops[count:], vector)
     sch.reverse_compute_at(epilogue, outer)

@@ -273,6 +273,12 @@ def transposed_convolution(g: QdqGraph) -> Built:
 
 
 @network
+def batch_normalization_by_quantized_parameters(g: QdqGraph) -> Built:
+    parameters = [g.weight(np.abs(randn(g, 4)) + 0.5) for _ in range(4)]
+    return IMAGE, ends(g, g.node("Relu", g.qdq(g.node("BatchNormalization", g.qdq("x", *X), *parameters), *A)))
+
+
+@network
 def comparisons(g: QdqGraph) -> Built:
     x, zero = g.qdq("x", *X), g.constant(np.float32(0))
     positive = g.node("Cast", g.node("Greater", x, zero), to=1)

@@ -13,7 +13,7 @@ import tvm
 from tvm import relax
 
 from nnc_tvm.errors import InvalidModel, Unsupported
-from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, shape_of
+from nnc_tvm.frontend.onnx_converters.operands import Converter, Expr, array_of, optional, real_array_of, shape_of
 
 
 def clip(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
@@ -34,7 +34,7 @@ def clip(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str
 
 def batch_normalization(bb: relax.BlockBuilder, inputs: Sequence[Expr], attributes: Mapping[str, Any], node: onnx.NodeProto) -> Expr:
     """x * factor + shift per channel, in inference."""
-    gamma, beta, mean, variance = (array_of(i, "a batch normalization parameter").astype(np.float64) for i in inputs[1:5])
+    gamma, beta, mean, variance = (real_array_of(bb, i, "a batch normalization parameter").astype(np.float64) for i in inputs[1:5])
     if attributes.get("training_mode", 0):
         raise Unsupported("batch normalization in training mode; export the model in inference mode")
     factor = gamma / np.sqrt(variance + attributes.get("epsilon", 1e-5))
