@@ -29,6 +29,7 @@ SPARSE = 0.9  # of the blocks at most: a list of nearly all blocks only adds ind
 INDEX_COST = 2.0  # estimated instructions of reading a block's place
 NEON_INDEX_COST = 3.5
 PAIRS_COST = 3.5  # of the vectors of pairs that an instruction wants of a pixel's elements alone
+SORT_COST = 2.8  # of a vector of several pixels' accumulators, beside storing it
 ALONE_COST = 2.5  # of a pixel's elements of one depth, where an instruction would take several: such a load has no offset, each pixel needs an address
 
 
@@ -37,7 +38,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     c = contraction_of(operator)
     if c is None or c.groups != 1:
         return None
-    plans = [plan for isa in instructions_for(c, target.features) if isa.rows == 1 and len(isa.split(c.weight)) == 1 for plan in plans_of(c, isa)]
+    plans = [plan for isa in instructions_for(c, target.features) if len(isa.split(c.weight)) == 1 for plan in plans_of(c, isa)]
     if not plans:
         return None
     costs = [(weight_bytes(plan), plan_cost(c, plan)) if target.optimize == "size" else (plan_cost(c, plan), weight_bytes(plan)) for plan in plans]
@@ -88,17 +89,19 @@ def together(cells: np.ndarray, vectors: int) -> np.ndarray:
 def plan_cost(c: Contraction, plan: BlockPlan) -> float:
     """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
     isa, tile = plan.isa, plan.tile
-    accumulators = tile.pixels * tile.vectors
+    accumulators = tile.pixels // isa.rows * tile.vectors
     multiply, load_x, load_w = isa.cost
     neon = isa.arithmetic is NEON
     alone = tile.steps == 1 < max(isa.steps)
     load = load_x + max(0.0, 1 / tile.steps - 1 / max(isa.steps))  # load_x is what the most steps take
-    if alone:
+    if isa.rows > 1:
+        load = load_x  # a pixel's elements are loaded by themselves in any case
+    elif alone:
         load = ALONE_COST + PAIRS_COST * bool(isa.group)
     step = accumulators * multiply + tile.pixels * load + tile.vectors * (max(1.0, load_w) if neon else load_w)  # no weights in pairs
     turn = step * tile.steps + (TURN_COST + (NEON_INDEX_COST if neon else INDEX_COST)) * isa.beside
     pixel_tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
-    a_tile = accumulators * isa.stores[store_width(c, plan.block)] + isa.a_tile
+    a_tile = accumulators * (isa.stores[store_width(c, plan.block)] + SORT_COST * (isa.rows > 1)) + isa.a_tile
     *_, elements, copied = x_layout(c, isa, tile.pixels)
     return pixel_tiles * (plan.count * turn + plan.blocks.shape[0] * a_tile) + copied * elements * COPY_COST
 

@@ -88,7 +88,7 @@ def block_sparse_kernel(c: Contraction, plan: BlockPlan, epilogue_values: Sequen
                 T.writes()
                 # a row of x and the weights of a block stay in the first cache while the row's pixels pass
                 with T.serial(n) as b, T.parallel(oh) as i, T.parallel(blocks) as o, T.parallel(math.ceil(ow / tile.pixels)) as j:
-                    acc = T.sblock_alloc_buffer((tile.pixels, tile.vectors, isa.lanes), isa.acc_dtype, scope="local")
+                    acc = T.sblock_alloc_buffer((tile.pixels // isa.rows, tile.vectors, isa.rows * isa.lanes), isa.acc_dtype, scope="local")
                     start = (b * rows + i * c.strides[0]) * row + j * (tile.pixels * tile.stride)
                     accumulate(plan, x, weights, places, first, bias, acc, start, o)
                     store(c, plan, acc, values, residual, y, (b, i, j, o))
@@ -99,8 +99,7 @@ def accumulate(plan: BlockPlan, x: Any, weights: Any, places: Any, first: Any, b
     """acc of block o of the output channels, for the tile of pixels whose first begins at x[start]."""
     isa, tile = plan.isa, plan.tile
     span = (tile.pixels - 1) * tile.stride + tile.steps * isa.depth
-    for v, p in product(range(tile.vectors), range(tile.pixels)):
-        T.buffer_store(acc, bias.vload([o * plan.block + v * isa.lanes], f"{isa.acc_dtype}x{isa.lanes}"), [p, v, T.ramp(0, 1, isa.lanes)])
+    start_at_bias(plan, bias, acc, o)
     with T.serial(first[o + 1] - first[o]) as k, T.sblock("step"):
         T.reads()
         T.writes()
@@ -110,6 +109,14 @@ def accumulate(plan: BlockPlan, x: Any, weights: Any, places: Any, first: Any, b
         part = (slice(number, number + 1), *(slice(0, extent) for extent in plan.packed_shape[1:]))
         block = T.match_buffer(weights[part], plan.packed_shape[1:], isa.w_dtype, offset_factor=1)
         isa.emit(tile, elements, block, acc)
+
+
+def start_at_bias(plan: TilePlan, bias: Any, acc: Any, o: Any) -> None:
+    """acc[p, v] is the bias of the v-th vector of channels of block o, once for each of the instruction's rows."""
+    isa, tile = plan.isa, plan.tile
+    for v, p in product(range(tile.vectors), range(tile.pixels // isa.rows)):
+        for r in range(isa.rows):
+            T.buffer_store(acc, bias.vload([o * plan.block + v * isa.lanes], f"{isa.acc_dtype}x{isa.lanes}"), [p, v, T.ramp(r * isa.lanes, 1, isa.lanes)])
 
 
 def store(c: Contraction, plan: TilePlan, acc: Any, values: Sequence[Any], residual: Any, y: Any, place: tuple[Any, Any, Any, Any]) -> None:

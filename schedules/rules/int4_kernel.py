@@ -16,7 +16,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from nnc_tvm.schedules.intrin.short_sums import ShortDotProduct
-from nnc_tvm.schedules.rules.block_sparse_kernel import store
+from nnc_tvm.schedules.rules.block_sparse_kernel import start_at_bias, store
 from nnc_tvm.schedules.rules.contraction_plan import Contraction, x_layout
 from nnc_tvm.schedules.rules.int4_plan import Int4Plan, Operand
 
@@ -133,14 +133,6 @@ def scaled(extent: int, size: int) -> Iterator[Any]:
 @contextmanager
 def constant(value: int) -> Iterator[int]:
     yield value
-
-
-def start_at_bias(plan: Int4Plan, bias: Any, acc: Any, o: Any) -> None:
-    """acc[p, v] is the bias of the v-th vector of channels, once for each of the instruction's rows."""
-    isa, tile = plan.isa, plan.tile
-    for v, p in product(range(tile.vectors), range(tile.pixels // isa.rows)):
-        for r in range(isa.rows):
-            T.buffer_store(acc, bias.vload([o * plan.block + v * isa.lanes], f"{isa.acc_dtype}x{isa.lanes}"), [p, v, T.ramp(r * isa.lanes, 1, isa.lanes)])
 
 
 def step(c: Contraction, plan: Int4Plan, row: int, x: Operand, weights: Any, o: Any, acc: Any, turn: tuple[Any, Any, Any]) -> None:

@@ -51,7 +51,7 @@ def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     check(list(cases), stages, target)
 
 
-@pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
+@pytest.mark.parametrize("cpu", CPUS[:-1], ids=CPU_NAMES[:-1])
 def test_residuals(cpu: tuple[str, str | None]) -> None:
     rng, target = random_generator(), target_of(cpu)
     cases = []
@@ -67,7 +67,7 @@ def test_layers_of_zeros(cpu: tuple[str, str | None]) -> None:
     check([random_case(rng, zeros=1.0), random_case(rng, zeros=1.0)], stages, target_of(cpu))
 
 
-@pytest.mark.parametrize("cpu", CPUS[:3], ids=CPU_NAMES[:3])
+@pytest.mark.parametrize("cpu", CPUS[:-1], ids=CPU_NAMES[:-1])
 def test_every_choice(cpu: tuple[str, str | None]) -> None:
     """Whatever tuning may choose is exact."""
     rng, target = random_generator(), target_of(cpu)
