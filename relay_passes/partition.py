@@ -13,6 +13,7 @@ from nnc_tvm.targets.npu.network import NpuNetwork
 from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
 from nnc_tvm.targets.npu.packing import Pack
 from nnc_tvm.targets.npu.selection import economical, generate
+from nnc_tvm.targets.npu.target import MOST_SRAM
 
 
 def partition(program: Program, companion: Companion, place: Pack) -> Program:
@@ -23,8 +24,9 @@ def partition(program: Program, companion: Companion, place: Pack) -> Program:
     """
     layers: list[Layer] = []
     run: list[Layer] = []
+    config = companion.config if companion.economical else replace(companion.config, sram_bytes=MOST_SRAM)  # whether a layer fits what was asked for, plans say
     for layer in program.layers:
-        reason = refusal(layer.operator, companion.config)
+        reason = refusal(layer.operator, config)
         if reason is None:
             run.append(layer)
         else:

@@ -14,6 +14,7 @@ from nnc_tvm.targets.x86_cpu import DEFAULT_CPU, x86_cpu
 
 HOSTS: dict[str, Callable[[], Target]] = {"x86_cpu": x86_cpu, "arm_cpu": arm_cpu}
 UNITS = {"K": 1 << 10, "M": 1 << 20}
+MOST_SRAM = (1 << 32) - 1
 MACS = (64, 128, 256, 512, 1024)
 RUNTIME = pathlib.Path(__file__).parent / "runtime"
 
@@ -28,10 +29,12 @@ def configure(options: str) -> Target:
 
     Raises InvalidInput naming the option that does not do.
     """
-    given = dict(part.partition("=")[::2] for part in options.split(",") if part)
-    unknown = [key for key in given if key not in ("sram", "macs", "host", "array")]
-    if unknown:
-        raise InvalidInput(f"--npu {options}: {unknown[0]!r} is not an option; use sram=BYTES, macs=N, host=KIND, array=NAME")
+    given: dict[str, str] = {}
+    for key, _, value in (part.partition("=") for part in options.split(",") if part):
+        if key not in ("sram", "macs", "host", "array"):
+            raise InvalidInput(f"--npu {options}: {key!r} is not an option; use sram=BYTES, macs=N, host=KIND, array=NAME")
+        if given.setdefault(key, value) != value:
+            raise InvalidInput(f"--npu {options}: {key} is {given[key]} and {value}; say one")
     host = given.get("host", "x86_cpu")
     if host not in HOSTS:
         raise InvalidInput(f"--npu host={host}: not one of {', '.join(HOSTS)}")
@@ -52,7 +55,10 @@ def _bytes(text: str) -> int:
     number = text[:-1] if text[-1:] in UNITS else text
     if not number.isdecimal() or int(number) == 0:
         raise InvalidInput(f"--npu sram={text}: not a number of bytes such as 65536 or 64K")
-    return int(number) * UNITS.get(text[-1:], 1)
+    size = int(number) * UNITS.get(text[-1:], 1)
+    if size > MOST_SRAM:
+        raise InvalidInput(f"--npu sram={text}: the device's addresses reach {MOST_SRAM} bytes")
+    return size
 
 
 def _beside(host: Target, config: Config, economical: bool) -> Target:

@@ -49,6 +49,22 @@ def test_what_the_npu_computes_is_its_default(requantize: RequantizeOption, said
     assert said in summary(manifest)
 
 
+def test_an_sram_too_small_for_any_layer_is_refused_with_the_least_that_does(tmp_path: pathlib.Path) -> None:
+    graph = QdqGraph()
+    shapes = {"x": (1, 4, 8, 8)}
+    onnx.save(graph.model(shapes, ends(graph, conv(graph, graph.qdq("x", *X), 8, 4))), tmp_path / "m.onnx")
+
+    def compiled(sram: int) -> str:
+        return summary(compile_model(tmp_path / "m.onnx", get_target("npu", npu_options=f"sram={sram}"), tmp_path / "npu"))
+
+    with pytest.raises(Unsupported, match=r"layer '.*' needs \d+ bytes of SRAM .*--npu sram=\d+\)") as refused:
+        compiled(16)
+    needed = int(str(refused.value).rpartition("=")[2].rstrip(")"))
+    assert "npu     100% of the MACs" in compiled(needed)
+    with pytest.raises(Unsupported, match=f"sram={needed}\\)"):
+        compiled(needed - 1)
+
+
 def test_damaged_stream_is_an_error_of_the_package(tmp_path: pathlib.Path) -> None:
     model = MODELS / "kws_ref_model.tflite"
     if not model.exists():
@@ -62,7 +78,7 @@ def test_damaged_stream_is_an_error_of_the_package(tmp_path: pathlib.Path) -> No
         run_package(tmp_path / "npu", {manifest.inputs[0].name: np.zeros((1, *manifest.inputs[0].shape[1:]), np.int8)})
 
 
-@pytest.mark.parametrize("options", ["ram=3", "sram=0", "sram=lots", "macs=100", "host=abacus"])
+@pytest.mark.parametrize("options", ["ram=3", "sram=0", "sram=lots", "macs=100", "host=abacus", "sram=4096M", "sram=64K,sram=32K", "macs=64,macs=128"])
 def test_options_that_do_not_do_are_named(options: str) -> None:
     with pytest.raises(InvalidInput, match=f"--npu .*{options.partition('=')[0]}"):
         get_target("npu", npu_options=options)
