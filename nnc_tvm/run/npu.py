@@ -13,7 +13,7 @@ COUNTERS = ("cycles", "array", "stall_flash", "stall_sram", "overhead", "sram_re
             "host_read", "host_written", "macs", "macs_skipped", "jobs", "dmas", "sram_peak", "fault", "fault_word")
 """nnc_npu_counters of nnc_npu.h, in order."""
 
-ARGUMENTS = "const void *a, uint32_t an, const void *b, uint32_t bn, void *c, uint32_t cn, const void *d, uint32_t dn, void *e, uint32_t en, uint64_t *counters"
+ARGUMENTS = "const void *a, uint32_t an, const void *b, uint32_t bn, void *c, uint32_t cn, const void *d, uint32_t dn, uint64_t *counters"
 WRAPPER = f"""#include <stdint.h>
 #include <stdio.h>
 int32_t __real_nnc_npu_run({ARGUMENTS});
@@ -21,7 +21,7 @@ int32_t __wrap_nnc_npu_run({ARGUMENTS});
 int32_t __wrap_nnc_npu_run({ARGUMENTS})
 {{
     uint64_t counted[{len(COUNTERS)}] = {{0}};
-    const int32_t result = __real_nnc_npu_run(a, an, b, bn, c, cn, d, dn, e, en, counted);
+    const int32_t result = __real_nnc_npu_run(a, an, b, bn, c, cn, d, dn, counted);
     int i;
     (void)counters;
     for (i = 0; i < {len(COUNTERS)}; i++) printf("%llu ", (unsigned long long)counted[i]);

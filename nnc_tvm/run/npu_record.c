@@ -4,8 +4,8 @@
 #include "nnc_npu.h"
 #include "npu_stream.h"
 
-int32_t __real_nnc_npu_run(const void *, uint32_t, const void *, uint32_t, void *, uint32_t, const void *, uint32_t, void *, uint32_t, nnc_npu_counters *);
-int32_t __wrap_nnc_npu_run(const void *, uint32_t, const void *, uint32_t, void *, uint32_t, const void *, uint32_t, void *, uint32_t, nnc_npu_counters *);
+int32_t __real_nnc_npu_run(const void *, uint32_t, const void *, uint32_t, void *, uint32_t, const nnc_npu_lent *, uint32_t, nnc_npu_counters *);
+int32_t __wrap_nnc_npu_run(const void *, uint32_t, const void *, uint32_t, void *, uint32_t, const nnc_npu_lent *, uint32_t, nnc_npu_counters *);
 
 static void put_word(uint8_t *stream, uint32_t index, uint32_t value)
 {
@@ -24,7 +24,7 @@ static void record_image(const npu_image *image, const uint8_t *sram)
 }
 
 int32_t __wrap_nnc_npu_run(const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes,
-                           const void *input, uint32_t input_bytes, void *output, uint32_t output_bytes, nnc_npu_counters *counters)
+                           const nnc_npu_lent *lent, uint32_t lent_count, nnc_npu_counters *counters)
 {
     /* a job and the transfers before it make a stream of their own, and so do those behind the last job; what they wait for beyond that has happened */
     uint8_t *part = malloc((size_t)stream_bytes + 4);
@@ -48,7 +48,7 @@ int32_t __wrap_nnc_npu_run(const void *stream, uint32_t stream_bytes, const void
         put_word(part, length, (uint32_t)1 << 16); /* END */
         put_word(part, NPU_H_WORDS, length + 1);
         put_word(part, NPU_H_CRC, npu_stream_crc(part, (length + 1) * 4));
-        reason = __real_nnc_npu_run(part, (length + 1) * 4, flash, flash_bytes, sram, sram_bytes, input, input_bytes, output, output_bytes, counters);
+        reason = __real_nnc_npu_run(part, (length + 1) * 4, flash, flash_bytes, sram, sram_bytes, lent, lent_count, counters);
         if (reason == NNC_NPU_OK && c.op != NPU_END) record_image(&c.out, sram);
         length = NPU_HEADER_WORDS;
         loads = 0;

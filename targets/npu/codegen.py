@@ -33,7 +33,8 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """stream, flash: for the device. inputs, outputs: SRAM offsets in the order they were asked for, None where the stream itself moves them.
+    """stream, flash: for the device. inputs, outputs: SRAM offsets in the order they were asked for, None where the stream itself moves
+    them: these are what the host lends, in this order.
     cycles: by the clock. nodes: what is computed, sums fused. origins: of each command."""
 
     stream: bytes
@@ -52,7 +53,7 @@ def for_plan(planner: Planner, plan: Sequence[Segment], config: Config, place: P
     try:
         layout, ways = _laid_out(planner, plan, config, place, True)
     except DoesNotFit:
-        if planner.streamed.isdisjoint(planner.outputs):
+        if planner.streamed.keys().isdisjoint(planner.outputs):
             raise
         layout, ways = _laid_out(planner, plan, config, place, False)
     made = [(packed, *_commands(layout, packed, config)) for packed in ways]
@@ -98,7 +99,7 @@ def _commands(layout: Layout, packed: Packed, config: Config) -> tuple[list[tupl
             loaded.append(load.buffer)
         while saves and saves[0].by <= number:
             save = saves.popleft()
-            due.append((Store(save.done, packed.offsets[save.buffer], save.start, save.buffer.bytes), save.done - 1))
+            due.append((Store(save.lent, save.done, packed.offsets[save.buffer], save.start, save.buffer.bytes), save.done - 1))
         due.sort(key=lambda each: (each[0].after, not isinstance(each[0], Store)))
         commands += due
         moved += len(due)
@@ -145,7 +146,7 @@ def _origins(layout: Layout, commands: Sequence[tuple[Command, int]], packed: Pa
 def _load(load: Load, packed: Packed, flash: bytearray) -> Dma | Fetch:
     after, destination = packed.first[load.buffer], packed.offsets[load.buffer]
     if load.data is None:
-        return Fetch(after, load.start, destination, load.buffer.bytes)
+        return Fetch(load.lent, after, load.start, destination, load.buffer.bytes)
     small, coded = smallest(load.data)
     at = len(flash)
     flash += small

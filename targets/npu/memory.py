@@ -40,18 +40,20 @@ Parts = dict[int, tuple[Buffer, int]]
 
 @dataclass(frozen=True, eq=False)
 class Load:
-    """What comes into a buffer: `data` from flash, or where that is None the host's input from byte `start` on."""
+    """What comes into a buffer: `data` from flash, or where that is None the host's block number `lent` from byte `start` on."""
 
     buffer: Buffer
     data: bytes | None
+    lent: int = 0
     start: int = 0
 
 
 @dataclass(eq=False)
 class Save:
-    """A buffer that goes to the host's output, to byte `start` and on, once task `done` has run: before task `by` begins."""
+    """A buffer that goes to the host's block number `lent`, to byte `start` and on, once task `done` has run: before task `by` begins."""
 
     buffer: Buffer
+    lent: int
     start: int
     done: int
     by: int
@@ -161,14 +163,14 @@ class Layout:
             if self.beside and self.saves:
                 self.saves[-1].by = len(self.tasks)
                 self.saves[-1].buffer.last = len(self.tasks) - 1
-            self.saves.append(Save(buffer, part.start, len(self.tasks), len(self.tasks)))
+            self.saves.append(Save(buffer, self.streamed[node.output], part.start, len(self.tasks), len(self.tasks)))
 
     def _tasks(self, number: int, piece: Piece, weights: Buffer | None, rows: Rows | None, parts: Parts) -> None:
         """parts: the images, by position, of which there is a part."""
         node = self.nodes[number]
         pairs = [parts[position] if position in parts else (self.values[name], 0) for position, name in enumerate((*node.inputs, node.output))]
         images, starts = tuple(buffer for buffer, _ in pairs), tuple(start for _, start in pairs)
-        loads = [Load(buffer, None, start) for position, (buffer, start) in parts.items() if position < len(node.inputs)]
+        loads = [Load(buffer, None, self.streamed[node.inputs[position]], start) for position, (buffer, start) in parts.items() if position < len(node.inputs)]
         if weights is not None:
             loads.append(Load(weights, piece.data))
         loads = [load for load in loads if load.buffer not in self._loaded]

@@ -25,19 +25,21 @@ class NpuNetwork(Operator):
 
 
 def stages(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
-    """The rule: inputs into SRAM, the driver's call, the output out of it, but for what the stream itself moves. The device's SRAM and its status are
-    scratch of the arena."""
+    """The rule: inputs into SRAM, the driver's call, the output out of it, but for what the stream itself moves. The device's SRAM, what
+    is lent to it and its status are scratch of the arena."""
     if not isinstance(operator, NpuNetwork):
         return None
     network = operator.network
     constants = (np.frombuffer(network.stream, np.uint8), np.frombuffer(network.flash or b"\0", np.uint8))
     jobs = len(network.commands)
-    return (Stage(_kernel(operator, constants), tuple(range(len(operator.inputs))), constants, operator.output, f"npu, {jobs} commands",
-                  scratch=(TensorType((network.sram_bytes,), "uint8"), TensorType((1,), "int32")), may_fail=True),)
+    lent = [at for at in (*network.inputs, *network.outputs) if at is None]
+    return (Stage(_kernel(operator, constants, len(lent)), tuple(range(len(operator.inputs))), constants, operator.output, f"npu, {jobs} commands",
+                  scratch=(TensorType((network.sram_bytes,), "uint8"), TensorType((2 * max(1, len(lent)),), "uint64"), TensorType((1,), "int32")),
+                  may_fail=True),)
 
 
-def _kernel(operator: NpuNetwork, constants: tuple[np.ndarray, np.ndarray]) -> Any:
-    """A PrimFunc (inputs..., stream, flash, SRAM, status, output)."""
+def _kernel(operator: NpuNetwork, constants: tuple[np.ndarray, np.ndarray], lent_count: int) -> Any:
+    """A PrimFunc (inputs..., stream, flash, SRAM, what is lent as nnc_npu_lent, status, output)."""
     from tvm.script import ir_builder
     from tvm.script.ir_builder import tirx as T
 
@@ -46,23 +48,24 @@ def _kernel(operator: NpuNetwork, constants: tuple[np.ndarray, np.ndarray]) -> A
         inputs = [T.arg(f"x{i}", T.buffer((t.elements,), "int8")) for i, t in enumerate(operator.inputs)]
         stream, flash = (T.arg(name, T.buffer((c.size,), "uint8")) for name, c in zip(("stream", "flash"), constants, strict=True))
         sram = T.arg("sram", T.buffer((network.sram_bytes,), "uint8"))
+        lent = T.arg("lent", T.buffer((2 * max(1, lent_count),), "uint64"))
         status = T.arg("status", T.buffer((1,), "int32"))
         y = T.arg("y", T.buffer((operator.output.elements,), "int8"))
-        null = T.reinterpret("handle", T.uint64(0))
-        source, output = (null, T.uint32(0)), (null, T.uint32(0))
+        (result,) = network.outputs
+        blocks = [(x, kind.bytes, 0) for x, kind, at in zip(inputs, operator.inputs, network.inputs, strict=True) if at is None]
+        if result is None:
+            blocks.append((y, operator.output.bytes, 1))
+        for number, (block, size, written) in enumerate(blocks):
+            T.buffer_store(lent, T.reinterpret("uint64", block.data), [2 * number])
+            T.buffer_store(lent, T.uint64(size | written << 32), [2 * number + 1])
         for x, kind, at in zip(inputs, operator.inputs, network.inputs, strict=True):
-            if at is None:
-                source = (x.data, T.uint32(kind.bytes))
-                continue
-            with T.serial(0, kind.elements) as i:
-                T.buffer_store(sram, T.reinterpret("uint8", x[i]), [i + at])
-        (at,) = network.outputs
-        if at is None:
-            output = (y.data, T.uint32(operator.output.bytes))
+            if at is not None:
+                with T.serial(0, kind.elements) as i:
+                    T.buffer_store(sram, T.reinterpret("uint8", x[i]), [i + at])
         call = T.call_extern("int32", "nnc_npu_run", stream.data, T.uint32(constants[0].size), flash.data, T.uint32(constants[1].size), sram.data,
-                             T.uint32(network.sram_bytes), *source, *output, null)
+                             T.uint32(network.sram_bytes), lent.data, T.uint32(lent_count), T.reinterpret("handle", T.uint64(0)))
         T.buffer_store(status, call, [0])
-        if at is not None:
+        if result is not None:
             with T.serial(0, operator.output.elements) as i:
-                T.buffer_store(y, T.reinterpret("int8", sram[i + at]), [i])
+                T.buffer_store(y, T.reinterpret("int8", sram[i + result]), [i])
     return builder.get()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
@@ -51,13 +51,13 @@ def _least_bytes(operator: Operator) -> int:
 
 @dataclass(eq=False)
 class Planner:
-    """The segments of `nodes`; what it has found out about them is kept. streamed: names of what stays in the host's memory."""
+    """The segments of `nodes`; what it has found out about them is kept. streamed: names of what stays in the host's memory, and in which block."""
 
     nodes: Sequence[Node]
     inputs: Sequence[str]
     outputs: Sequence[str]
     config: Config
-    streamed: frozenset[str] = frozenset()
+    streamed: Mapping[str, int] = field(default_factory=dict)
     found: dict[int, list[Option]] = field(default_factory=dict)
     loads: dict[str, float] = field(default_factory=dict)
     cascades: dict[tuple[int, int, int], Cascade] = field(default_factory=dict)
@@ -128,7 +128,7 @@ class Planner:
         over = self._over(number, made)
         distance = output_distance(made) if self._chases(number) and not over else None
         together = aligned(source) + (0 if over else aligned(output)) if distance is None else aligned(distance.extent(output, source))
-        others = self.lives.through(number, number + 1) + sum(self.lives.sizes[name] for name in {*node.inputs} - {node.inputs[0]} - self.streamed)
+        others = self.lives.through(number, number + 1) + sum(self.lives.sizes[name] for name in {*node.inputs} - {node.inputs[0]} - self.streamed.keys())
         others += sum(aligned(part.bytes) for part in fetched(node, None, self.streamed) if part.position)
         weights = max(aligned(len(piece.data)) for piece in made)
         moving = cycles(node, None, self.streamed, self.config)
@@ -141,7 +141,7 @@ class Planner:
         for last in range(first + 1, min(len(self.nodes), first + MOST_LAYERS) + 1):
             if not divisible(self.nodes[last - 1].operator):
                 break
-            alone = last - first < 2 and not self.streamed.intersection((*self.nodes[first].inputs, self.nodes[first].output))
+            alone = last - first < 2 and self.streamed.keys().isdisjoint((*self.nodes[first].inputs, self.nodes[first].output))
             if alone or any(self.lives.last_read[node.output] >= last for node in self.nodes[first:last - 1]):
                 continue
             height = extents(self.nodes[last - 1].operator.output)[0]
@@ -163,7 +163,7 @@ class Planner:
         outside = {name for node in nodes for name in node.inputs if self.lives.made.get(name, -1) < first}
         rings = sum(aligned(striped.rings[node.output] * row_bytes(node.operator.output)) for node in nodes[:-1])
         moved = max(room(nodes[step.node], step.rows, self.streamed) for step in striped.steps)
-        need = self.lives.through(first, last) + sum(self.lives.sizes[name] for name in outside - self.streamed) + rings + moved
+        need = self.lives.through(first, last) + sum(self.lives.sizes[name] for name in outside - self.streamed.keys()) + rings + moved
         if need + sum(_least_bytes(node.operator) for node in nodes) > self.config.sram_bytes:
             return None
         made = [whole_pieces(node.operator, self.config)[0] for node in nodes]
@@ -174,7 +174,7 @@ class Planner:
             need += aligned(nodes[-1].operator.output.bytes) - self._shared(nodes, striped, [name for name in outside if self.lives.dies(name, last - 1)])
         if need > self.config.sram_bytes:
             return None
-        key = (first, last, height, self.streamed.intersection(name for node in nodes for name in (*node.inputs, node.output)))
+        key = (first, last, height, frozenset(self.streamed.keys() & {name for node in nodes for name in (*node.inputs, node.output)}))
         if key not in self.paces:
             self.paces[key] = self._striped(nodes, striped, made, moved > 0)
         paces = self.paces[key]

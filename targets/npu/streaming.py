@@ -3,21 +3,23 @@ the host"."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from nnc_tvm.schedules.operators import Reshape
 from nnc_tvm.targets.npu.config import Config
 from nnc_tvm.targets.npu.nodes import Node
 from nnc_tvm.targets.npu.passes import ceil
+from nnc_tvm.targets.npu.transfers import LENT
 from nnc_tvm.targets.npu.views import Rows, aligned, extents, row_bytes, seen_rows
 from nnc_tvm.targets.npu.windows import windows
 
 LEAST_BYTES = 2048  # of what is worth it
 
 
-def choices(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str]) -> list[frozenset[str]]:
-    """What may be streamed: the largest input, the largest output that no layer reads, and both; each with the other names that reshapes give it."""
+def choices(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str]) -> list[dict[str, int]]:
+    """What may be streamed: the largest input, the two largest, ..., the largest output that no layer reads, and each of the former with that. By name,
+    also those that reshapes give, which of the host's blocks it is: they are lent in the order of the inputs, then the output."""
     roots: dict[str, str] = {}
     for node in nodes:
         if isinstance(node.operator, Reshape):
@@ -26,14 +28,16 @@ def choices(nodes: Sequence[Node], inputs: Sequence[str], outputs: Sequence[str]
     read = {roots.get(name, name): kind.bytes for node in computing for name, kind in zip(node.inputs, node.operator.inputs, strict=True)}
     made = {node.output: node.operator.output.bytes for node in computing}
     results = [roots.get(name, name) for name in outputs]
-    sources = {name: read[name] for name in inputs if name in read and name not in results}
-    unread = {name: made[name] for name in results if name in made and name not in read and results.count(name) == 1}
-    found: list[frozenset[str]] = []
-    for sizes in (sources, unread):
-        name = max(sizes, key=lambda each: sizes[each], default=None)
-        if name is not None and sizes[name] >= LEAST_BYTES:
-            found.append(frozenset({name, *(other for other, root in roots.items() if root == name)}))
-    return [*found, found[0] | found[1]] if len(found) == 2 else found
+    sources = sorted((name for name in inputs if read.get(name, 0) >= LEAST_BYTES and name not in results), key=lambda name: -read[name])
+    unread = sorted((name for name in results if made.get(name, 0) >= LEAST_BYTES and name not in read and results.count(name) == 1),
+                    key=lambda name: -made[name])[:1]
+    some = [sources[:count] for count in range(1, min(len(sources), LENT - len(unread)) + 1)]
+    sets = [*some, *([unread] if unread else []), *([*names, *unread] for names in some if unread)]
+    return [_numbered([name for name in (*inputs, *unread) if name in names], roots) for names in sets]
+
+
+def _numbered(names: Sequence[str], roots: Mapping[str, str]) -> dict[str, int]:
+    return {other: number for number, name in enumerate(names) for other in (name, *(alias for alias, root in roots.items() if root == name))}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nnc_tvm.targets.npu.operands import command
 
 RICE = 1
+LENT = 4  # blocks of the host's memory that a stream moves from and to
 
 
 @dataclass(frozen=True)
@@ -26,28 +27,30 @@ class Dma:
 
 @dataclass(frozen=True)
 class Fetch:
-    """The host's input from byte `source` on to SRAM once `after` jobs have finished."""
+    """Number `lent` of the host's blocks from byte `source` on to SRAM once `after` jobs have finished."""
 
+    lent: int
     after: int
     source: int
     destination: int
     bytes: int
 
     def words(self) -> tuple[int, ...]:
-        return command(9, 0, (self.after, self.source, self.destination, self.bytes))
+        return command(9, self.lent, (self.after, self.source, self.destination, self.bytes))
 
 
 @dataclass(frozen=True)
 class Store:
-    """SRAM to the host's output from byte `destination` on once `after` jobs have finished."""
+    """SRAM to number `lent` of the host's blocks from byte `destination` on once `after` jobs have finished."""
 
+    lent: int
     after: int
     source: int
     destination: int
     bytes: int
 
     def words(self) -> tuple[int, ...]:
-        return command(10, 0, (self.after, self.source, self.destination, self.bytes))
+        return command(10, self.lent, (self.after, self.source, self.destination, self.bytes))
 
 
 Transfer = Dma | Fetch | Store

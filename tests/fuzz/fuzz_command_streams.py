@@ -32,7 +32,7 @@ from nnc_tvm.targets.npu.config import Config  # noqa: E402
 from nnc_tvm.targets.npu.network import NpuNetwork  # noqa: E402
 from nnc_tvm.targets.npu.nodes import fuse_sums  # noqa: E402
 from nnc_tvm.targets.npu.plan import Planner  # noqa: E402
-from nnc_tvm.targets.npu.transfers import Dma, Fetch, Store  # noqa: E402
+from nnc_tvm.targets.npu.transfers import LENT, Dma, Fetch, Store  # noqa: E402
 from nnc_tvm.targets.registry import get_target  # noqa: E402
 from tests.npu.cases import KINDS  # noqa: E402
 from tests.npu.chains import random_chain, random_plan  # noqa: E402
@@ -42,9 +42,12 @@ CASES_OF_A_KIND = 60
 NETWORKS = 120  # of random layers, a fifth of all cases
 
 
-def encoded(stream: bytes, flash: bytes, sram_bytes: int, input_bytes: int = 0, output_bytes: int = 0) -> bytes:
-    """A case as fuzz_streams.c reads it. input_bytes, output_bytes: of what the host lends."""
-    return struct.pack("<5I", len(stream), len(flash), sram_bytes, input_bytes, output_bytes) + stream + flash
+def encoded(stream: bytes, flash: bytes, sram_bytes: int, sources: Sequence[int], outputs: Sequence[int]) -> bytes:
+    """A case as fuzz_streams.c reads it. sources, outputs: bytes of what the host lends."""
+    lent = [0] * LENT, [0] * LENT
+    for number, size in enumerate((*sources, *outputs)):
+        lent[0][number], lent[1][number] = size, int(number >= len(sources))
+    return struct.pack(f"<{3 + 2 * LENT}I", len(stream), len(flash), sram_bytes, *lent[0], *lent[1]) + stream + flash
 
 
 def jobs(rng: np.random.Generator) -> bytes:
@@ -54,8 +57,8 @@ def jobs(rng: np.random.Generator) -> bytes:
         case.commands = [*case.commands, *(replace(c, after=1) if isinstance(c, Dma) else c for c in case.commands)]
     for case in cases[::3]:
         base, size = case.output.base, case.output.elements
-        case.commands = [Fetch(0, 3, base, size), *case.commands, Store(1, base, 5, size)]
-    return b"".join(encoded(case.stream, case.flash, case.sram.size, case.output.elements + 3, case.output.elements + 5) for case in cases)
+        case.commands = [Fetch(0, 0, 3, base, size), *case.commands, Store(1, 1, base, 5, size)]
+    return b"".join(encoded(case.stream, case.flash, case.sram.size, [case.output.elements + 3], [case.output.elements + 5]) for case in cases)
 
 
 def networks(rng: np.random.Generator) -> bytes:
@@ -73,8 +76,8 @@ def networks(rng: np.random.Generator) -> bytes:
 
 def of_network(network: Network, inputs: Sequence[TensorType], output: TensorType) -> bytes:
     """Its stream, with as much of the host's memory as it is lent."""
-    source = sum(kind.bytes for kind, at in zip(inputs, network.inputs, strict=True) if at is None)
-    return encoded(network.stream, network.flash, network.sram_bytes, source, 0 if network.outputs[0] is not None else output.bytes)
+    sources = [kind.bytes for kind, at in zip(inputs, network.inputs, strict=True) if at is None]
+    return encoded(network.stream, network.flash, network.sram_bytes, sources, [output.bytes] if network.outputs[0] is None else [])
 
 
 def of_model(path: pathlib.Path, npu: str) -> bytes:

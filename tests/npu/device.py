@@ -7,6 +7,7 @@ import functools
 import pathlib
 import subprocess
 import tempfile
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,13 +30,17 @@ def library(*options: str) -> ctypes.CDLL:
     return ctypes.CDLL(path)
 
 
-NOTHING = np.zeros(0, np.uint8)
+def lent(*blocks: tuple[np.ndarray, bool]) -> np.ndarray:
+    """Arrays of bytes that the host lends as nnc_npu_lent, and whether the stream may write them."""
+    return np.array([number for block, written in blocks for number in (block.ctypes.data, block.size | written << 32)], np.uint64)
 
 
-def run(stream: bytes, flash: bytes, sram: np.ndarray, *options: str, source: np.ndarray = NOTHING, output: np.ndarray = NOTHING) -> tuple[str, dict[str, int]]:
-    """Runs the stream on `sram` (uint8, changed in place), with the host's input `source` and `output` (bytes, changed in place): the reason, and the
+def run(stream: bytes, flash: bytes, sram: np.ndarray, *options: str, sources: Sequence[np.ndarray] = (), outputs: Sequence[np.ndarray] = (),
+        ) -> tuple[str, dict[str, int]]:
+    """Runs the stream on `sram` (uint8, changed in place), with `sources` and, changed in place, `outputs` (bytes) lent by the host: the reason, and the
     counters by name."""
     counters = (ctypes.c_uint64 * len(COUNTERS))()
-    memories = [argument for memory in (sram, source, output) for argument in (memory.ctypes.data_as(ctypes.c_void_p), memory.size)]
-    code = library(*options).nnc_npu_run(stream, len(stream), flash, len(flash), *memories, counters)
+    blocks = lent(*((block, False) for block in sources), *((block, True) for block in outputs))
+    code = library(*options).nnc_npu_run(stream, len(stream), flash, len(flash), sram.ctypes.data_as(ctypes.c_void_p), sram.size,
+                                         blocks.ctypes.data_as(ctypes.c_void_p), len(sources) + len(outputs), counters)
     return REASONS[code], dict(zip(COUNTERS, counters, strict=True))

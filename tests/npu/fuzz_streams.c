@@ -1,6 +1,6 @@
 /* Mutates command streams and runs them: each is refused or runs in bounds, which the sanitizers see.
  *   fuzz_streams CORPUS COUNT SEED
- * CORPUS: for each case bytes of stream, flash, SRAM, host's input and host's output (u32 each), stream, flash. Half of the mutations get a valid checksum; of
+ * CORPUS: for each case bytes of stream, flash, SRAM and four blocks that the host lends, and which of these may be written (u32 each), stream, flash. Half of the mutations get a valid checksum; of
  * those, half pass the driver by and meet the device alone. Prints how many ran, were refused and faulted. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +13,7 @@
 enum { MAX_CASES = 4096 };
 
 typedef struct {
-  uint32_t stream_bytes;
-  npu_sizes sizes;
+  uint32_t stream_bytes, flash_bytes, sram_bytes, lent_bytes[NPU_LENT], written[NPU_LENT];
   uint8_t *stream, *flash;
 } fuzz_case;
 
@@ -32,10 +31,8 @@ static uint8_t *read_bytes(FILE *file, uint32_t bytes) {
 }
 
 static int read_case(FILE *file, fuzz_case *c) {
-  uint32_t sizes[5];
-  if (fread(sizes, 4, 5, file) != 5) return 0;
-  c->stream_bytes = sizes[0], c->sizes.flash = sizes[1], c->sizes.sram = sizes[2], c->sizes.input = sizes[3], c->sizes.output = sizes[4];
-  c->stream = read_bytes(file, c->stream_bytes), c->flash = read_bytes(file, c->sizes.flash);
+  if (fread(&c->stream_bytes, 4, 3, file) != 3 || fread(c->lent_bytes, 4, NPU_LENT, file) != NPU_LENT || fread(c->written, 4, NPU_LENT, file) != NPU_LENT) return 0;
+  c->stream = read_bytes(file, c->stream_bytes), c->flash = read_bytes(file, c->flash_bytes);
   return 1;
 }
 
@@ -71,7 +68,8 @@ static uint8_t *mutated(const fuzz_case *c, const fuzz_case *other, uint32_t *by
 
 /* What a run touches beside stream and flash: each of its exact size */
 typedef struct {
-  uint8_t *sram, *input, *output;
+  uint8_t *sram, *blocks[NPU_LENT];
+  nnc_npu_lent lent[NPU_LENT];
 } scratch;
 
 static uint8_t *zeros(uint32_t bytes) {
@@ -80,21 +78,32 @@ static uint8_t *zeros(uint32_t bytes) {
   return memory;
 }
 
+static scratch allocate(const fuzz_case *c) {
+  scratch m;
+  m.sram = zeros(c->sram_bytes);
+  for (int i = 0; i < NPU_LENT; i++) {
+    m.blocks[i] = zeros(c->lent_bytes[i]);
+    m.lent[i].memory = (uint64_t)(uintptr_t)m.blocks[i], m.lent[i].bytes = c->lent_bytes[i], m.lent[i].written = c->written[i];
+  }
+  return m;
+}
+
 static int32_t on_device(const uint8_t *stream, uint32_t bytes, const fuzz_case *c, const scratch *m) {
   static npu_emulator emulator;
   npu_backend b = npu_emulate(&emulator);
-  const uint32_t values[][2] = {{NPU_REG_CMD_BASE, b.map_read(&emulator, stream, bytes)},              {NPU_REG_CMD_BYTES, bytes},
-                                {NPU_REG_FLASH_BASE, b.map_read(&emulator, c->flash, c->sizes.flash)}, {NPU_REG_FLASH_BYTES, c->sizes.flash},
-                                {NPU_REG_SRAM_BASE, b.map_write(&emulator, m->sram, c->sizes.sram)},   {NPU_REG_SRAM_BYTES, c->sizes.sram},
-                                {NPU_REG_INPUT_BASE, b.map_read(&emulator, m->input, c->sizes.input)}, {NPU_REG_INPUT_BYTES, c->sizes.input},
-                                {NPU_REG_OUTPUT_BASE, b.map_write(&emulator, m->output, c->sizes.output)},
-                                {NPU_REG_OUTPUT_BYTES, c->sizes.output},                               {NPU_REG_CTRL, NPU_CTRL_START}};
-  for (size_t i = 0; i < sizeof values / sizeof *values; i++) b.write32(&emulator, values[i][0], values[i][1]);
+  b.write32(&emulator, NPU_REG_CMD_BASE, b.map_read(&emulator, stream, bytes)), b.write32(&emulator, NPU_REG_CMD_BYTES, bytes);
+  b.write32(&emulator, NPU_REG_FLASH_BASE, b.map_read(&emulator, c->flash, c->flash_bytes)), b.write32(&emulator, NPU_REG_FLASH_BYTES, c->flash_bytes);
+  b.write32(&emulator, NPU_REG_SRAM_BASE, b.map_write(&emulator, m->sram, c->sram_bytes)), b.write32(&emulator, NPU_REG_SRAM_BYTES, c->sram_bytes);
+  for (uint32_t i = 0; i < NPU_LENT; i++) {
+    uint32_t address = c->written[i] ? b.map_write(&emulator, m->blocks[i], c->lent_bytes[i]) : b.map_read(&emulator, m->blocks[i], c->lent_bytes[i]);
+    b.write32(&emulator, NPU_REG_LENT + 8 * i, address), b.write32(&emulator, NPU_REG_LENT + 8 * i + 4, c->lent_bytes[i]);
+  }
+  b.write32(&emulator, NPU_REG_CTRL, NPU_CTRL_START);
   return (int32_t)emulator.counters.fault;
 }
 
 static int32_t through_the_driver(const uint8_t *stream, uint32_t bytes, const fuzz_case *c, const scratch *m) {
-  return nnc_npu_run(stream, bytes, c->flash, c->sizes.flash, m->sram, c->sizes.sram, m->input, c->sizes.input, m->output, c->sizes.output, NULL);
+  return nnc_npu_run(stream, bytes, c->flash, c->flash_bytes, m->sram, c->sram_bytes, m->lent, NPU_LENT, NULL);
 }
 
 int main(int argc, char **argv) {
@@ -110,12 +119,13 @@ int main(int argc, char **argv) {
     const fuzz_case *c = &cases[random_below(count)];
     uint32_t bytes;
     uint8_t *stream = mutated(c, &cases[random_below(count)], &bytes);
-    scratch m = {zeros(c->sizes.sram), zeros(c->sizes.input), zeros(c->sizes.output)};
+    scratch m = allocate(c);
     int valid = (int)random_below(2);
     if (valid) put_word(stream, NPU_H_CRC, npu_stream_crc(stream, bytes));
     int alone = valid && random_below(2);
     outcomes[(alone ? on_device : through_the_driver)(stream, bytes, c, &m)]++;
-    free(stream), free(m.sram), free(m.input), free(m.output);
+    free(stream), free(m.sram);
+    for (int i = 0; i < NPU_LENT; i++) free(m.blocks[i]);
   }
   for (uint32_t i = 0; i < count; i++) free(cases[i].stream), free(cases[i].flash);
   for (int i = 0; i <= NNC_NPU_DEVICE; i++) printf("%u ", outcomes[i]);

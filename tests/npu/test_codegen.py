@@ -30,18 +30,16 @@ MODELS = pathlib.Path(__file__).resolve().parents[3] / "shared" / "models" / "ml
 
 def execute(network: Network, inputs: Sequence[np.ndarray], shapes: Sequence[tuple[int, ...]], *options: str) -> tuple[list[np.ndarray], dict[str, int]]:
     """options: of the device's compiler."""
-    sram, source, output = np.zeros(network.sram_bytes, np.uint8), np.zeros(0, np.uint8), np.zeros(0, np.uint8)
+    sram, sizes = np.zeros(network.sram_bytes, np.uint8), [int(np.prod(shape)) for shape in shapes]
+    sources = [array.reshape(-1).view(np.uint8) for array, at in zip(inputs, network.inputs, strict=True) if at is None]
     for array, at in zip(inputs, network.inputs, strict=True):
-        if at is None:
-            source = array.reshape(-1).view(np.uint8)
-        else:
+        if at is not None:
             sram[at:at + array.size] = array.reshape(-1).view(np.uint8)
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    if None in network.outputs:
-        output = np.zeros(sizes[network.outputs.index(None)], np.uint8)
-    reason, counters = run(network.stream, network.flash, sram, *options, source=source, output=output)
+    outputs = [np.zeros(size, np.uint8) for size, at in zip(sizes, network.outputs, strict=True) if at is None]
+    reason, counters = run(network.stream, network.flash, sram, *options, sources=sources, outputs=outputs)
     assert reason == "OK", (reason, counters["fault_word"])
-    found = [output if at is None else sram[at:at + size] for at, size in zip(network.outputs, sizes, strict=True)]
+    lent = iter(outputs)
+    found = [next(lent) if at is None else sram[at:at + size] for at, size in zip(network.outputs, sizes, strict=True)]
     return [values.view(np.int8).reshape(shape) for values, shape in zip(found, shapes, strict=True)], counters
 
 

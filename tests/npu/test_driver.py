@@ -20,9 +20,9 @@ from nnc_tvm.targets.npu.operands import Image, Sum, Window
 from nnc_tvm.targets.npu.pixelwise import Add, Lut, Mul, Softmax
 from nnc_tvm.targets.npu.transfers import Dma, Fetch, Store, Transfer
 from nnc_tvm.targets.npu.windowed import Conv, Pool
-from tests.npu.device import REASONS, library, run
+from tests.npu.device import REASONS, lent, library, run
 
-SRAM, FLASH, INPUT, OUTPUT_BYTES = 4096, 1024, 700, 600
+SRAM, FLASH, INPUT, RESULT = 4096, 1024, 700, 600
 SOURCE, OUTPUT = Image.dense(0, 8, 4, 8), Image.dense(1024, 8, 4, 8)
 CONV = Conv(SOURCE, OUTPUT, Window((3, 3), (1, 1), (1, 1)), 2048, 2 * 3 * 6 * 16, 3000, (18, 18), -128, 127, 0, 2, 8)
 DEPTHWISE = replace(CONV, weight_bytes=2 * 9 * 4, blocks=(9, 9), depthwise=True)
@@ -33,7 +33,7 @@ MUL = Mul(SOURCE, OUTPUT, Image.dense(2048, 8, 4, 8), 1 << 30, -3, -128, 127, 0)
 LUT = Lut(SOURCE, OUTPUT, 2048)
 SOFTMAX = Softmax(SOURCE, OUTPUT, 1 << 30, 10, -1000)
 DMA = Dma(0, 0, 2048, 256, 256)
-FETCH, STORE = Fetch(0, 0, 2048, 256), Store(0, 1024, 0, 256)
+FETCH, STORE = Fetch(0, 0, 0, 2048, 256), Store(1, 0, 1024, 0, 256)  # what the host lends: what may be read, what may be written
 
 
 def stream(*commands: Command, sram: int = SRAM, flash: int = FLASH) -> bytes:
@@ -41,8 +41,8 @@ def stream(*commands: Command, sram: int = SRAM, flash: int = FLASH) -> bytes:
 
 
 def outcome(data: bytes, sram: np.ndarray | None = None) -> tuple[str, dict[str, int]]:
-    memories = [np.zeros(size, np.uint8) for size in (INPUT, OUTPUT_BYTES)]
-    return run(data, bytes(FLASH), np.zeros(SRAM, np.uint8) if sram is None else sram, source=memories[0], output=memories[1])
+    source, output = (np.zeros(size, np.uint8) for size in (INPUT, RESULT))
+    return run(data, bytes(FLASH), np.zeros(SRAM, np.uint8) if sram is None else sram, sources=[source], outputs=[output])
 
 
 def sealed(data: bytes, word: int, value: int) -> bytes:
@@ -101,9 +101,10 @@ def changed(job: Any, **fields: Any) -> Any:
     (DMA, {"source": FLASH - 255}, "BOUNDS"), (DMA, {"destination": SRAM - 255}, "BOUNDS"), (DMA, {"coded": 255}, "RANGE"),
     (DMA, {"coded": 0, "bytes": 0}, "RANGE"),
     (FETCH, {"source": INPUT - 255}, "BOUNDS"), (FETCH, {"source": (1 << 32) - 1}, "BOUNDS"), (FETCH, {"destination": SRAM - 255}, "BOUNDS"),
-    (FETCH, {"bytes": 0}, "RANGE"), (FETCH, {"bytes": (1 << 24) + 1}, "RANGE"), (STORE, {"destination": OUTPUT_BYTES - 255}, "BOUNDS"),
+    (FETCH, {"bytes": 0}, "RANGE"), (FETCH, {"bytes": (1 << 24) + 1}, "RANGE"), (STORE, {"destination": RESULT - 255}, "BOUNDS"),
     (STORE, {"destination": (1 << 32) - 1}, "BOUNDS"), (STORE, {"source": SRAM - 255}, "BOUNDS"), (STORE, {"bytes": 0}, "RANGE"),
-    (FETCH, {"after": 1}, "WAIT"), (STORE, {"after": 1}, "WAIT"),
+    (FETCH, {"after": 1}, "WAIT"), (STORE, {"after": 1}, "WAIT"), (FETCH, {"lent": 1}, "BOUNDS"), (FETCH, {"lent": 2}, "BOUNDS"),
+    (STORE, {"lent": 0}, "BOUNDS"), (STORE, {"lent": 3}, "BOUNDS"), (FETCH, {"lent": 4}, "COMMAND"), (STORE, {"lent": 128}, "COMMAND"),
     (CONV, {"source__width": 0}, "IMAGE"), (CONV, {"source__pixel": 7}, "IMAGE"), (CONV, {"source__row": 31}, "IMAGE"), (CONV, {"source__first": 1}, "IMAGE"),
     (CONV, {"source__wrap": 7}, "IMAGE"), (ADD, {"b__height": 7}, "IMAGE"), (LUT, {"output__channels": 7}, "IMAGE"),
     (DEPTHWISE, {"output__channels": 4}, "IMAGE"),
@@ -166,20 +167,23 @@ def test_a_dma_may_not_touch_what_a_job_beside_it_uses() -> None:
 def test_what_the_host_lends_moves_by_fetches_and_stores() -> None:
     """Byte for byte; what a job beside a transfer writes may not be stored yet, nor what it uses be fetched over."""
     rng = np.random.default_rng(2)
-    sram, source, output = (rng.integers(0, 256, size).astype(np.uint8) for size in (SRAM, INPUT, OUTPUT_BYTES))
-    whole, before = [memory.copy() for memory in (sram, source, output)], np.arange(256) - 128
-    sram[2048:2304] = np.roll(before, 5).astype(np.int8).view(np.uint8)
-    commands = [Fetch(0, 17, 3, 250), Fetch(0, 650, 253, 3), LUT, Store(1, 1024, 100, 200), Store(1, 1234, 599, 1)]
-    reason, counters = run(stream(*commands), bytes(FLASH), sram, source=source, output=output)
+    sram, source, other, output = (rng.integers(0, 256, size).astype(np.uint8) for size in (SRAM, INPUT, 50, RESULT))
+    before, lent = [memory.copy() for memory in (source, other, output)], {"sources": [source, other], "outputs": [output]}
+    table = np.roll(np.arange(256) - 128, 5).astype(np.int8)
+    sram[2048:2304] = table.view(np.uint8)
+    commands = [Fetch(0, 0, 17, 3, 250), Fetch(1, 0, 47, 253, 3), LUT, Store(2, 1, 1024, 100, 200), Store(2, 1, 1234, 599, 1)]
+    reason, counters = run(stream(*commands), bytes(FLASH), sram, **lent)
     assert reason == "OK" and counters["cycles"] == timeline(commands, Config())[1]
     assert (counters["host_read"], counters["host_written"], counters["dma_written"], counters["dmas"]) == (253, 201, 253, 4)
-    assert (source == whole[1]).all() and (sram[3:253] == source[17:267]).all() and (sram[253:256] == source[650:653]).all()
-    results = np.roll(before, 5)[sram[:256].view(np.int8).astype(np.int32) + 128].astype(np.int8).view(np.uint8)
+    assert (source == before[0]).all() and (other == before[1]).all()
+    assert (sram[3:253] == source[17:267]).all() and (sram[253:256] == other[47:]).all()
+    results = table[sram[:256].view(np.int8).astype(np.int32) + 128].view(np.uint8)
     assert (output[100:300] == results[:200]).all() and output[599] == results[210]
-    kept = np.delete(np.arange(OUTPUT_BYTES), [*range(100, 300), 599])
-    assert (output[kept] == whole[2][kept]).all()
-    for beside, reason in [(Store(0, 1030, 0, 16), "HAZARD"), (Store(1, 1030, 0, 16), "OK"), (Store(0, 0, 0, 16), "OK"), (Store(0, 2100, 0, 16), "OK"),
-                           (Fetch(0, 0, 1030, 16), "HAZARD"), (Fetch(0, 0, 16, 16), "HAZARD"), (Fetch(1, 0, 16, 16), "OK"), (Fetch(0, 0, 3000, 16), "OK")]:
+    kept = np.delete(np.arange(RESULT), [*range(100, 300), 599])
+    assert (output[kept] == before[2][kept]).all()
+    for beside, reason in [(Store(1, 0, 1030, 0, 16), "HAZARD"), (Store(1, 1, 1030, 0, 16), "OK"), (Store(1, 0, 0, 0, 16), "OK"),
+                           (Store(1, 0, 2100, 0, 16), "OK"), (Fetch(0, 0, 0, 1030, 16), "HAZARD"), (Fetch(0, 0, 0, 16, 16), "HAZARD"),
+                           (Fetch(0, 1, 0, 16, 16), "OK"), (Fetch(0, 0, 0, 3000, 16), "OK")]:
         assert outcome(stream(LUT, beside))[0] == reason, beside
     assert run(stream(FETCH), bytes(FLASH), sram)[0] == run(stream(STORE), bytes(FLASH), sram)[0] == "BOUNDS"  # nothing is lent
 
@@ -234,7 +238,7 @@ def test_the_clock_of_many_commands() -> None:
             jobs = len(commands) - transfers
             if rng.random() < 0.4:
                 size, after = int(rng.integers(1, 500)), int(rng.integers(jobs + 1))
-                commands.append([Dma(after, 0, 3500, size, size), Fetch(after, 0, 3500, size), Store(after, 3500, 0, size)][rng.integers(3)])
+                commands.append([Dma(after, 0, 3500, size, size), Fetch(0, after, 0, 3500, size), Store(1, after, 3500, 0, size)][rng.integers(3)])
             else:
                 commands.append(replace([CONV, POOL, small, small, small][rng.integers(5)], wait=int(rng.integers(transfers + 1))))
         reason, counters = outcome(stream(*commands))
@@ -243,10 +247,13 @@ def test_the_clock_of_many_commands() -> None:
         assert counters["host_written"] == sum(c.bytes for c in commands if isinstance(c, Store))
 
 
-def test_null_pointers() -> None:
-    data, memories = stream(CONV), [(ctypes.c_uint8 * size)() for size in (FLASH, SRAM, INPUT, OUTPUT_BYTES)]
-    for missing in (*range(5), None):
-        pointers = [None if number == missing else pointer for number, pointer in enumerate([data, *memories])]
-        sizes = (len(data), FLASH, SRAM, INPUT, OUTPUT_BYTES)
-        arguments = [argument for pair in zip(pointers, sizes, strict=True) for argument in pair]
-        assert REASONS[library().nnc_npu_run(*arguments, None)] == ("OK" if missing is None else "ARGUMENT"), missing
+def test_pointers() -> None:
+    data, sram, none = stream(CONV), np.zeros(SRAM, np.uint8), np.zeros(0, np.uint8)
+    blocks = lent((np.zeros(INPUT, np.uint8), False), (np.zeros(RESULT, np.uint8), True), (none, False), (none, False), (none, False))
+    whole = [data, len(data), bytes(FLASH), FLASH, sram.ctypes.data_as(ctypes.c_void_p), SRAM, blocks.ctypes.data_as(ctypes.c_void_p), 4]
+    assert library().nnc_npu_run(*whole, None) == 0
+    for at in (0, 2, 4, 6):
+        assert REASONS[library().nnc_npu_run(*whole[:at], None, *whole[at + 1:], None)] == "ARGUMENT", at
+    assert REASONS[library().nnc_npu_run(*whole[:7], 5, None)] == "ARGUMENT"  # more than the device has room for
+    blocks[2] = 0
+    assert REASONS[library().nnc_npu_run(*whole, None)] == "ARGUMENT"

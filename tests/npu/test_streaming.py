@@ -15,8 +15,9 @@ from nnc_tvm.targets.npu.nodes import DoesNotFit, Node
 from nnc_tvm.targets.npu.segments import Segment
 from nnc_tvm.targets.npu.selection import best_network, generate, network_of, planner_of
 from nnc_tvm.targets.npu.streaming import choices
-from nnc_tvm.targets.npu.transfers import Fetch, Transfer
+from nnc_tvm.targets.npu.transfers import LENT, Fetch, Transfer
 from tests.kernels.cases import random_generator
+from tests.npu.cases import random_addition
 from tests.npu.chains import random_chain, random_operator, random_plan
 from tests.npu.test_chasing import conv
 from tests.npu.test_codegen import execute
@@ -79,7 +80,7 @@ def test_stripes_move_beside_the_array() -> None:
     rng, image = random_generator(), TensorType((1, 64, 16, 16), "int8")
     layer = conv(rng, image, 16, 5, 1)
     planner = planner_of([Node("conv", layer, ("x",), "y")], ("x",), ("y",), Config()).streaming[-1]
-    assert planner.streamed == {"x", "y"}
+    assert planner.streamed == {"x": 0, "y": 1}
     network = for_plan(planner, [Segment(0, 1, 8)], Config(), place)
     x = rng.integers(-128, 128, image.shape).astype(np.int8)
     (y,), counters = execute(network, [x], [image.shape])
@@ -97,7 +98,7 @@ def test_reshapes_are_other_names_of_what_is_streamed() -> None:
     layer = conv(rng, image, 12, 3, 1)
     back = TensorType((1, layer.output.elements), "int8")
     nodes = [Node("in", Reshape((flat,), image), ("x",), "a"), Node("conv", layer, ("a",), "b"), Node("out", Reshape((layer.output,), back), ("b",), "y")]
-    assert choices(nodes, ("x",), ("y",)) == [{"x", "a"}, {"y", "b"}, {"x", "a", "y", "b"}]
+    assert choices(nodes, ("x",), ("y",)) == [{"x": 0, "a": 0}, {"b": 0, "y": 0}, {"x": 0, "a": 0, "b": 1, "y": 1}]
     x = rng.integers(-128, 128, flat.shape).astype(np.int8)
     network = generate(nodes, ("x",), ("y",), Config(sram_bytes=5000), place)
     assert network.inputs == network.outputs == (None,)
@@ -118,13 +119,33 @@ def test_an_input_is_fetched_when_it_is_read_again() -> None:
         assert counters["host_read"] == (2 * image.bytes if "x" in planner.streamed else 0)
 
 
-def test_the_largest_input_and_an_output_that_nobody_reads_are_streamed() -> None:
+def test_the_largest_inputs_and_an_output_that_nobody_reads_are_streamed() -> None:
     rng, small, large = random_generator(), TensorType((1, 8, 8, 3), "int8"), TensorType((1, 40, 40, 3), "int8")
-    first, second = random_operator(rng, small), conv(rng, large, 4, 3, 1)
-    nodes = [Node("a", first, ("s",), "a"), Node("b", second, ("l",), "b"), Node("c", conv(rng, second.output, 4, 1, 1), ("b",), "c")]
-    assert choices(nodes, ("s", "l"), ("c",)) == [{"l"}, {"c"}, {"l", "c"}]
-    assert choices(nodes, ("s", "l"), ("b",)) == [{"l"}]  # the last layer reads it
+    first, second, other = random_operator(rng, small), conv(rng, large, 4, 3, 1), conv(rng, TensorType((1, 40, 40, 4), "int8"), 4, 1, 1)
+    nodes = [Node("a", first, ("s",), "a"), Node("b", second, ("l",), "b"), Node("c", other, ("b",), "c"), Node("d", other, ("o",), "d")]
+    assert choices(nodes, ("s", "l", "o"), ("c",)) == [{"o": 0}, {"l": 0, "o": 1}, {"c": 0}, {"o": 0, "c": 1}, {"l": 0, "o": 1, "c": 2}]
+    assert choices(nodes[:3], ("s", "l"), ("b",)) == [{"l": 0}]  # the last layer reads it
     assert choices(nodes[:1], ("s",), ("a",)) == []  # too small
+    many = [Node(f"n{number}", other, (f"i{number}",), f"v{number}") for number in range(LENT + 1)]
+    found = choices(many, [f"i{number}" for number in range(LENT + 1)], ("v0",))
+    assert max(max(each.values()) for each in found) == LENT - 1 and len(found) == 2 * (LENT - 1) + 1
+
+
+def test_two_inputs_larger_than_the_sram() -> None:
+    """The sum of what two convolutions make of an image each, or of one as it is: all of it in the host's memory."""
+    rng = random_generator()
+    for both in (True, False):
+        image = TensorType((1, int(rng.integers(30, 50)), 24, 9), "int8")
+        nodes = [Node("left", conv(rng, image, 9, 3, 1), ("x",), "a"), Node("right", conv(rng, image, 9, 5, 1), ("z",), "b")]
+        nodes = [*(nodes if both else nodes[:1]), Node("sum", random_addition(rng, image), ("a", "b" if both else "z"), "y")]
+        values = {name: rng.integers(-128, 128, image.shape).astype(np.int8) for name in ("x", "z")}
+        network = generate(nodes, ("x", "z"), ("y",), Config(sram_bytes=image.bytes * 9 // 10), place)
+        assert network.inputs == (None, None) and network.outputs == (None,)
+        (y,), counters = execute(network, [values["x"], values["z"]], [image.shape])
+        for node in nodes:
+            values[node.output] = evaluate(node.operator, *(values[name] for name in node.inputs))
+        assert np.array_equal(y, values["y"]) and counters["cycles"] == network.cycles
+        assert counters["host_read"] >= 2 * image.bytes and counters["host_written"] == image.bytes
 
 
 def test_what_no_stripes_have_room_for_is_refused_by_name() -> None:

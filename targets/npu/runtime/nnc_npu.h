@@ -40,11 +40,17 @@ typedef struct {
   uint64_t cycles, array, stall_flash, stall_sram, overhead, sram_read, sram_written, dma_written, flash_read, host_read, host_written, macs, macs_skipped, jobs, dmas, sram_peak, fault, fault_word;
 } nnc_npu_counters;
 
+/* A block of the host's memory that the stream itself reads or, where `written` is not 0, writes. memory: its address, as a number. */
+typedef struct {
+  uint64_t memory;
+  uint32_t bytes, written;
+} nnc_npu_lent;
+
 /* Validates the whole stream, then runs it. Returns NNC_NPU_OK or a reason of the above. `counters` may be NULL.
- * Inputs are in `sram` before, outputs afterwards, but for one of each that the stream itself reads from `input` and writes to `output`, which stay the
- * host's: NULL and 0 bytes where it does not. Re-entrant; allocates nothing. */
-int32_t nnc_npu_run(const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes, const void *input,
-                    uint32_t input_bytes, void *output, uint32_t output_bytes, nnc_npu_counters *counters);
+ * Inputs are in `sram` before, outputs afterwards, but for those that the stream itself moves from and to `lent`: four at the most, NULL where there are
+ * none. Re-entrant; allocates nothing. */
+int32_t nnc_npu_run(const void *stream, uint32_t stream_bytes, const void *flash, uint32_t flash_bytes, void *sram, uint32_t sram_bytes,
+                    const nnc_npu_lent *lent, uint32_t lent_count, nnc_npu_counters *counters);
 
 #ifdef __cplusplus
 }

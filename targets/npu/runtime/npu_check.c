@@ -48,7 +48,7 @@ static int32_t check_transfer(const npu_command *c, const npu_sizes *sizes) {
   uint64_t other = c->op == NPU_DMA     ? span(c->source, c->flash_bytes).to
                    : c->op == NPU_FETCH ? span(c->source, c->sram_bytes).to
                                         : span(c->destination, c->sram_bytes).to;
-  uint32_t size = c->op == NPU_DMA ? sizes->flash : c->op == NPU_FETCH ? sizes->input : sizes->output;
+  uint32_t size = c->op == NPU_DMA ? sizes->flash : (c->op == NPU_FETCH ? sizes->readable : sizes->writable)[c->flags & NPU_LENT_NUMBER];
   if (!c->sram_bytes || c->sram_bytes > MAX_DMA_BYTES) return NNC_NPU_RANGE;
   if (c->op == NPU_DMA && (!c->flash_bytes || c->flash_bytes > MAX_DMA_BYTES)) return NNC_NPU_RANGE;
   if (c->op == NPU_DMA && !(c->flags & NPU_RICE) && c->flash_bytes != c->sram_bytes) return NNC_NPU_RANGE;

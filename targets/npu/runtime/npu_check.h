@@ -8,9 +8,9 @@ typedef struct {
   uint64_t from, to;
 } npu_range;
 
-/* Bytes of each memory; input, output: of what the host lends */
+/* Bytes of each memory; of what the host lends those that may be read, and those that may be written */
 typedef struct {
-  uint32_t flash, sram, input, output;
+  uint32_t flash, sram, readable[NPU_LENT], writable[NPU_LENT];
 } npu_sizes;
 
 enum { NPU_JOB_RANGES = 6 };

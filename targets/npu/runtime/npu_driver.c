@@ -57,7 +57,8 @@ int32_t npu_validate(const void *stream, uint32_t stream_bytes, const npu_sizes 
   int32_t reason = check_header(bytes, stream_bytes, sizes, word);
   if (reason) return reason;
   uint32_t words = stream_bytes / 4;
-  npu_sizes own = {npu_word(bytes, NPU_H_FLASH), npu_word(bytes, NPU_H_SRAM), sizes->input, sizes->output};
+  npu_sizes own = *sizes;
+  own.flash = npu_word(bytes, NPU_H_FLASH), own.sram = npu_word(bytes, NPU_H_SRAM);
   history seen;
   npu_command c;
   memset(&seen, 0, sizeof seen);
@@ -85,16 +86,22 @@ static void read_counters(const npu_backend *b, nnc_npu_counters *n) {
 static uint32_t lend(const npu_backend *b, const void *memory, uint32_t bytes) { return bytes ? b->map_read(b->context, memory, bytes) : 0; }
 static uint32_t hand(const npu_backend *b, void *memory, uint32_t bytes) { return bytes ? b->map_write(b->context, memory, bytes) : 0; }
 
+static uint32_t lend_block(const npu_backend *b, const nnc_npu_lent *block) {
+  void *memory = (void *)(uintptr_t)block->memory;
+  return block->written ? hand(b, memory, block->bytes) : lend(b, memory, block->bytes);
+}
+
 static int32_t start(const npu_backend *b, const npu_memories *m) {
-  const npu_sizes *n = &m->sizes;
   const uint32_t values[][2] = {{NPU_REG_CMD_BASE, lend(b, m->stream, m->stream_bytes)}, {NPU_REG_CMD_BYTES, m->stream_bytes},
-                                {NPU_REG_FLASH_BASE, lend(b, m->flash, n->flash)},       {NPU_REG_FLASH_BYTES, n->flash},
-                                {NPU_REG_SRAM_BASE, hand(b, m->sram, n->sram)},          {NPU_REG_SRAM_BYTES, n->sram},
-                                {NPU_REG_INPUT_BASE, lend(b, m->input, n->input)},       {NPU_REG_INPUT_BYTES, n->input},
-                                {NPU_REG_OUTPUT_BASE, hand(b, m->output, n->output)},    {NPU_REG_OUTPUT_BYTES, n->output},
+                                {NPU_REG_FLASH_BASE, lend(b, m->flash, m->flash_bytes)}, {NPU_REG_FLASH_BYTES, m->flash_bytes},
+                                {NPU_REG_SRAM_BASE, hand(b, m->sram, m->sram_bytes)},    {NPU_REG_SRAM_BYTES, m->sram_bytes},
                                 {NPU_REG_IRQ, 1},                                        {NPU_REG_CTRL, NPU_CTRL_START}};
   if (b->read32(b->context, NPU_REG_ID) != NPU_MAGIC) return NNC_NPU_DEVICE;
   if (b->read32(b->context, NPU_REG_CONFIG) != npu_word(m->stream, NPU_H_CONFIG)) return NNC_NPU_CONFIG;
+  for (uint32_t i = 0; i < NPU_LENT; i++) {
+    b->write32(b->context, NPU_REG_LENT + 8 * i, i < m->lent_count ? lend_block(b, &m->lent[i]) : 0);
+    b->write32(b->context, NPU_REG_LENT + 8 * i + 4, i < m->lent_count ? m->lent[i].bytes : 0);
+  }
   for (size_t i = 0; i < sizeof values / sizeof *values; i++) b->write32(b->context, values[i][0], values[i][1]);
   if (b->wait_irq(b->context)) return NNC_NPU_DEVICE;
   b->write32(b->context, NPU_REG_IRQ, 1);
@@ -105,10 +112,22 @@ static int32_t start(const npu_backend *b, const npu_memories *m) {
   }
 }
 
+/* Whether all pointers are there, and the sizes of what they point to */
+static int whole(const npu_memories *m, npu_sizes *sizes) {
+  memset(sizes, 0, sizeof *sizes);
+  sizes->flash = m->flash_bytes, sizes->sram = m->sram_bytes;
+  if (!m->stream || (!m->flash && m->flash_bytes) || !m->sram || m->lent_count > NPU_LENT || (!m->lent && m->lent_count)) return 0;
+  for (uint32_t i = 0; i < m->lent_count; i++) {
+    if (!m->lent[i].memory && m->lent[i].bytes) return 0;
+    (m->lent[i].written ? sizes->writable : sizes->readable)[i] = m->lent[i].bytes;
+  }
+  return 1;
+}
+
 int32_t npu_drive(const npu_backend *backend, const npu_memories *m, nnc_npu_counters *counters) {
   uint32_t word = 0;
-  int missing = !m->stream || (!m->flash && m->sizes.flash) || !m->sram || (!m->input && m->sizes.input) || (!m->output && m->sizes.output);
-  int32_t reason = missing ? NNC_NPU_ARGUMENT : npu_validate(m->stream, m->stream_bytes, &m->sizes, &word);
+  npu_sizes sizes;
+  int32_t reason = whole(m, &sizes) ? npu_validate(m->stream, m->stream_bytes, &sizes, &word) : NNC_NPU_ARGUMENT;
   int ran = !reason;
   if (ran) reason = start(backend, m);
   if (!counters) return reason;

@@ -8,10 +8,10 @@
 
 /* What a run is given, as the arguments of nnc_npu_run */
 typedef struct {
-  const void *stream, *flash, *input;
-  void *sram, *output;
-  uint32_t stream_bytes;
-  npu_sizes sizes;
+  const void *stream, *flash;
+  void *sram;
+  const nnc_npu_lent *lent;
+  uint32_t stream_bytes, flash_bytes, sram_bytes, lent_count;
 } npu_memories;
 
 /* NNC_NPU_OK where the whole stream may run, or why not; *word is then the word of the stream where the reason is. */

@@ -12,8 +12,8 @@ typedef struct {
 } timeline;
 
 typedef struct {
-  const uint8_t *stream, *flash, *input;
-  uint8_t *output;
+  const uint8_t *stream, *flash, *readable[NPU_LENT];
+  uint8_t *writable[NPU_LENT];
   uint32_t words;
   npu_sizes sizes;
 } memories;
@@ -22,16 +22,21 @@ static uint64_t later(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
 /* The bytes themselves, between SRAM at `here` and the other memory */
 static int32_t move(nnc_npu_counters *n, const memories *m, const npu_command *c, uint8_t *here) {
+  uint32_t lent = c->flags & NPU_LENT_NUMBER;
   if (c->op == NPU_STORE) {
     n->host_written += c->sram_bytes;
-    memcpy(m->output + c->destination, here, c->sram_bytes);
+    memcpy(m->writable[lent] + c->destination, here, c->sram_bytes);
     return NNC_NPU_OK;
   }
   n->dma_written += c->sram_bytes;
-  if (c->op == NPU_FETCH) n->host_read += c->sram_bytes;
-  else n->flash_read += c->flash_bytes;
+  if (c->op == NPU_FETCH) {
+    n->host_read += c->sram_bytes;
+    memcpy(here, m->readable[lent] + c->source, c->sram_bytes);
+    return NNC_NPU_OK;
+  }
+  n->flash_read += c->flash_bytes;
   if (c->flags & NPU_RICE) return npu_rice_decode(m->flash + c->source, c->flash_bytes, (int8_t *)here, c->sram_bytes);
-  memcpy(here, (c->op == NPU_FETCH ? m->input : m->flash) + c->source, c->sram_bytes);
+  memcpy(here, m->flash + c->source, c->sram_bytes);
   return NNC_NPU_OK;
 }
 
@@ -115,12 +120,16 @@ static mapping mapped(const npu_emulator *e, uint32_t base, int32_t *fault) {
 
 static void start(npu_emulator *e) {
   int32_t fault = NNC_NPU_OK;
-  mapping stream = mapped(e, NPU_REG_CMD_BASE, &fault), flash = mapped(e, NPU_REG_FLASH_BASE, &fault), sram = mapped(e, NPU_REG_SRAM_BASE, &fault),
-          input = mapped(e, NPU_REG_INPUT_BASE, &fault), output = mapped(e, NPU_REG_OUTPUT_BASE, &fault);
-  memories m = {stream.read, flash.read, input.read, output.write, stream.bytes / 4, {flash.bytes, sram.bytes, input.bytes, output.bytes}};
+  mapping stream = mapped(e, NPU_REG_CMD_BASE, &fault), flash = mapped(e, NPU_REG_FLASH_BASE, &fault), sram = mapped(e, NPU_REG_SRAM_BASE, &fault);
+  memories m = {stream.read, flash.read, {NULL}, {NULL}, stream.bytes / 4, {flash.bytes, sram.bytes, {0}, {0}}};
+  for (uint32_t i = 0; i < NPU_LENT; i++) {
+    mapping lent = mapped(e, NPU_REG_LENT + 8 * i, &fault);
+    m.readable[i] = lent.read, m.writable[i] = lent.write;
+    m.sizes.readable[i] = lent.read ? lent.bytes : 0, m.sizes.writable[i] = lent.write ? lent.bytes : 0;
+  }
   memset(&e->counters, 0, sizeof e->counters);
   e->array.fault = NNC_NPU_OK, e->array.sram = sram.write, e->array.sram_bytes = sram.bytes;
-  if (!stream.read || !sram.write || (output.bytes && !output.write)) fault = NNC_NPU_BOUNDS;
+  if (!stream.read || !sram.write) fault = NNC_NPU_BOUNDS;
   if (!fault) fault = run_stream(e, &m);
   e->counters.fault = (uint64_t)fault;
   e->registers[NPU_REG_STATUS / 4] = fault ? NPU_STATUS_FAULT : NPU_STATUS_DONE;
@@ -142,7 +151,7 @@ static void write32(void *context, uint32_t number, uint32_t value) {
   npu_emulator *e = context;
   if (number == NPU_REG_CTRL && value == NPU_CTRL_START) start(e);
   if (number == NPU_REG_IRQ && value & 1) e->registers[NPU_REG_IRQ / 4] = 0;
-  if (number % 4 == 0 && number >= NPU_REG_CMD_BASE && number <= NPU_REG_OUTPUT_BYTES) e->registers[number / 4] = value;
+  if (number % 4 == 0 && number >= NPU_REG_CMD_BASE && number < NPU_REG_CTRL) e->registers[number / 4] = value;
 }
 
 static uint32_t map(npu_emulator *e, const void *read, void *write, uint32_t bytes) {

@@ -6,7 +6,7 @@
 #include "npu_array.h"
 #include "npu_registers.h"
 
-enum { NPU_EMULATED_REGISTERS = NPU_REG_COUNTERS / 4, NPU_EMULATED_MAPS = 5 };
+enum { NPU_EMULATED_REGISTERS = NPU_REG_COUNTERS / 4, NPU_EMULATED_MAPS = 3 + NPU_LENT };
 
 typedef struct {
   uint32_t registers[NPU_EMULATED_REGISTERS];

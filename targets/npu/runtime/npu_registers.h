@@ -13,14 +13,11 @@ enum {
   NPU_REG_FLASH_BYTES = 0x14,
   NPU_REG_SRAM_BASE = 0x18,
   NPU_REG_SRAM_BYTES = 0x1C,
-  NPU_REG_INPUT_BASE = 0x20, /* of the host's memory: what FETCH reads */
-  NPU_REG_INPUT_BYTES = 0x24,
-  NPU_REG_OUTPUT_BASE = 0x28, /* and what STORE writes */
-  NPU_REG_OUTPUT_BYTES = 0x2C,
-  NPU_REG_CTRL = 0x30,
-  NPU_REG_STATUS = 0x34,
-  NPU_REG_IRQ = 0x38,     /* 1 when a run has ended; writing 1 clears it */
-  NPU_REG_COUNTERS = 0x40 /* nnc_npu_counters in order, each low word, high word */
+  NPU_REG_LENT = 0x20,    /* NPU_LENT blocks of the host's memory that FETCH reads and STORE writes: base and bytes of each */
+  NPU_REG_CTRL = 0x40,
+  NPU_REG_STATUS = 0x44,
+  NPU_REG_IRQ = 0x48,     /* 1 when a run has ended; writing 1 clears it */
+  NPU_REG_COUNTERS = 0x50 /* nnc_npu_counters in order, each low word, high word */
 };
 enum { NPU_CTRL_START = 1 };
 enum { NPU_STATUS_IDLE, NPU_STATUS_DONE, NPU_STATUS_FAULT };

@@ -87,7 +87,7 @@ int32_t npu_decode(const uint8_t *stream, uint32_t words, uint32_t at, npu_comma
       {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_SLICED | NPU_UPWARD | (NPU_SKIPS_ZEROS ? NPU_SPARSE : 0) |
                (NPU_INT4_WEIGHTS ? NPU_INT4 : 0)},
       {21, NPU_CHUNKS_OUTER | NPU_SINGLE_ROUNDING | NPU_RESIDUAL | NPU_UPWARD}, {20, NPU_UPWARD}, {26, 0}, {15, 0}, {17, 0}, {23, NPU_SINGLE_ROUNDING},
-      {5, 0}, {5, 0}};
+      {5, NPU_LENT_NUMBER}, {5, NPU_LENT_NUMBER}};
   if (at >= words) return NNC_NPU_END;
   memset(c, 0, sizeof *c);
   uint32_t first = npu_word(stream, at);
