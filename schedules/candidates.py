@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from nnc_tvm.schedules.forms import DENSE
 from nnc_tvm.schedules.rule import Choose, Stage
@@ -31,12 +32,17 @@ class Candidate:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The form that was taken, its stages, and the `others` that were possible. why: for people."""
+    """The form that was taken, and the `others` that were possible. why: for people. choose: decides within the form."""
 
     taken: Candidate
     others: tuple[Candidate, ...]
-    stages: tuple[Stage, ...]
     why: str
+    choose: Choose
+
+    @cached_property
+    def stages(self) -> tuple[Stage, ...]:
+        """Built when they are first asked for: who compares forms needs none."""
+        return self.taken.build(self.choose)
 
 
 def select(candidates: Sequence[Candidate], optimize: str, choose: Choose) -> Selection:
@@ -44,7 +50,7 @@ def select(candidates: Sequence[Candidate], optimize: str, choose: Choose) -> Se
     best = preferred(candidates, optimize)
     forms = [candidate.form for candidate in candidates]
     taken = candidates[forms.index(choose("form", forms, best.form))] if len(forms) > 1 else best
-    return with_others(Selection(taken, (), taken.build(choose), ""), [candidate for candidate in candidates if candidate is not taken])
+    return with_others(Selection(taken, (), "", choose), [candidate for candidate in candidates if candidate is not taken])
 
 
 def with_others(selection: Selection, others: Sequence[Candidate]) -> Selection:

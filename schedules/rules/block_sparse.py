@@ -101,7 +101,7 @@ def plan_cost(c: Contraction, plan: BlockPlan) -> float:
     step = accumulators * multiply + tile.pixels * load + tile.vectors * (max(1.0, load_w) if neon else load_w)  # no weights in pairs
     turn = step * tile.steps + (TURN_COST + (NEON_INDEX_COST if neon else INDEX_COST)) * isa.beside
     pixel_tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
-    a_tile = accumulators * (isa.stores[store_width(c, plan.block)] + SORT_COST * (isa.rows > 1)) + isa.a_tile
+    a_tile = accumulators * (isa.stores[store_width(c.group_channels, plan.block)] + SORT_COST * (isa.rows > 1)) + isa.a_tile
     *_, elements, copied = x_layout(c, isa, tile.pixels)
     return pixel_tiles * (plan.count * turn + plan.blocks.shape[0] * a_tile) + copied * elements * COPY_COST
 

@@ -131,7 +131,7 @@ def store(c: Contraction, plan: TilePlan, acc: Any, values: Sequence[Any], resid
             pixel, channel = (p, lane) if isa.rows == 1 else (p * isa.rows + lane // isa.lanes, lane % isa.lanes)
             parameters = [value[o * plan.block + v * isa.lanes + channel] for value in values]
             T.buffer_store(held, requantize(c.epilogue, acc[p, v, lane], parameters, isa.arithmetic), [pixel, v * isa.lanes + channel])
-    width = store_width(c, plan.block)
+    width = store_width(c.group_channels, plan.block)
     for p in range(tile.pixels):
         with condition(j * tile.pixels + p < ow, ow % tile.pixels):
             for k in range(plan.block // width):

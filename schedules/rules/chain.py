@@ -52,7 +52,7 @@ def stages(operator: Operator, target: Any, choose: Choose) -> Selection | None:
 def selection(operator: Operator, taken: ChainCandidate, target: Any, choose: Choose) -> Selection | None:
     """The chain in the bands of `taken`, beside its links apart."""
     apart = separate(operator, target)
-    return None if apart is None else Selection(taken, (apart,), taken.build(choose), comparison(taken, apart))
+    return None if apart is None else Selection(taken, (apart,), comparison(taken, apart), choose)
 
 
 def candidate(operator: Operator, target: Any) -> ChainCandidate | None:

@@ -45,7 +45,7 @@ def define(c: Contraction, plan: Plan, epilogue_values: Sequence[np.ndarray]) ->
     terms = [te.placeholder((n, padded[2]), isa.acc_dtype, name="row_terms")] if c.row_terms else []
     bias = te.placeholder((packed[0], plan.channels), isa.acc_dtype, name="bias")
     values = [te.placeholder(v.shape, str(v.dtype), name=f"epilogue_{i}") for i, v in enumerate(epilogue_values)]
-    w = store_width(c, plan.block)
+    w = store_width(c.group_channels, plan.block)
     shape = (n, oh, ow, c.groups, c.group_channels // w, w)
     others = [te.placeholder(shape, "int8", name="residual")] if c.residual else []
     others += [te.placeholder((2, c.rows), "float32", name="parameters")] if c.rows else []
@@ -133,9 +133,10 @@ def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_
         rh = sch.fuse(rh, rj, r0)  # one long loop: LLVM would unroll the short one and hoist loads, more than fit the registers
     sch.reverse_compute_at(requantized, outer[-1])
     if c.residual is not None:
-        add_residual(sch, outer[-1], len(outer), min(isa.rows * lanes, store_width(c, plan.block)))
+        add_residual(sch, outer[-1], len(outer), min(isa.rows * lanes, store_width(c.group_channels, plan.block)))
     sch.reverse_compute_at(finished, outer[-1])
-    if store_width(c, plan.block) == 1 < c.group_channels:  # the last channels are stored one by one: in a loop of their own, without conditions in the others
+    if store_width(c.group_channels, plan.block) == 1 < c.group_channels:
+        # the last channels are stored one by one: in a loop of their own, without conditions in the others
         sch.annotate(o0, "pragma_loop_partition_hint", 1)
     init = sch.decompose_reduction(accumulate, rh)
     sch.transform_layout(accumulate, ("write", 0), lambda b, i, j, g, o: [b, i, g, j // isa.rows, o // lanes, j % isa.rows * lanes + o % lanes])
@@ -143,7 +144,7 @@ def apply(sch: s_tir.Schedule, c: Contraction, plan: Plan, choose: Choose) -> s_
     vectorize_tile(sch, sch.get_loops(init)[len(outer):], lanes)
     vectorize_tile(sch, sch.get_loops(requantized)[len(outer):], isa.rows * lanes)
     stores = sch.get_loops(finished)[len(outer):]
-    if store_width(c, plan.block) > 1:
+    if store_width(c.group_channels, plan.block) > 1:
         sch.vectorize(stores.pop())
     for loop in stores:
         sch.unroll(loop)

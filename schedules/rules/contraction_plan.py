@@ -118,9 +118,9 @@ TURN_COST = 2.0  # of one turn of the innermost loop, besides the step itself
 COPY_COST = 0.2  # per element: a copy costs memory, too
 
 
-def store_width(c: Contraction, block: int) -> int:
-    """How many channels are stored at once: a vector never straddles the end of a tile of `block` channels or of a group."""
-    return math.gcd(c.group_channels, block, 16)
+def store_width(channels: int, block: int) -> int:
+    """How many channels are stored at once: a vector never straddles the end of a tile of `block` channels or of a group of `channels`."""
+    return math.gcd(channels, block, 16)
 
 
 def turns(c: Contraction, isa: DotProduct, parts: int) -> int:
@@ -146,7 +146,7 @@ def tile_cost(c: Contraction, isa: DotProduct, parts: int, pixels: int, vectors:
     tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / pixels) * c.groups * math.ceil(c.group_channels / block)
     *_, elements, copied = x_layout(c, isa, pixels)
     turn = step * steps + TURN_COST * isa.beside
-    return tiles * (count * turn + accumulators * isa.stores[store_width(c, block)] + isa.a_tile) + copied * elements * COPY_COST
+    return tiles * (count * turn + accumulators * isa.stores[store_width(c.group_channels, block)] + isa.a_tile) + copied * elements * COPY_COST
 
 
 def pixel_counts(c: Contraction, isa: DotProduct, vectors: int) -> list[int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tvm.script import tirx as T
 
 
+@cache  # a parsed function costs a tenth of a second, and candidates, passes and layers ask for the same one
 def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, left: int, value: float, elements: int, dtypes: tuple[str, str],
                 offset: int = 0) -> Any:
     """PrimFunc (x (N, H, R), y (elements,)): y is N images of `padded` (rows, elements of a row), `value` but for y[n, top + h, left + r] = x[n, h, r].
@@ -46,6 +48,7 @@ def padded_copy(shape: tuple[int, int, int], padded: tuple[int, int], top: int, 
     return copy
 
 
+@cache
 def split_phases(shape: tuple[int, int, int, int], dtype: str) -> Any:
     """PrimFunc (x (I, A, J, E), y (I, J, A, E)): y[i, j, a, e] = x[i, a, j, e].
 

@@ -82,7 +82,7 @@ def plan_cost(plan: WindowPlan) -> float:
     unpack = isa.unpack_cost if plan.shared > 1 else 0.0
     slot = accumulators * multiply + tile.pixels * load_x + tile.vectors * (load_w + isa.widen_cost + unpack)
     entry = plan.shared * (slot + INDEX_COST * isa.beside) + TURN_COST * isa.beside
-    a_tile = accumulators * isa.stores[store_width(c, plan.block)] + isa.a_tile
+    a_tile = accumulators * isa.stores[store_width(c.group_channels, plan.block)] + isa.a_tile
     *_, elements, copied = plan.layout
     tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
     return tiles * (plan.entries * entry + plan.blocks * a_tile) + copied * elements * COPY_COST

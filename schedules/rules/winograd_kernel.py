@@ -33,7 +33,7 @@ def winograd_kernel(c: Contraction, plan: WinogradPlan, epilogue_values: Sequenc
 
     x: images of `image_layout`. weights: `WinogradPlan.packed_shape` of w_dtype. V, M, U: scratch.
     """
-    isa, (rows, row) = plan.isa, image_layout(c, plan)
+    isa, (rows, row) = plan.isa, image_layout(c.image[3], plan)
     n, channels = c.out[0], round_up(c.out[3], plan.block)
     with IRBuilder() as builder:
         with T.prim_func(s_tir=True):

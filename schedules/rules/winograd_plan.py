@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from nnc_tvm.schedules.isa import DotProduct, Tile
-from nnc_tvm.schedules.operators.operator import ITEM_BYTES
-from nnc_tvm.schedules.rules.contraction_plan import Contraction
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES, TensorType
 from nnc_tvm.schedules.rules.winograd_forms import WinogradForm
 from nnc_tvm.schedules.rules.winograd_tiles import Tiles, Zone, zones_of
 
@@ -88,6 +87,12 @@ class WinogradPlan:
         points = self.form.points**2
         return points * self.pitch, points * self.group * self.block
 
+    @cached_property
+    def scratch_tensors(self) -> tuple[TensorType, ...]:
+        """V, M, and U where the kernel makes it."""
+        (v, m), isa = self.scratch, self.isa
+        return (TensorType((v,), isa.x_dtype), TensorType((m,), isa.acc_dtype), *((TensorType(self.u_shape, isa.w_dtype),) if self.u_shape else ()))
+
     @property
     def pitch(self) -> int:
         """Elements of V from one point to the next, a line longer than its tiles: at a power of two all points would meet in one set of the cache."""
@@ -111,7 +116,7 @@ class WinogradPlan:
         return blocks, self.form.points**2, self.steps, *self.step_shape
 
 
-def image_layout(c: Contraction, plan: WinogradPlan) -> tuple[int, int]:
-    """(rows, elements of a row) of the image that the tiles read."""
+def image_layout(channels: int, plan: WinogradPlan) -> tuple[int, int]:
+    """(rows, elements of a row) of the image of so many channels that the tiles read."""
     rows, columns = [max(extents) + plan.form.taps - 1 for extents in zip(*(kind.end for kind in plan.kinds), strict=True)]
-    return rows, columns * c.image[3]
+    return rows, columns * channels

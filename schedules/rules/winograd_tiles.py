@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from nnc_tvm.schedules.rules.contraction_plan import Contraction
 from nnc_tvm.schedules.rules.winograd_forms import Axis, WinogradForm
 
 
@@ -61,15 +60,15 @@ class Zone:
     tiles: int
 
 
-def whole_tiles(c: Contraction, form: WinogradForm) -> tuple[Tiles, ...]:
-    """Tiles of one kind."""
-    n, oh, ow, _ = c.out
+def whole_tiles(out: tuple[int, int, int, int], form: WinogradForm) -> tuple[Tiles, ...]:
+    """Tiles of one kind for outputs of the shape `out`."""
+    n, oh, ow, _ = out
     return (Tiles(form.whole, form.whole, n, math.ceil(oh / form.m), math.ceil(ow / form.m)),)
 
 
-def fitting_tiles(c: Contraction, form: WinogradForm) -> tuple[Tiles, ...]:
+def fitting_tiles(out: tuple[int, int, int, int], form: WinogradForm) -> tuple[Tiles, ...]:
     """Tiles that end where the image does."""
-    n, oh, ow, _ = c.out
+    n, oh, ow, _ = out
 
     def sides(extent: int) -> list[tuple[Axis, int, int]]:
         """(side, count, first output) of the whole ones and of the last."""

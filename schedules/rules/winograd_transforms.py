@@ -38,7 +38,7 @@ def by_columns(square: list[list[Modular]]) -> Iterator[tuple[tuple[int, int], M
 def transform_input(c: Contraction, plan: WinogradPlan, x: Any, v: Any, kind: int, t: Any, place: tuple[Any, Any, Any]) -> None:
     """V of tile t of a kind, a vector of channels at a time; the last vector overlaps the one before where the channels fill none."""
     tiles, channels, dtype = plan.kinds[kind], c.image[3], plan.isa.x_dtype
-    rows, row = image_layout(c, plan)
+    rows, row = image_layout(c.image[3], plan)
     image, top, left = place
     lanes = min(plan.lanes, 1 << int(math.log2(channels)))
     sides = tiles.down.points, tiles.across.points
@@ -93,7 +93,7 @@ def transform_output(c: Contraction, plan: WinogradPlan, m: Any, parameters: Seq
                 bias, *values = [parameter[o * plan.block + w * lanes + lane] for parameter in parameters]
                 total = (sums[r, s, lane] >> shift if shift else sums[r, s, lane]) + bias
                 T.buffer_store(held, requantize(c.epilogue, total, values, isa.arithmetic), [r, s, w * lanes + lane])
-    width = store_width(c, plan.block)
+    width = store_width(c.group_channels, plan.block)
     end = tiles.end
     for r, s in product(range(outputs[0]), range(outputs[1])):
         with condition(T.And(top + r < oh, left + s < ow), end[0] > oh or end[1] > ow), T.serial(plan.block // width) as k:

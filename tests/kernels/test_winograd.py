@@ -17,6 +17,7 @@ from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.schedules.rules import winograd
 from nnc_tvm.schedules.rules.contraction import contraction_of
 from nnc_tvm.schedules.rules.winograd_forms import F2, F3, F4, WinogradForm, division
+from nnc_tvm.schedules.rules.winograd_search import Size, costed_plans, plan_cost, plans_of
 from nnc_tvm.schedules.rules.winograd_tiles import fitting_tiles, zones_of
 from nnc_tvm.targets.base import Target
 from tests.kernels.cases import CPU_NAMES, CPUS, HAS_VNNI, MODES, any_choice, check, random_generator, rule_of, target_of
@@ -112,7 +113,7 @@ def test_tiles_fit_the_image() -> None:
         operator, _ = conv2d(rng, (n, h, w, 2), 3, (3, 3), padding=(1, 1, 1, 1))
         c = contraction_of(operator)
         assert c is not None
-        kinds = fitting_tiles(c, form)
+        kinds = fitting_tiles(c.out, form)
         covered = np.zeros((n, h, w), np.int64)
         for kind, number in [(tiles, number) for tiles in kinds for number in range(tiles.count)]:
             image, top, left = kind.place(number)
@@ -122,6 +123,21 @@ def test_tiles_fit_the_image() -> None:
         numbers, zones = zones_of(kinds, form.points)
         assert sorted(numbers.values()) == list(range(form.points**2))
         assert sum(zone.points * zone.tiles for zone in zones) == n * math.prod(size + 2 * math.ceil(size / form.m) for size in (h, w))
+
+
+def test_layers_of_one_size_share_the_search() -> None:
+    """Weights decide nothing but their width."""
+    target = fast(CPUS[0])
+    isa = next(isa for isa in avx512.INTEGER if isa.x_dtype == isa.w_dtype == "int16")
+    sizes = []
+    for weights in ((-127, 127), (-90, 3), (-160, 160)):
+        operator, _ = conv2d(random_generator(), (1, 7, 9, 12), 20, (3, 3), weights=weights)
+        c = contraction_of(operator)
+        assert c is not None
+        sizes.append(Size.of(c))
+    narrow, alike, wide = [costed_plans(size, F4, isa, target) for size in sizes]
+    assert narrow is alike and narrow is not wide
+    assert [cost for cost, _ in narrow] == [plan_cost(sizes[0], plan, target) for plan in plans_of(sizes[0], F4, isa, target)]
 
 
 @pytest.mark.parametrize("cpu", CPUS[:2], ids=CPU_NAMES[:2])
@@ -173,7 +189,7 @@ def test_weights_transformed_in_registers(form: WinogradForm) -> None:
     def stages_of(operator: Operator, target: Any, choose: Choose) -> tuple[Stage, ...] | None:
         c = contraction_of(operator)
         assert c is not None
-        plans = [plan for isa in avx512.INTEGER[1:] for plan in winograd.plans_of(c, form, isa, target) if plan.in_registers]
+        plans = [plan for isa in avx512.INTEGER[1:] for plan in plans_of(Size.of(c), form, isa, target) if plan.in_registers]
         return winograd.make_stages(operator, c, c, plans[rng.integers(len(plans))])
 
     if HAS_VNNI:

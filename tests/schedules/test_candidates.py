@@ -52,3 +52,15 @@ def test_a_choice_overrides_the_cost_and_is_explained() -> None:
 
     selection = select([DENSE, form("block", 50.0, 20)], "speed", choose)
     assert selection.taken is DENSE and selection.why == "block would take 0.50 of the instructions, 0.20 of the bytes"
+
+
+def test_comparing_forms_builds_none() -> None:
+    built_with: list[Any] = []
+
+    def build(choose: Any) -> tuple[Stage, ...]:
+        built_with.append(choose)
+        return ()
+
+    selection = select([Candidate("dense", 1.0, 1, build), Candidate("block", 2.0, 2, build)], "speed", choose_default)
+    assert selection.taken.form == "dense" and not built_with
+    assert selection.stages == selection.stages == () and built_with == [choose_default]
