@@ -27,9 +27,12 @@ def command(package: pathlib.Path, inputs: pathlib.Path, outputs: pathlib.Path) 
 
     from nnc_tvm.run.execute import run_package
     from nnc_tvm.run.npz import read_npz, write_npz
+    from nnc_tvm.run.runner import open_package
+    from nnc_tvm.run.samples import check_inputs
 
     if not outputs.absolute().parent.is_dir():
         raise InvalidInput(f"--outputs {outputs}: {outputs.absolute().parent} is no folder; make it first")
-    results = run_package(package, read_npz(inputs), progress)
+    manifest = open_package(package)
+    results = run_package(package, read_npz(inputs, lambda outlines: check_inputs(manifest, outlines)), progress)
     write_npz(outputs, results)
     tell(f"{outputs}: " + ", ".join(f"'{name}' {array.dtype} {np.shape(array)}" for name, array in results.items()))

@@ -27,10 +27,13 @@ def command(package: pathlib.Path, model: pathlib.Path, inputs: pathlib.Path, pl
     """
     from nnc_tvm.report.verification import sqnr_picture, verification_text
     from nnc_tvm.run.npz import read_npz
+    from nnc_tvm.run.runner import open_package
+    from nnc_tvm.run.samples import check_inputs
     from nnc_tvm.verify import verify_package
 
     check_picture(plot)
-    found = verify_package(package, model, read_npz(inputs), progress)
+    manifest = open_package(package)
+    found = verify_package(package, model, read_npz(inputs, lambda outlines: check_inputs(manifest, outlines)), progress)
     if plot is not None:
         write_picture(plot, sqnr_picture(found))
         tell(f"{plot}: signal to noise of {len(found.layers)} layers")

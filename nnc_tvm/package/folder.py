@@ -27,6 +27,19 @@ def check_output(output: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
+def writing(place: pathlib.Path, temporary: pathlib.Path) -> Iterator[None]:
+    """Errors of the file system in the block name `place` where they would name what stands in for it, or nothing. Raises InvalidInput."""
+    try:
+        yield
+    except BrokenPipeError:  # a reader of our messages is gone
+        raise
+    except OSError as error:
+        if error.filename is not None and not str(error.filename).startswith(str(temporary)):
+            raise
+        raise InvalidInput(f"{place}: cannot be written: {error.strerror or error}; free some space there, or choose another place") from error
+
+
+@contextlib.contextmanager
 def replacing(output: pathlib.Path) -> Iterator[pathlib.Path]:
     """A new folder beside `output` to write into; becomes `output` at the end of the block, and vanishes where that raises.
 
@@ -39,16 +52,17 @@ def replacing(output: pathlib.Path) -> Iterator[pathlib.Path]:
     temporary = parent / f".{output.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"  # known before it exists: an interrupt finds it at any moment
     fresh, old = temporary / "new", temporary / "old"
     try:
-        fresh.mkdir(parents=True)
-        yield fresh
-        try:
-            if output.exists():
-                output.rename(old)
-            fresh.rename(output)
-        except BaseException:
-            if old.exists() and not output.exists():
-                old.rename(output)
-            raise
+        with writing(output, temporary):
+            fresh.mkdir(parents=True)
+            yield fresh
+            try:
+                if output.exists():
+                    output.rename(old)
+                fresh.rename(output)
+            except BaseException:
+                if old.exists() and not output.exists():
+                    old.rename(output)
+                raise
         made = []
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import pathlib
+import re
 import types
 import typing
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,8 @@ from nnc_tvm.package.npu_info import NpuInfo
 SCHEMA_VERSION = 10
 FORMAT = "nnc-tvm package"
 FILE = "manifest.json"
+C_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+DTYPES = frozenset({"bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64"})
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,26 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
         raise InvalidInput(f"{file}: schema version {data.get('schema_version')!r}, this nnc-tvm reads {SCHEMA_VERSION}; compile the model again")
     manifest = _read(Manifest, data, str(file), "")
     assert isinstance(manifest, Manifest)
+    for what, value in _unsound(manifest):
+        raise InvalidInput(f"{file}: damaged, {what} is {str(value)[:40]!r}; compile the model again")
     return manifest
+
+
+def _unsound(manifest: Manifest) -> Iterator[tuple[str, Any]]:
+    """(what, value) of entries that no package has: they would become C, file names and sizes."""
+    layers = [(f"the output of layer {layer.name[:40]!r}", layer.output) for layer in manifest.layers]
+    names = [manifest.name, *(t.identifier for t in (*manifest.inputs, *manifest.outputs)), *(k.symbol for x in manifest.layers for k in x.kernels)]
+    yield from (("a name in C", name) for name in names if not C_NAME.fullmatch(name))
+    for what, tensor in [*((f"the tensor {t.name[:40]!r}", t) for t in (*manifest.inputs, *manifest.outputs)), *layers]:
+        if tensor.dtype not in DTYPES:
+            yield f"the dtype of {what}", tensor.dtype
+        if not all(0 < d < 1 << 31 for d in tensor.shape):
+            yield f"the shape of {what}", tensor.shape
+    for part in (*manifest.sources, *manifest.libraries):
+        if pathlib.PurePosixPath(part).is_absolute() or ".." in pathlib.PurePosixPath(part).parts:
+            yield "a file of the package", part
+    if not manifest.inputs or not manifest.outputs:
+        yield "the number of inputs or outputs", 0
 
 
 def is_package(folder: pathlib.Path) -> bool:

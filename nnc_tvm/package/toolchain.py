@@ -58,7 +58,7 @@ def resolve(triple: str, prefix: str, emulator: Sequence[str], debian_packages: 
     return Tools(prefix, tuple(emulator), tuple(debian_packages), tuple(flags))
 
 
-TELLING = ("error", "failed", "no space")  # the lines of a tool that say what is wrong
+TELLING = ("error", "failed", "no space", "undefined reference")  # the lines of a tool that say what is wrong
 
 
 def run_tool(command: Sequence[str], debian_packages: Sequence[str], folder: pathlib.Path) -> str:
@@ -67,7 +67,8 @@ def run_tool(command: Sequence[str], debian_packages: Sequence[str], folder: pat
         raise MissingTool(f"{command[0]} is not installed; on Debian: apt-get install {' '.join(debian_packages)}")
     done = subprocess.run(list(command), cwd=folder, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
-        said = [line for line in done.stderr.splitlines() if any(word in line.lower() for word in TELLING)] or done.stderr.splitlines() or ["no message"]
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("collect2:")] or ["no message"]  # it repeats the linker's exit code
+        said = [line for line in lines if any(word in line.lower() for word in TELLING)] or lines
         how = f"exit code {done.returncode}" if done.returncode > 0 else f"signal {-done.returncode}"
         raise ToolFailed(f"{command[0]}: {said[0].strip()} ({how})")
     return done.stdout

@@ -60,7 +60,10 @@ def build_runner(folder: pathlib.Path, work: pathlib.Path, extra: Sequence[str |
     (work / "runner.c").write_text(runner_source(manifest))
     sources: list[str | pathlib.Path] = ["runner.c", *(folder / file for file in manifest.sources), *extra]
     libraries: list[str | pathlib.Path] = [*(folder / file for file in manifest.libraries), *(["-lm"] if manifest.libm else []), *tools.link_flags]
-    tools.compile(f"-I{folder / 'include'}", *sources, *libraries, "-D_POSIX_C_SOURCE=200809L", "-o", "runner", folder=work)
+    try:
+        tools.compile(f"-I{folder / 'include'}", *sources, *libraries, "-D_POSIX_C_SOURCE=200809L", "-o", "runner", folder=work)
+    except ToolFailed as error:
+        raise ToolFailed(f"{folder}: the package does not build: {error}; where its files have changed, compile the model again") from error
     return Runner(manifest, tools, work, work / "runner")
 
 

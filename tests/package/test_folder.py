@@ -22,10 +22,22 @@ def test_appears_whole(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
 def test_nothing_stays_of_what_failed(tmp_path: pathlib.Path, error: BaseException | type[BaseException]) -> None:
-    with pytest.raises((KeyboardInterrupt, OSError)), replacing(tmp_path / "a" / "b") as folder:
+    with pytest.raises((KeyboardInterrupt, InvalidInput)), replacing(tmp_path / "a" / "b") as folder:
         (folder / "x").write_text("half")
         raise error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_written_is_named(tmp_path: pathlib.Path) -> None:
+    output = tmp_path / "p"
+    with pytest.raises(InvalidInput, match=f"^{output}: cannot be written: No space left on device; free"), replacing(output):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(InvalidInput, match=f"^{output}: cannot be written: No such file"), replacing(output) as folder:
+        (folder / "none" / "x").write_text("")
+    with pytest.raises(FileNotFoundError), replacing(output):  # the model's, say
+        (tmp_path / "none").read_text()
+    with pytest.raises(BrokenPipeError), replacing(output):
+        raise BrokenPipeError(32, "Broken pipe")
 
 
 def test_an_older_package_is_replaced_or_kept(tmp_path: pathlib.Path) -> None:

@@ -44,6 +44,15 @@ def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
     (changed(lambda d: d["inputs"][0].update(shape=[1, "3"])), "'inputs.0.shape.1' is str"),
     (changed(lambda d: d.update(layers={})), "'layers' is dict"),
     (changed(lambda d: d.update(target=None)), "'target' is NoneType"),
+    (changed(lambda d: d.update(name="../x")), "a name in C is '../x'"),
+    (changed(lambda d: d["inputs"][0].update(identifier="x; int y")), "a name in C is 'x; int y'"),
+    (changed(lambda d: d["layers"][0]["kernels"][0].update(symbol="")), "a name in C is ''"),
+    (changed(lambda d: d["inputs"][0].update(dtype="float77")), "the dtype of the tensor 'x/y:0' is 'float77'"),
+    (changed(lambda d: d["outputs"][0].update(shape=[1, -3])), r"the shape of the tensor 'probabilities' is '\(1, -3\)'"),
+    (changed(lambda d: d["layers"][0]["output"].update(dtype="text")), "the dtype of the output of layer .* is 'text'"),
+    (changed(lambda d: d.update(sources=["../other/x.c"])), "a file of the package is '../other/x.c'"),
+    (changed(lambda d: d.update(libraries=["/etc/passwd"])), "a file of the package is '/etc/passwd'"),
+    (changed(lambda d: d.update(inputs=[])), "the number of inputs or outputs is '0'"),
 ])
 def test_damage_is_named(x86_package: pathlib.Path, tmp_path: pathlib.Path, damage: Callable[[str], str], message: str) -> None:
     shutil.copytree(x86_package, tmp_path / "p")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pathlib
 import shutil
 import zipfile
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
 
-from nnc_tvm.errors import InvalidInput, MissingTool
+from nnc_tvm.errors import InvalidInput, MissingTool, ToolFailed
 from nnc_tvm.run import bench_package, run_package
 from nnc_tvm.run.npz import read_npz, write_npz
 from tests.package.synthetic import expected, network
@@ -54,10 +55,38 @@ def test_a_package_with_a_part_missing(x86_package: pathlib.Path, tmp_path: path
         run_package(tmp_path / "p", {})
 
 
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:len(data) // 2], lambda data: b"\xff" * len(data)])
+def test_a_package_with_a_damaged_library(x86_package: pathlib.Path, tmp_path: pathlib.Path, damage: Callable[[bytes], bytes]) -> None:
+    shutil.copytree(x86_package, tmp_path / "p")
+    library = tmp_path / "p/lib/net.a"
+    library.write_bytes(damage(library.read_bytes()))
+    with pytest.raises(ToolFailed, match=r"/p: the package does not build: .*; .*compile the model again") as error:
+        run_package(tmp_path / "p", {"x/y:0": np.zeros((1, 3, 4), np.int8)})
+    assert "collect2" not in str(error.value) and "\n" not in str(error.value)
+
+
 def test_a_missing_compiler(x86_package: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(MissingTool, match="gcc is not installed"):
         run_package(x86_package, {"x/y:0": np.zeros((1, 3, 4), np.int8)})
+
+
+def test_npz_is_checked_before_it_is_read(tmp_path: pathlib.Path) -> None:
+    """A member that unpacks to a terabyte is refused by its name, shape and dtype; one of objects is no plain array."""
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w") as archive, archive.open("x.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (1 << 38,)})
+    seen: dict[str, np.ndarray] = {}
+
+    def check(outlines: Mapping[str, np.ndarray]) -> None:
+        seen.update(outlines)
+        raise InvalidInput("refused")
+
+    with pytest.raises(InvalidInput, match="refused"):
+        read_npz(tmp_path / "bomb.npz", check)
+    assert seen["x"].shape == (1 << 38,) and seen["x"].dtype == np.float32
+    np.savez(tmp_path / "objects.npz", x=np.array([None], dtype=object))
+    with pytest.raises(InvalidInput, match="not an .npz file of plain arrays"):
+        read_npz(tmp_path / "objects.npz", check)
 
 
 def test_npz(tmp_path: pathlib.Path) -> None:

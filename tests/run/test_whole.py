@@ -27,6 +27,16 @@ def test_links_stay(tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "link").is_symlink() and (tmp_path / "a.bin").read_bytes() == b"x"
 
 
+def test_what_cannot_be_written_is_named(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "none" / "a.bin"
+    with pytest.raises(InvalidInput, match=f"^{file}: cannot be written: No such file or directory; "), whole(file):
+        pass
+    file = tmp_path / "a.bin"
+    with pytest.raises(InvalidInput, match=f"^{file}: cannot be written: No space left on device; "), whole(file):
+        raise OSError(28, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("name", ["/dev/null", "."])
 def test_what_is_no_file_is_not_replaced(name: str) -> None:
     with pytest.raises(InvalidInput, match="is not a file"), whole(pathlib.Path(name)):
