@@ -185,10 +185,11 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
 
 def _unsound(manifest: Manifest) -> Iterator[tuple[str, Any]]:
     """(what, value) of entries that no package has: they would become C, file names and sizes."""
-    layers = [(f"the output of layer {layer.name[:40]!r}", layer.output) for layer in manifest.layers]
+    tensors: list[tuple[str, Tensor | TensorInfo]] = [(f"the tensor {t.name[:40]!r}", t) for t in (*manifest.inputs, *manifest.outputs)]
+    tensors += [(f"the output of layer {layer.name[:40]!r}", layer.output) for layer in manifest.layers]
     names = [manifest.name, *(t.identifier for t in (*manifest.inputs, *manifest.outputs)), *(k.symbol for x in manifest.layers for k in x.kernels)]
     yield from (("a name in C", name) for name in names if not C_NAME.fullmatch(name))
-    for what, tensor in [*((f"the tensor {t.name[:40]!r}", t) for t in (*manifest.inputs, *manifest.outputs)), *layers]:
+    for what, tensor in tensors:
         if tensor.dtype not in DTYPES:
             yield f"the dtype of {what}", tensor.dtype
         if not all(0 < d < 1 << 31 for d in tensor.shape):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import platform
 import shutil
@@ -62,10 +63,11 @@ TELLING = ("error", "failed", "no space", "undefined reference")  # the lines of
 
 
 def run_tool(command: Sequence[str], debian_packages: Sequence[str], folder: pathlib.Path) -> str:
-    """Standard output of `command`. Raises MissingTool or ToolFailed."""
+    """Standard output of `command`, run in `folder`, where its temporary files lie, too. Raises MissingTool or ToolFailed."""
     if shutil.which(command[0]) is None:
         raise MissingTool(f"{command[0]} is not installed; on Debian: apt-get install {' '.join(debian_packages)}")
-    done = subprocess.run(list(command), cwd=folder, capture_output=True, text=True, errors="replace")
+    # what a tool that is interrupted leaves of its own goes with the folder
+    done = subprocess.run(list(command), cwd=folder, env={**os.environ, "TMPDIR": str(folder.absolute())}, capture_output=True, text=True, errors="replace")
     if done.returncode != 0:
         lines = [line for line in done.stderr.splitlines() if not line.startswith("collect2:")] or ["no message"]  # it repeats the linker's exit code
         said = [line for line in lines if any(word in line.lower() for word in TELLING)] or lines

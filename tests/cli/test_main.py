@@ -28,6 +28,13 @@ def test_help_starts_quickly() -> None:
     assert time.perf_counter() - start < 2  # 0.2 s on an idle machine
 
 
+def test_an_interrupt_while_the_command_line_loads() -> None:
+    script = ("import builtins\nload = builtins.__import__\n"
+              "def stop(name, *rest):\n    if name == 'click': raise KeyboardInterrupt\n    return load(name, *rest)\n")
+    done = subprocess.run([sys.executable, "-c", f"{script}builtins.__import__ = stop\nimport nnc_tvm.cli"], capture_output=True, text=True)
+    assert done.returncode == 130 and done.stderr == "nnc-tvm: error: interrupted\n"
+
+
 def test_run(x86_package: pathlib.Path, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.savez(tmp_path / "in.npz", **{"x/y:0": np.zeros((4, 3, 4), np.int8)})
     assert exit_code(["run", str(x86_package), "--inputs", str(tmp_path / "in.npz"), "--outputs", str(tmp_path / "out.npz")]) == 0

@@ -6,6 +6,7 @@ import io
 import pathlib
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -174,7 +175,7 @@ def mutate(path: pathlib.Path, rng: Rng) -> bytes:
         elif path.suffix == ".pt2" and rng.random() < 0.85:
             try:
                 data = change_member(data, rng)
-            except (zipfile.BadZipFile, ValueError, NotImplementedError):
+            except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError):  # the mutation before has damaged the archive
                 break
         else:
             data = BYTES[int(rng.integers(len(BYTES)))](data, rng) or b"\0"

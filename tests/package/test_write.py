@@ -126,10 +126,14 @@ def test_missing_tools_are_named(tmp_path: pathlib.Path) -> None:
         run_tool(["riscv-gcc"], ("gcc-riscv",), tmp_path)
 
 
+def test_tools_leave_nothing_outside_their_folder(tmp_path: pathlib.Path) -> None:
+    assert run_tool(["sh", "-c", 'echo "$TMPDIR"; pwd'], ("dash",), tmp_path) == f"{tmp_path}\n{tmp_path}\n"
+
+
 def test_a_full_disk_is_an_error_not_a_crash(x86: Target, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduled, source = network()
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(InvalidInput, match=f"^{tmp_path / 'p'}: cannot be written: No space left on device; free some space"):
         write_package(scheduled, source, x86, "net", tmp_path / "p")
     assert list(tmp_path.iterdir()) == []
