@@ -19,6 +19,7 @@ from nnc_tvm.errors import InvalidModel, MissingTool
 from nnc_tvm.frontend.guard import ModelFile
 from nnc_tvm.frontend.shapes import one_line
 
+MOST_GROWTH = 100  # times a file's size; text that was compressed with another tool stays below
 ExportedProgram = Any
 """torch.export.ExportedProgram"""
 
@@ -31,6 +32,7 @@ def is_exported_program(model: object) -> bool:
 
 def parse_pt2(file: ModelFile) -> ExportedProgram:
     """The program in `file`. Raises MissingTool without PyTorch, InvalidModel for a file that it cannot read."""
+    check_unpacked(file.data)
     try:
         import torch
     except ImportError:
@@ -45,6 +47,15 @@ def parse_pt2(file: ModelFile) -> ExportedProgram:
         raise
     except Exception as error:  # torch raises whatever its checks are written with
         raise InvalidModel(f"torch.export.load cannot read it: {one_line(error)}; save it again with torch.export.save") from error
+
+
+def check_unpacked(data: bytes) -> None:
+    """PyTorch stores members as they are, so that they come to no more than the file. Raises InvalidModel: a small archive can unpack to any size."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+        size = sum(member.file_size for member in archive.infolist())
+    if size > MOST_GROWTH * len(data):
+        raise InvalidModel(f"its {len(data)} bytes unpack to {size}, most of them '{largest.filename[-80:]}'; save it again with torch.export.save")
 
 
 def check_weights(data: bytes, tensors: Mapping[str, Any]) -> None:

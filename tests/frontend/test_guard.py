@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import pathlib
+import zipfile
 
 import pytest
 
 from nnc_tvm.errors import InvalidModel
+from nnc_tvm.frontend import load
 from nnc_tvm.frontend.guard import read_model_file
 
 
@@ -21,6 +23,16 @@ def test_refused(tmp_path: pathlib.Path, name: str, data: bytes, says: str) -> N
     with pytest.raises(InvalidModel, match=says) as error:
         read_model_file(tmp_path / name)
     assert name in str(error.value) and "\n" not in str(error.value)
+
+
+def test_an_archive_that_unpacks_to_much_more(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "bomb.pt2"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("m/archive_format", "pt2")
+        archive.writestr("m/models/model.json", "{}")
+        archive.writestr("m/data/extra", bytes(1 << 24))
+    with pytest.raises(InvalidModel, match=r"bomb.pt2: its \d+ bytes unpack to 16777221, most of them 'm/data/extra'; save it again"):
+        load(path)
 
 
 def test_missing_and_folder(tmp_path: pathlib.Path) -> None:
