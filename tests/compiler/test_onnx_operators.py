@@ -17,7 +17,7 @@ from nnc_tvm.frontend import load
 from nnc_tvm.reference import run_program
 from nnc_tvm.relay_passes.pipeline import to_program
 from nnc_tvm.relay_passes.program import Program
-from nnc_tvm.schedules.operators import Primitive
+from nnc_tvm.schedules.operators import DepthwiseConv2d, Primitive
 from tests.compiler.onnx_networks import NETWORKS, Built, randn
 from tests.compiler.onnx_qdq import QdqGraph
 from tests.frontend.onnx_builder import model_of, run_reference, save
@@ -126,6 +126,21 @@ def test_network(name: str, dtype: str, tmp_path: pathlib.Path) -> None:
     rng = np.random.default_rng(SEED)
     inputs = {n: rng.standard_normal(s).astype(np.float32) * 3 for n, s in shapes.items()}
     within_a_step(to_program(load(path).module, "float"), path, inputs)
+
+
+@pytest.mark.parametrize("summands", [True, False])
+def test_factors_of_channels_are_integers(summands: bool, tmp_path: pathlib.Path) -> None:
+    """Of an image, with factors of either sign and zero, and a clamp."""
+    print("seed", SEED)
+    g = QdqGraph("int8")
+    x = g.qdq(g.node("Conv", g.qdq("x", *INPUT), g.weight(randn(g, 7, 4, 3, 3), 0)), 0.2, -9)
+    y = g.node("Mul", g.constant(np.array([0.3, -2, 0, 1, -0.01, 1e-6, 0.7], np.float32).reshape(7, 1, 1)), x)
+    y = g.node("Relu", g.node("Add", y, g.constant(randn(g, 1, 7, 1, 1))) if summands else y)
+    path = save(tmp_path, g.model({"x": (1, 4, 9, 8)}, {g.quantize(y, 0.1, -100): "int8"}))
+    program = to_program(load(path).module, "float")
+    within_a_step(program, path, {"x": np.random.default_rng(SEED).standard_normal((1, 4, 9, 8)).astype(np.float32) * 3})
+    assert sum(isinstance(layer.operator, DepthwiseConv2d) for layer in program.layers) == 1
+    assert not any(isinstance(layer.operator, Primitive) for layer in program.layers)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8"])
