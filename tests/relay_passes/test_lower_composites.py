@@ -113,7 +113,7 @@ def test_sum_and_difference() -> None:
 
 
 def test_constant_operand_off_every_grid_stays_float() -> None:
-    values = relax.const(np.array([1, 0.333, 0.0417, 0.9], np.float32))
+    values = relax.const(np.resize(np.array([1, 0.333, 0.0417, 0.9], np.float32), (6, 1, 1)))  # one for every row
     program = lowered(IMAGE, lambda b, x: b.quantize(b(op.multiply(b.dequantize(x, 0.5), values)), 2.0))
     assert kinds(program) == ["Dequantize", "Primitive", "Quantize"] and program.layers[1].note == "no integer form: multiply"
 
