@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from nnc_tvm.relay_passes.live_bytes import LiveBytes
 from nnc_tvm.relay_passes.program import Layer, ScheduledLayer, ScheduledProgram
 from nnc_tvm.relay_passes.split_kernels import split_kernels
-from nnc_tvm.schedules.operators import Chain, Conv2d, Dense
+from nnc_tvm.schedules.operators import Chain, Conv2d, Dense, DepthwiseConv2d
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.parallel import shares_well
 from nnc_tvm.schedules.rule import Choose, choose_default
 from nnc_tvm.schedules.rules import chain
-from nnc_tvm.schedules.rules.chain_plan import is_pointwise
+from nnc_tvm.schedules.rules.chain_plan import is_pointwise, may_be_link
 from nnc_tvm.targets.base import Target
 
 LONGEST = 4  # layers in one kernel
@@ -90,7 +90,7 @@ def runs(scheduled: ScheduledProgram) -> Iterator[range]:
 
 def is_link(layer: Layer) -> bool:
     """Whether a kernel of several may have the layer in it; one that adds another tensor may be the last."""
-    return isinstance(layer.operator, Conv2d | Dense)
+    return isinstance(layer.operator, Conv2d | Dense | DepthwiseConv2d) and may_be_link(layer.operator)
 
 
 def parts_of(scheduled: ScheduledProgram, run: range, live: LiveBytes, target: Target) -> Iterator[Part]:
@@ -108,8 +108,8 @@ def fused_parts(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, t
     if any(layer.selection is None for layer in layers):
         return
     narrow = chain.narrow_values(links)
-    if not narrow and not all(map(is_pointwise, links.links)):  # as fast as other layers' best forms they are seldom
-        return
+    if not narrow and not all(is_pointwise(link) or isinstance(link, DepthwiseConv2d) for link in links.links):
+        return  # as fast as other layers' best forms they are seldom
     source, end = layers[0].layer.inputs[0], start + len(layers)
     result = live.of_value(layers[-1].layer.output)
     for made in chain.candidates(links, target):

@@ -16,10 +16,10 @@ from nnc_tvm.relay_passes.factors import Product, is_factor, product
 from nnc_tvm.relay_passes.fuse_chains import LONGEST, suits_threads
 from nnc_tvm.relay_passes.grouped import Sum
 from nnc_tvm.relay_passes.program import Layer, Program
-from nnc_tvm.schedules.candidates import GROWTH, WORTH, Candidate, preferred
+from nnc_tvm.schedules.candidates import GROWTH, WORTH, Candidate
 from nnc_tvm.schedules.forms import MERGED
-from nnc_tvm.schedules.operators import Chain, DepthwiseConv2d
-from nnc_tvm.schedules.rules import chain, depthwise, weight_forms
+from nnc_tvm.schedules.operators import Chain
+from nnc_tvm.schedules.rules import chain
 from nnc_tvm.targets.base import Target
 
 CLEAR = 0.95  # of the factors' cost: estimates are no more exact
@@ -82,18 +82,10 @@ def merged_parts(factors: Sequence[Sum], target: Target) -> list[Part]:
     return [part for part in cheapest([*apart, *merged], 0, len(factors)) if part.product is not None]
 
 
-def best_form(layer: Sum, target: Target) -> Candidate | None:
-    """How the layer is computed by itself."""
-    if isinstance(layer, DepthwiseConv2d):
-        made = depthwise.candidates(layer, target)
-        return preferred(made, target.optimize) if made else None
-    return weight_forms.best(layer, target)
-
-
 def parts_of(factors: Sequence[Sum], target: Target) -> Iterator[Part]:
     """Every factor by itself, and several in one kernel, which holds nothing whole between them."""
     for start, factor in enumerate(factors):
-        best = best_form(factor, target)
+        best = chain.best_form(factor, target)
         if best is not None:
             yield Part(start, start + 1, best.cost, best.weight_bytes, best.form)
         for end in range(start + 2, min(start + LONGEST, len(factors)) + 1):
@@ -105,7 +97,7 @@ def parts_of(factors: Sequence[Sum], target: Target) -> Iterator[Part]:
 def merged_part(factors: Sequence[Sum], start: int, end: int, apart: Sequence[Part], target: Target) -> Part | None:
     """Factors [start, end) as one layer; None where there is no such layer, or where it is not clearly cheaper or too large for the package's purpose."""
     together = product(factors[start:end], target.merge_factors)
-    best = best_form(together.layer, target) if together is not None else None
+    best = chain.best_form(together.layer, target) if together is not None else None
     if best is None:
         return None
     usual = cheapest(apart, start, end)

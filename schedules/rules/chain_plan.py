@@ -1,4 +1,4 @@
-"""How a chain of convolutions and dense layers is cut into bands of rows.
+"""How a chain of convolutions, depthwise ones among them, or dense layers is cut into bands of rows.
 
 Every step computes a band of every link, the last one's from the bands before it. A link reads a window: the rows that its band needs, of
 which some stay from the step before and the others are new. Where a kernel looks ahead of the row it writes, the input is read so far ahead,
@@ -13,30 +13,49 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnc_tvm.schedules.isa import DotProduct
-from nnc_tvm.schedules.operators import Chain, Conv2d, TensorType
+from nnc_tvm.schedules.loops import round_up
+from nnc_tvm.schedules.operators import Chain, Conv2d, DepthwiseConv2d, TensorType
 from nnc_tvm.schedules.operators.operator import ITEM_BYTES, WeightedSum
 from nnc_tvm.schedules.parallel import share
 from nnc_tvm.schedules.rules.contraction import contraction_of
-from nnc_tvm.schedules.rules.contraction_plan import Contraction, x_layout
+from nnc_tvm.schedules.rules.contraction_plan import Contraction
 
-Tiling = tuple[DotProduct, int]
-"""A link's instruction, and the pixels of its register tile."""
+Band = Contraction | DepthwiseConv2d
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a link's kernel reads: `elements` of a dtype, `offset` more than the image has; copied: whether it cannot read them from an image.
+
+    view: (shape, strides in elements) of its parameter but for the first axis, where that has several.
+    """
+
+    dtype: str
+    offset: int
+    elements: int
+    copied: bool
+    view: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Link:
     """One layer of a chain.
 
-    band: what a step computes of it, on an image without padding. types: dtypes of input and output.
+    band: what a step computes of it, on an `image` without padding; slack: which may be read beyond its end. types: dtypes of input and output.
+    border: what lies outside the whole image. adds: whether it has a residual.
     rows, step, delay, row: of the input: its rows, the new ones of a step, how late they are (early where it is negative), and a row's elements;
     out_*: of the output.
-    carry: rows of the window that stay from the step before. pitch, left: of the window: a row's elements, and its border's before the image.
+    carry: rows of the window that stay from the step before; they move to its beginning where it has no room for the next ones.
+    pitch, left: of the window: a row's elements, and its border's before the image.
     padded: whether the image has a border on any side. cut_off: whether it reads an input that ends within a step.
     """
 
-    band: Contraction
+    band: Band
+    image: tuple[int, ...]
+    slack: bool
     types: tuple[str, str]
+    border: float
+    adds: bool
     rows: int
     step: int
     delay: int
@@ -56,24 +75,28 @@ class Link:
         """Whether some of the window is no part of the image."""
         return self.carry > 0 or self.padded
 
-    def reads_source(self, tiling: Tiling) -> bool:
+    def reads_source(self, reads: Reading) -> bool:
         """Whether the kernel can read the new rows where they are: all that a step reads are rows of the image, or of another link's band."""
-        *_, copied = x_layout(self.band, *tiling)
-        return not (copied or self.bordered or self.cut_off) and math.prod(self.band.image) == self.step * self.row
+        return not (reads.copied or self.bordered or self.cut_off) and math.prod(self.image) == self.step * self.row
 
-    def window(self, tiling: Tiling) -> TensorType:
+    @property
+    def slots(self) -> int:
+        """Steps whose new rows the window has room for: so many that of each step less is moved than comes."""
+        return 1 + self.carry // self.step
+
+    def window(self, reads: Reading) -> TensorType:
         """The window, with what tiles read beyond it."""
-        elements = max((self.carry + self.step) * self.pitch, x_layout(self.band, *tiling)[2])
-        return TensorType((elements,), tiling[0].x_dtype)
+        rows = (self.slots - 1) * self.step
+        return TensorType((max((rows + self.carry + self.step) * self.pitch, rows * self.pitch + reads.elements),), reads.dtype)
 
     @property
     def active(self) -> int:
         """Steps in which some of the output exists."""
         return math.ceil((self.out_rows + self.out_delay % self.out_step) / self.out_step)
 
-    def result(self, reader: tuple[Link, Tiling] | None) -> TensorType:
+    def result(self, reader: tuple[Link, Reading] | None) -> TensorType:
         """What a step writes, with what the next link's tiles read beyond it where they read it in place."""
-        beyond = x_layout(reader[0].band, *reader[1])[2] if reader is not None and reader[0].reads_source(reader[1]) else 0
+        beyond = reader[1].elements if reader is not None and reader[0].reads_source(reader[1]) else 0
         return TensorType((max(self.out_step * self.out_row, beyond),), self.types[1])
 
 
@@ -115,19 +138,26 @@ class Bands:
         read, written = first.row * ITEM_BYTES[first.types[0]], last.out_row * ITEM_BYTES[last.types[1]]
         return not self.overlap and last.out_step * written <= first.step * read and last.out_rows * written <= first.rows * read
 
-    def scratch(self, tilings: Sequence[Tiling]) -> list[TensorType]:
+    def scratch(self, reads: Sequence[Reading]) -> list[TensorType]:
         """The window of every link that has one and its result, in turn; but for the last one's where whole bands are stored."""
         made = []
-        readers = [*zip(self.links[1:], tilings[1:], strict=True), None]
-        for link, tiling, reader in zip(self.links, tilings, readers, strict=True):
-            made += [] if link.reads_source(tiling) else [link.window(tiling)]
+        readers = [*zip(self.links[1:], reads[1:], strict=True), None]
+        for link, read, reader in zip(self.links, reads, readers, strict=True):
+            made += [] if link.reads_source(read) else [link.window(read)]
             made += [link.result(reader)] if reader is not None or self.stores_parts else []
         return made
 
 
 def is_pointwise(layer: WeightedSum) -> bool:
     """Whether every output pixel depends on the same input pixel alone."""
+    if isinstance(layer, DepthwiseConv2d):
+        return False
     return not isinstance(layer, Conv2d) or (layer.kernel == (1, 1) and layer.strides == (1, 1) and not any(layer.padding))
+
+
+def may_be_link(layer: WeightedSum) -> bool:
+    """Whether a chain may have the layer: those of channels of their own keep their number."""
+    return not isinstance(layer, DepthwiseConv2d) or layer.inputs[0].shape[3] == layer.output.shape[3]
 
 
 def images_of(chain: Chain) -> list[tuple[int, ...]]:
@@ -139,44 +169,55 @@ def images_of(chain: Chain) -> list[tuple[int, ...]]:
 
 
 def cut(chain: Chain, rows: int, may_overlap: bool = True) -> Bands | None:
-    """The chain in bands of `rows` rows of its output, of which the last two may overlap; None where a link is no contraction.
+    """The chain in bands of `rows` rows of its output, of which the last two may overlap; None where it has a layer that it cannot have.
 
     A residual is read as the output is stored, in whole bands: None where these are not whole.
     """
+    if not all(map(may_be_link, chain.links)):
+        return None
     images = images_of(chain)
-    contractions = [contraction_of(layer) for layer in chain.links]
     steps = [rows]
     for layer in reversed(chain.links):
-        steps.insert(0, steps[0] * (layer.strides[0] if isinstance(layer, Conv2d) else 1))
+        steps.insert(0, steps[0] * (layer.strides[0] if isinstance(layer, Conv2d | DepthwiseConv2d) else 1))
     overlap = may_overlap and rows < images[-1][1] and images[-1][1] % rows > 0 and all(map(is_pointwise, chain.links))
     links: list[Link] = []
-    for k, (layer, whole) in enumerate(zip(chain.links, contractions, strict=True)):
-        if whole is None:
+    for k, layer in enumerate(chain.links):
+        made = link_of(layer, (images[k], images[k + 1]), (steps[k], steps[k + 1]), links[-1].out_delay if links else None, overlap)
+        if made is None:
             return None
-        links.append(link_of(layer, whole, (images[k], images[k + 1]), (steps[k], steps[k + 1]), links[-1].out_delay if links else None, overlap))
+        links.append(made)
     last = links[-1]
     bands = Bands(tuple(links), images[0][0], math.ceil((last.out_rows + last.out_delay) / rows), overlap)
-    return None if bands.stores_parts and last.band.residual is not None else bands
+    return None if bands.stores_parts and last.adds else bands
 
 
-def link_of(layer: WeightedSum, whole: Contraction, images: tuple[tuple[int, ...], tuple[int, ...]], steps: tuple[int, int],
-            delay: int | None, overlap: bool) -> Link:
+def link_of(layer: WeightedSum, images: tuple[tuple[int, ...], tuple[int, ...]], steps: tuple[int, int], delay: int | None, overlap: bool) -> Link | None:
     """images, steps: of the input and the output. delay: of the input; None where it is there from the beginning. overlap: as in Bands."""
+    whole: Band | None = layer if isinstance(layer, DepthwiseConv2d) else contraction_of(layer)
+    if whole is None:
+        return None
     (_, h, w, c), (_, oh, ow, o) = images
-    (kh, kw), (sh, sw), (dh, dw), (top, left, *_) = whole.weight.shape[1:3], whole.strides, whole.dilation, whole.padding
+    kh, kw = whole.kernel if isinstance(whole, DepthwiseConv2d) else whole.weight.shape[1:3]
+    (sh, sw), (dh, dw), (top, left, *_) = whole.strides, whole.dilation, whole.padding
     step, out_step = steps
     ahead = max((kh - 1) * dh + 1 - sh, 0) - top
     cut_off = delay is None and not overlap and h % step > 0
     slack = delay is not None  # another link's result
     delay = -max(0, ahead) if delay is None else delay
-    out_delay = math.ceil(max(0, delay + ahead) / sh)
+    out_delay = round_up(math.ceil(max(0, delay + ahead) / sh), out_step)  # by whole steps: none computes rows outside the image
     if is_pointwise(layer):  # pixels are alike: one long row
         image, out = (1, 1, step * w, c), (1, 1, out_step * ow, o)
     else:
         image, out = (1, (out_step - 1) * sh + (kh - 1) * dh + 1, (ow - 1) * sw + (kw - 1) * dw + 1, c), (1, out_step, ow, o)
     pitch = w * c if is_pointwise(layer) else image[2] * c
     carry = sh * out_delay + top - delay
-    windowed = cut_off or carry > 0 or any(whole.padding)
-    band = dataclasses.replace(whole, image=image, out=out, padding=(0, 0, 0, 0), slack=slack or windowed)
-    return Link(band, (layer.inputs[0].dtype, layer.output.dtype), h, step, delay, w * c, oh, out_step, out_delay, ow * o, carry, pitch, left * c,
+    slack |= cut_off or carry > 0 or any(whole.padding)
+    types = layer.inputs[0].dtype, layer.output.dtype
+    if isinstance(whole, DepthwiseConv2d):
+        band: Band = dataclasses.replace(whole, inputs=(TensorType(image, types[0]),), output=TensorType(out, types[1]), padding=(0, 0, 0, 0))
+    else:
+        band = dataclasses.replace(whole, image=image, out=out, padding=(0, 0, 0, 0), slack=slack)
+    border = whole.input_zero_point if isinstance(whole, DepthwiseConv2d) else whole.border
+    adds = isinstance(layer, Conv2d) and layer.residual is not None
+    return Link(band, image, slack, types, border, adds, h, step, delay, w * c, oh, out_step, out_delay, ow * o, carry, pitch, left * c,
                 any(whole.padding), cut_off)

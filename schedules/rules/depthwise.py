@@ -19,11 +19,12 @@ from nnc_tvm.schedules.candidates import Candidate, Selection, select
 from nnc_tvm.schedules.intrin.taps import TapProduct
 from nnc_tvm.schedules.loops import round_up, vectorize_parts
 from nnc_tvm.schedules.operators import DepthwiseConv2d, Operator, TensorType
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose, Stage, choose_default
 from nnc_tvm.schedules.rules.at_run_time import at_run_time, prepared, rows_of
 from nnc_tvm.schedules.rules.contraction_plan import COPY_COST
 from nnc_tvm.schedules.rules.depthwise_kernel import constants_of, depthwise_kernel, extent
-from nnc_tvm.schedules.rules.depthwise_plan import Tile, best_instruction, choose_tile, estimated_cost
+from nnc_tvm.schedules.rules.depthwise_plan import Tile, best_instruction, choose_tile, estimated_cost, packed_bytes
 from nnc_tvm.schedules.rules.input_patches import padded_copy
 from nnc_tvm.schedules.rules.nibbles import UNPACK_COST, fit, pack, unpack_kernel
 
@@ -45,10 +46,11 @@ def candidates(operator: DepthwiseConv2d, target: Any) -> list[Candidate]:
     assert isinstance(made, DepthwiseConv2d)
     tile = choose_tile(operator, isa, choose_default)
     image, copied = image_read(operator, tile)
-    cost, weights = estimated_cost(operator, tile) + copied * math.prod(image) * COPY_COST, constants_of(made, tile)[0]
-    forms = [Candidate("dense", cost, weights.nbytes, lambda choose: build(made, isa, target, choose, packed=False))]
+    cost, weights = estimated_cost(operator, tile) + copied * math.prod(image) * COPY_COST, packed_bytes(operator, tile)
+    elements = weights // ITEM_BYTES[isa.weight_dtype]
+    forms = [Candidate("dense", cost, weights, lambda choose: build(made, isa, target, choose, packed=False))]
     if "int4" in target.forms and "portable" not in target.features and fit(operator.weight):
-        forms.append(Candidate("int4", cost + weights.size * UNPACK_COST, -(-weights.size // 2), lambda choose: build(made, isa, target, choose, packed=True)))
+        forms.append(Candidate("int4", cost + elements * UNPACK_COST, -(-elements // 2), lambda choose: build(made, isa, target, choose, packed=True)))
     return [at_run_time(operator, candidate, target) for candidate in forms]
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnc_tvm.schedules.intrin.taps import FLOAT, INTEGER, TapProduct
 from nnc_tvm.schedules.operators import DepthwiseConv2d
+from nnc_tvm.schedules.operators.operator import ITEM_BYTES
 from nnc_tvm.schedules.rule import Choose
 
 SURE = 0.95  # of another instruction's estimate: estimates are no more exact
@@ -101,3 +102,9 @@ def pack_weights(operator: DepthwiseConv2d, tile: Tile, padded_out: int) -> np.n
         full[r, r * operator.strides[0]:r * operator.strides[0] + kh, :, :out] = operator.weight
     split = full.reshape(tile.rows, tile.steps, isa.depth, kw, padded_out // isa.lanes, isa.lanes)
     return np.ascontiguousarray(split.transpose(4, 1, 3, 0, 5, 2))
+
+
+def packed_bytes(operator: DepthwiseConv2d, tile: Tile) -> int:
+    """Of the weights as `pack_weights` makes them."""
+    channels = math.ceil(operator.output.shape[3] / tile.block) * tile.block
+    return channels * tile.rows * tile.steps * tile.isa.depth * operator.kernel[1] * ITEM_BYTES[tile.isa.weight_dtype]

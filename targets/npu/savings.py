@@ -66,4 +66,4 @@ def factors(nodes: Sequence[Node], output: str) -> dict[int, Whole]:
 def _factors(first: WeightedSum, second: WeightedSum) -> bool:
     epilogue = first.epilogue
     linear = isinstance(epilogue, FixedRequantize) and (epilogue.low, epilogue.high) == (-128, 127)
-    return linear and not any(isinstance(layer, DepthwiseConv2d) for layer in (first, second)) and is_narrow(first, second)
+    return linear and not any(isinstance(layer, DepthwiseConv2d) for layer in (first, second)) and is_narrow([first], [second])

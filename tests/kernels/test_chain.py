@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from nnc_tvm.schedules.operators import Chain, Conv2d, Dense, TensorType
+from nnc_tvm.schedules.operators import Chain, Conv2d, Dense, DepthwiseConv2d, TensorType
 from nnc_tvm.schedules.operators.operator import WeightedSum
 from nnc_tvm.schedules.rules import chain
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, random_requantize, rule_of, target_of
@@ -71,6 +71,37 @@ def random_spatial(rng: np.random.Generator) -> Case:
     return case(rng, links)
 
 
+def next_depthwise(rng: np.random.Generator, image: tuple[int, ...], kernel: tuple[int, int], strides: tuple[int, int], padding: tuple[int, int, int, int],
+                   dilation: tuple[int, int] = (1, 1)) -> DepthwiseConv2d:
+    """A depthwise convolution of `image` with random weights."""
+    n, h, w, c = image
+    oh, ow = [(size + padding[k] + padding[k + 2] - (kernel[k] - 1) * dilation[k] - 1) // strides[k] + 1 for k, size in enumerate((h, w))]
+    weight = rng.integers(-127, 128, (*kernel, c)).astype(np.int16)
+    return DepthwiseConv2d((TensorType(image, "int8"),), TensorType((n, oh, ow, c), "int8"), weight, rng.integers(-5000, 5000, c).astype(np.int32),
+                           random_requantize(rng, MODES[rng.integers(2)], c, kernel[0] * kernel[1]), int(rng.integers(-128, 128)), strides, padding, dilation)
+
+
+def random_factors(rng: np.random.Generator) -> Case:
+    """Depthwise layers of any kernels, strides and paddings first, last or between pointwise and other layers, as of a CP decomposition."""
+    image: tuple[int, ...] = (int(rng.choice([1, 1, 3])), int(rng.integers(9, 16)), int(rng.integers(9, 16)), random_channels(rng))
+    links: list[WeightedSum] = []
+    for kind in ["1dd1", "1d1", "d1", "1d", "dd", "3d1", "d3", "1dd"][rng.integers(8)]:
+        kernel = [(3, 3), (1, 3), (3, 1), (5, 1), (1, 5), (2, 2), (4, 3)][rng.integers(7)]
+        strides = tuple(int(v) for v in rng.integers(1, 3, 2)) if rng.random() < 0.4 else (1, 1)
+        dilation = (1, 2) if rng.random() < 0.2 else (2, 1) if rng.random() < 0.2 else (1, 1)
+        padding = [(0, 0, 0, 0), tuple(k // 2 for k in (*kernel, *kernel)), tuple(int(v) for v in rng.integers(0, 3, 4))][rng.integers(3)]
+        if kind == "1":
+            links.append(next_conv2d(rng, image, random_channels(rng)))
+        elif any((k - 1) * d + 1 > size for k, d, size in zip(kernel, dilation, image[1:3], strict=True)):
+            continue
+        elif kind == "3":
+            links.append(next_conv2d(rng, image, random_channels(rng), kernel, padding=padding))  # type: ignore[arg-type]
+        else:
+            links.append(next_depthwise(rng, image, kernel, strides, padding, dilation))  # type: ignore[arg-type]
+        image = links[-1].output.shape
+    return case(rng, links)
+
+
 def random_residual(rng: np.random.Generator) -> Case:
     """What the last link adds is another tensor."""
     image = (int(rng.choice([1, 3])), int(rng.integers(3, 9)), int(rng.integers(3, 9)), random_channels(rng))
@@ -89,14 +120,15 @@ def test_residuals(cpu: tuple[str, str | None]) -> None:
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
 def test_random_shapes(cpu: tuple[str, str | None]) -> None:
     rng = random_generator()
-    check([make(rng) for make in [random_pointwise] * 5 + [random_spatial] * 8], stages, target_of(cpu))
+    check([make(rng) for make in [random_pointwise] * 5 + [random_spatial] * 8 + [random_factors] * 12], stages, target_of(cpu))
 
 
 @pytest.mark.parametrize("cpu", CPUS, ids=CPU_NAMES)
 def test_every_choice(cpu: tuple[str, str | None]) -> None:
     """Whatever tuning may choose is exact."""
     rng = random_generator()
-    check([random_pointwise(rng) for _ in range(4)] + [random_spatial(rng) for _ in range(6)], stages, target_of(cpu), choose=any_choice(rng))
+    made = [make(rng) for make in [random_pointwise] * 4 + [random_spatial, random_factors] * 5]
+    check(made, stages, target_of(cpu), choose=any_choice(rng))
 
 
 def test_no_band_is_all_of_an_image() -> None:

@@ -86,7 +86,7 @@ def test_one_row_of_taps_needs_no_columns_of_several() -> None:
         operator = operator_of(k, rng.integers(-127, 128, (*k[2], channels)).astype(np.int16), np.zeros(channels, np.int32),
                                random_requantize(rng, "fixed", channels, 9), 0)
         made = depthwise.stages(operator, target, choose_default)
-        assert made is not None and name in made.stages[-1].kernel
+        assert made is not None and name in made.stages[-1].kernel and made.taken.weight_bytes == made.stages[-1].constants[0].nbytes
 
 
 @pytest.mark.parametrize("choices", [{"rows": 1, "pixels": 1}, {"rows": 2, "vectors": 1}, {"pixels": 3, "channels_outer": False}])

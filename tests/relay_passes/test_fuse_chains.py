@@ -18,6 +18,7 @@ from nnc_tvm.relay_passes.split_kernels import split_kernels
 from nnc_tvm.schedules.forms import parse_forms
 from nnc_tvm.schedules.operators import Chain
 from nnc_tvm.schedules.parallel import shares_well
+from nnc_tvm.schedules.rules import chain
 from nnc_tvm.targets.base import Optimize, Target
 from nnc_tvm.targets.registry import get_target
 from tests.kernels.cases import random_generator
@@ -85,6 +86,25 @@ def test_threads_share_chains(threads: int, optimize: Optimize) -> None:
         assert all(shares_well(layer.selection.taken.turns, threads) for layer in chains)  # type: ignore[union-attr]
     live = LiveBytes(together)
     assert max(live.of_layer(k) for k in range(len(together.layers))) == lay_out(together, Constants()).arena.lower_bound
+
+
+@pytest.mark.parametrize("cpu", CPUS, ids=["avx2", "a76"])
+def test_factors_of_a_cp_decomposition(cpu: tuple[str, str]) -> None:
+    """1x1, depthwise twice, 1x1 of an odd rank: every value between them is narrow, and the outputs are those of the layers apart."""
+    net = Network(7, "float", prune=0.0)
+    x = net.conv(net.input(1, 14, 14, 8), 64, 3)
+    program = net.program(net.conv(net.depthwise(net.depthwise(net.conv(x, 13, 1, pad=0), stride=2)), 96, 1, pad=0))
+    layers = [layer.operator for layer in program.layers[1:]]
+    assert chain.narrow_values(Chain.of(*layers)) == 3  # type: ignore[arg-type]
+    together = fused(program, target_of(cpu))
+    rng = np.random.default_rng(2)
+    inputs = {name: rng.integers(-128, 128, program.values[name].type.shape).astype(np.int8) for name in program.inputs}
+    want, got = run_program(program, inputs), run_program(together.program, inputs)
+    assert all(np.array_equal(want[name], got[name]) for name in program.outputs)
+    # a wide layer between depthwise ones is no factor
+    net = Network(8, "float", prune=0.0)
+    net.conv(net.depthwise(net.conv(net.input(1, 8, 8, 16), 96, 1, pad=0)), 24, 1, pad=0)
+    assert chain.narrow_values(Chain.of(*(layer.operator for layer in net.layers))) == 0  # type: ignore[arg-type]
 
 
 def test_dense_means_apart() -> None:
