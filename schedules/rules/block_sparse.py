@@ -57,9 +57,14 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
 
 def plans_of(c: Contraction, isa: DotProduct) -> Iterator[BlockPlan]:
     """Every register tile and block size of the instruction that leaves blocks out."""
-    run = c.runs[1]
+    run, weights = c.runs[1], np.count_nonzero(c.weight)
+    # blocks hold all weights, so that more of them than of the weights, counted with what fills up the last blocks, are not zero
+    lines, depths = c.weight.size // (c.out[3] * run), round_up(run, isa.depth)
+    sparse = [vectors for vectors in isa.tiles if weights <= SPARSE * round_up(c.out[3], vectors * isa.lanes) * lines * depths]
+    if not sparse:
+        return
     cells = nonzero_cells(c, isa)
-    for vectors in isa.tiles:
+    for vectors in sparse:
         rows = together(cells, vectors)
         for steps in {1, *isa.steps, 2 if isa.depth == 2 else 1}:
             if steps > 1 and run % (steps * isa.depth):

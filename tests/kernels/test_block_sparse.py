@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from nnc_tvm.schedules.operators import Conv2d, Dense, TensorType
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import block_sparse
+from nnc_tvm.schedules.rules.contraction import contraction_of, instructions_for
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, random_requantize, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, with_residual
 
@@ -92,3 +94,21 @@ def test_dense_weights_are_no_candidate() -> None:
     assert stages(operator, target_of(CPUS[0]), choose_default) is None
     assert stages(dataclasses.replace(grouped, weight=grouped.weight * 0), target_of(CPUS[0]), choose_default) is None
     assert isinstance(operator, Conv2d)
+
+
+def test_weights_are_counted_before_blocks() -> None:
+    """By their number no tile is left out that has blocks to leave out: channels and runs that fill no block, about as many zeros as it takes."""
+    rng = random_generator()
+    found = 0
+    for zeros, out in product((0.3, 0.5, 0.6), (3, 17, 24, 40)):
+        case, _ = random_case(rng, zeros)
+        operator, _ = conv2d(rng, (1, 3, 4, int(rng.choice([3, 16, 20]))), out, (1, 3))
+        for weight in (case.weight, prune(rng, operator.weight, 4, 16, zeros)):
+            c = contraction_of(dataclasses.replace(case if weight is case.weight else operator, weight=weight))
+            assert c is not None
+            for isa in instructions_for(c, target_of(CPUS[0]).features):
+                cells = block_sparse.nonzero_cells(c, isa)
+                wanted = {vectors for vectors in isa.tiles if block_sparse.together(cells, vectors).mean() <= block_sparse.SPARSE}
+                found += len(wanted)
+                assert wanted <= {plan.tile.vectors for plan in block_sparse.plans_of(c, isa)}
+    assert found
