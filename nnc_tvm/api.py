@@ -8,9 +8,10 @@ import pathlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from nnc_tvm.compiler import RequantizeOption, compile_model, quantizer
+from nnc_tvm.errors import InvalidInput
 from nnc_tvm.targets.base import Emit, Optimize
 
 if TYPE_CHECKING:
@@ -69,12 +70,14 @@ def compile(model: str | os.PathLike[str] | ExportedProgram, target: str = "x86_
     samples (arrays by input name) or a file of them; with it a float model is quantized, as `quantize` says. The other options are those of
     `nnc-tvm compile`.
     """
-    from nnc_tvm.errors import InvalidInput
     from nnc_tvm.package.folder import check_output
     from nnc_tvm.package.identifiers import check_package_name, package_name
     from nnc_tvm.package.tvm_pair import check_tvm_pair
 
     check_tvm_pair()
+    check_choices(optimize=(optimize, get_args(Optimize)), emit=(emit, get_args(Emit)), requantize=(requantize, get_args(RequantizeOption)))
+    if not isinstance(threads, int):
+        raise InvalidInput(f"threads={threads!r}: a whole number of threads")
     model = as_model(model)
     name = check_package_name(name or (package_name(model.stem) if isinstance(model, pathlib.Path) else "model"))
     folder = pathlib.Path(output or f"{name}-{target}")
@@ -99,14 +102,30 @@ def run(package: str | os.PathLike[str], inputs: Mapping[str, np.ndarray]) -> di
     """The outputs of a package by name, natively or under the emulator of its CPU. inputs: arrays by name; N samples have a leading axis."""
     from nnc_tvm.run.execute import run_package
 
-    return run_package(pathlib.Path(package), inputs)
+    return run_package(pathlib.Path(package), as_arrays(inputs))
 
 
 def verify(package: str | os.PathLike[str], model: str | os.PathLike[str] | ExportedProgram, inputs: Mapping[str, np.ndarray]) -> Verification:
     """A package beside the model it was compiled from, layer by layer, on `inputs`."""
     from nnc_tvm.verify import verify_package
 
-    return verify_package(pathlib.Path(package), as_model(model), inputs)
+    return verify_package(pathlib.Path(package), as_model(model), as_arrays(inputs))
+
+
+def check_choices(**given: tuple[str, tuple[str, ...]]) -> None:
+    """given: by option, its value and the values that it may have. Raises InvalidInput for the first that has another."""
+    for option, (value, choices) in given.items():
+        if value not in choices:
+            raise InvalidInput(f"{option}={value!r}: not one of {', '.join(choices)}")
+
+
+def as_arrays(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inputs by name, lists as arrays. Raises InvalidInput for what has no names."""
+    import numpy as np
+
+    if not isinstance(inputs, Mapping):
+        raise InvalidInput(f"inputs are a {type(inputs).__name__}; give arrays by input name, such as {{'x': array}}")
+    return {name: np.asarray(array) for name, array in inputs.items()}
 
 
 def as_model(model: str | os.PathLike[str] | ExportedProgram) -> pathlib.Path | ExportedProgram:

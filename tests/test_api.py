@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,3 +59,19 @@ def test_things_that_are_no_models(tmp_path: pathlib.Path) -> None:
         compile_verb("m.onnx", output=tmp_path / "p", quantize=nnc_tvm.quantize.QuantizeOptions())
     with pytest.raises(AttributeError, match="no attribute 'transmogrify'"):
         nnc_tvm.transmogrify  # noqa: B018
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"optimize": "max"}, "optimize='max': not one of speed, balanced, size"),
+    ({"emit": "wasm"}, "emit='wasm': not one of obj, c"),
+    ({"requantize": "x"}, "requantize='x': not one of auto, fixed, float"),
+    ({"threads": "2"}, "threads='2': a whole number"),
+])
+def test_options_that_do_not_do(options: dict[str, Any], message: str, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        nnc_tvm.compile("nowhere.onnx", output=tmp_path / "p", **options)
+
+
+def test_inputs_have_names() -> None:
+    with pytest.raises(InvalidInput, match="inputs are a list; give arrays by input name"):
+        nnc_tvm.run("nowhere", [[1.0]])
