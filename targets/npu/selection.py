@@ -23,6 +23,7 @@ from nnc_tvm.targets.npu.views import ALIGNMENT
 SLOWER = 1.1
 LARGEST = SIZES[:9:3]  # pieces of weights in a plan: large ones are fast, small ones find room
 EFFORT = 4800
+LEAST_PLANS = 8  # of the search, however many commands they have, at EFFORT
 FEW = 40  # commands: a plan of fewer takes as long to pack
 HOPELESS = 1.3  # estimate of a plan that is not worth packing, times the best cycles
 LIMITS = (0, *(int(ALIGNMENT * 1.05 ** n) for n in range(400)))  # of plans
@@ -102,17 +103,18 @@ def _searched(planner: Planner, config: Config, place: Pack, effort: int) -> _Be
     """Of the plans that the search finds."""
     best: _Best | None = None
     refused: list[Unsupported] = []
-    left = effort
+    left, packed = effort, 0
     for hopeless in (HOPELESS, math.inf):  # the latter where none of the others finds room
         for label, own in _plans(planner, config.sram_bytes, hopeless):
-            if best is not None and (3 * left < effort or label.time > hopeless * best.network.cycles):
+            enough = 3 * left < effort and packed >= LEAST_PLANS * effort // EFFORT
+            if best is not None and (enough or label.time > hopeless * best.network.cycles):
                 break
             try:
                 network = for_plan(own, label.segments, replace(config, chases_rows=own.config.chases_rows), place)
             except Unsupported as error:
                 refused.append(error)
                 continue
-            left -= max(FEW, len(network.commands))
+            left, packed = left - max(FEW, len(network.commands)), packed + 1
             if best is None or network.cycles < best.network.cycles:
                 best = _Best(network, label.segments, own, 0)
         if best is not None:
