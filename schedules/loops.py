@@ -63,7 +63,12 @@ def vectorize_parts(sch: s_tir.Schedule, block: str, sizes: list[int], lanes: in
 
 
 def vectorize_tile(sch: s_tir.Schedule, loops: list[Any], lanes: int) -> None:
-    """Channels (the last of a tile's loops) by vectors of `lanes`, the pixels of a vector of channels one after the other: they share its parameters."""
+    """Channels (the last of a tile's loops) by vectors of `lanes`, the pixels of a vector of channels one after the other: they share its parameters.
+
+    A tile of a single element has no loops.
+    """
+    if not loops:
+        return
     *pixels, channels = loops
     outer, inner = sch.split(channels, [None, lanes])
     sch.reorder(outer, *pixels, inner)

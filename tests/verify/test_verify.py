@@ -114,11 +114,13 @@ def test_tflite_is_exact(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[s
     from tests.tflite_builder import Node, Tensor, build_model
 
     shape = (1, 6, 5, 4)
-    tensors = [Tensor("x", shape, "int8", 0.05, 5), Tensor("a.first;fused", shape, "int8", 0.09, -7), Tensor("y", shape, "int8", 1 / 256, -128)]
-    nodes = [Node("ADD", ("x", "x"), ("a.first;fused",), ("AddOptions", {})), Node("LOGISTIC", ("a.first;fused",), ("y",))]
+    tensors = [Tensor("x", shape, "int8", 0.05, 5), Tensor("z", shape, "int8", 0.03, 9),
+               Tensor("a.first;fused", shape, "int8", 0.09, -7), Tensor("y", shape, "int8", 1 / 256, -128)]
+    nodes = [Node("ADD", ("x", "z"), ("a.first;fused",), ("AddOptions", {})), Node("LOGISTIC", ("a.first;fused",), ("y",))]
     print("seed", SEED)
-    (tmp_path / "net.tflite").write_bytes(build_model(tensors, nodes, ["x"], ["y"]))
-    np.savez(tmp_path / "in.npz", x=np.random.default_rng(SEED).integers(-128, 128, (4, *shape), np.int8))
+    (tmp_path / "net.tflite").write_bytes(build_model(tensors, nodes, ["x", "z"], ["y"]))
+    rng = np.random.default_rng(SEED)
+    np.savez(tmp_path / "in.npz", **{name: rng.integers(-128, 128, (4, *shape), np.int8) for name in ("x", "z")})
     assert exit_code(["compile", str(tmp_path / "net.tflite"), "--target", "x86_cpu", "-o", str(tmp_path / "net")]) == 0
     found = verify(tmp_path, capsys, "net.tflite")
     assert "BUILTIN_REF" in found["source"] and found["exact"] and found["argmax_agreement"] == 1
