@@ -6,6 +6,7 @@ fullest step; of the ways that need the least of the whole program, the one that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,9 @@ FAR = 1.025  # of the estimated cost of a kernel that reads from beyond the firs
 TOLERABLE = 1.03  # of it, where the arena becomes smaller
 SMALLER = 0.9  # of the arena: less gain is not worth kernels that would be slower but for what lies beyond the first cache
 NOT_SLOWER = 1.01  # of the layers' estimated cost: estimates of the same tiles in other loops are about as exact
+
+# of the weights of the layers apart, those of a kernel of several: it holds bytes where they may store four bits, or leave zeros out
+WEIGHTS = {"size": 1.0, "balanced": 1.25}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +126,9 @@ def fused_parts(layers: Sequence[ScheduledLayer], start: int, live: LiveBytes, t
 
 
 def is_worth(made: chain.ChainCandidate, layers: Sequence[ScheduledLayer], target: Target) -> bool:
-    """Whether it is hardly slower than the layers apart, nor larger where size is what counts."""
+    """Whether it is hardly slower than the layers apart, nor much larger unless speed is what counts."""
     apart = [(layer, layer.selection.taken) for layer in layers if layer.selection is not None]
-    if target.optimize == "size" and made.weight_bytes > sum(taken.weight_bytes for _, taken in apart):
+    if made.weight_bytes > WEIGHTS.get(target.optimize, math.inf) * sum(taken.weight_bytes for _, taken in apart):
         return False
     near = made.scratch_bytes <= target.l1_bytes
     cost = sum(taken.cost * (FAR if near and copies_far(layer, target) else 1) for layer, taken in apart)

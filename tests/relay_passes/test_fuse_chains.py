@@ -10,7 +10,7 @@ import pytest
 from nnc_tvm.package.constants import Constants
 from nnc_tvm.package.layout import lay_out
 from nnc_tvm.reference import run_program
-from nnc_tvm.relay_passes.fuse_chains import NOT_SLOWER, SMALLER, fuse_chains
+from nnc_tvm.relay_passes.fuse_chains import NOT_SLOWER, SMALLER, WEIGHTS, fuse_chains
 from nnc_tvm.relay_passes.live_bytes import LiveBytes
 from nnc_tvm.relay_passes.program import Program, ScheduledProgram
 from nnc_tvm.relay_passes.schedule_layers import schedule_layers
@@ -105,6 +105,27 @@ def test_factors_of_a_cp_decomposition(cpu: tuple[str, str]) -> None:
     net = Network(8, "float", prune=0.0)
     net.conv(net.depthwise(net.conv(net.input(1, 8, 8, 16), 96, 1, pad=0)), 24, 1, pad=0)
     assert chain.narrow_values(Chain.of(*(layer.operator for layer in net.layers))) == 0  # type: ignore[arg-type]
+
+
+def weight_bytes(scheduled: ScheduledProgram) -> int:
+    return sum(layer.selection.taken.weight_bytes for layer in scheduled.layers if layer.selection is not None)
+
+
+def test_four_bits_stay_four_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels of several layers hold bytes: but for speed they are not taken where the layers apart store half of that."""
+    net = Network(6, "float", prune=0.0)
+    x = net.input(1, 25, 5, 64)
+    for _ in range(2):
+        x = net.conv(net.depthwise(x), 64, 1, pad=0)
+    program = net.program(x)
+    layers = [dataclasses.replace(layer, operator=dataclasses.replace(layer.operator, weight=layer.operator.weight % 15 - 7))  # type: ignore[type-var]
+              if hasattr(layer.operator, "weight") else layer for layer in program.layers]
+    target = dataclasses.replace(target_of(("x86_cpu", "znver4")), optimize="balanced")
+    apart = schedule_layers(dataclasses.replace(program, layers=tuple(layers)), target)
+    assert sum(layer.selection is not None and layer.selection.taken.form == "int4" for layer in apart.layers) == 4
+    assert weight_bytes(fuse_chains(apart, target)) <= WEIGHTS["balanced"] * weight_bytes(apart)
+    monkeypatch.setitem(WEIGHTS, "balanced", 3.0)
+    assert weight_bytes(fuse_chains(apart, target)) > 1.25 * weight_bytes(apart)
 
 
 def test_dense_means_apart() -> None:
