@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -21,34 +20,10 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from peers import peer_ms
 
 NNC = pathlib.Path(sys.executable).parent / "nnc-tvm"
 SIZE = 224
-RUNS = 21  # inferences of a median
-PEER = """
-import json, sys, time
-import numpy as np
-name, path, runs, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-x = np.random.default_rng(0).standard_normal((1, 3, size, size)).astype(np.float32)
-if name == "onnxruntime":
-    import onnxruntime
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options)
-    def run(): return session.run(None, {"x": x})
-else:
-    import openvino
-    core = openvino.Core()
-    options = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    request = core.compile_model(core.read_model(path), "CPU", options).create_infer_request()
-    def run(): return request.infer({0: x})
-times = []
-for _ in range(runs + 3):
-    start = time.perf_counter()
-    run()
-    times.append((time.perf_counter() - start) * 1e3)
-print(float(np.median(times[3:])))
-"""
 
 
 class Graph:
@@ -125,12 +100,6 @@ NETWORKS = {
     "mobilenetv2": lambda: inverted(MOBILENETV2, "mobilenetv2"),
     "efficientnet_lite0": lambda: inverted(EFFICIENTNET_LITE0, "efficientnet_lite0"),
 }
-
-
-def peer_ms(python: str, name: str, model: pathlib.Path, **environment: str) -> float | None:
-    """Median milliseconds; None where `python` lacks the peer."""
-    done = subprocess.run([python, "-c", PEER, name, model, str(RUNS), str(SIZE)], env={**os.environ, **environment}, capture_output=True, text=True)
-    return float(done.stdout) if done.returncode == 0 else None
 
 
 def own_ms(package: pathlib.Path) -> float:

@@ -80,16 +80,16 @@ def table(model: pathlib.Path, cpu: str, limits: dict[str, float], folder: pathl
     return head + "\n".join(line for _, line in lines) + "\n"
 
 
-def main() -> None:
-    models = [pathlib.Path(a) for a in sys.argv[1:] if a != "--write"]
+def show(models: list[pathlib.Path], write: bool) -> None:
+    """Prints the tables of all models and CPUs; with `write` they go to the page."""
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         limits = {**measured_limits(folder), **ARM_LIMITS}
         text = "\n".join(table(model, cpu, limits, folder / model.stem) for model in models for cpu in CPUS)
     print(text)
-    if "--write" in sys.argv:
+    if write:
         write_between(ROOT / "docs/limits.md", "layers", text)
 
 
 if __name__ == "__main__":
-    main()
+    show([pathlib.Path(a) for a in sys.argv[1:] if a != "--write"], "--write" in sys.argv)

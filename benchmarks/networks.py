@@ -1,13 +1,15 @@
-"""Measures whole networks and rewrites the table of the README: nnc-tvm on this machine and under qemu, ONNX Runtime beside it in the same run.
+"""Measures whole networks and rewrites the table of the README: nnc-tvm on this machine and under qemu, its peers beside it in the same run.
 
-usage: python benchmarks/networks.py [--write] MODEL...
+usage: python benchmarks/networks.py [--peers PYTHON] [--optimize speed] [--layers] [--write] MODEL...
 
-Time is the median of one inference on one thread; ARM is counted in guest instructions. With --write the table between the README's
-`<!-- networks -->` marks is replaced.
+Time is the median of one inference on one thread; ARM is counted in guest instructions. PYTHON has openvino, onnxruntime and ai_edge_litert,
+as far as they are to be measured; by default the one that runs this. --layers adds the tables of `limits.py` and `loop_cycles.py`, layer by layer.
+With --write the table between the README's `<!-- networks -->` marks is replaced, and those of docs/limits.md.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import pathlib
 import subprocess
@@ -16,12 +18,16 @@ import tempfile
 import time
 from typing import Any
 
-import numpy as np
+import limits
+import loop_cycles
 from pages import write_between
+from peers import PEERS, peer_ms
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 NNC = pathlib.Path(sys.executable).parent / "nnc-tvm"
 ARM = ("cortex-a53", "cortex-a76", "neoverse-v1")
+HEAD = ("| network | host, ms | OpenVINO | ONNX Runtime | LiteRT | cortex-a53 | cortex-a76 | neoverse-v1 | arena, KiB | weights, KiB | code, KiB | "
+        "compile, s |")
 
 
 def compiled(model: pathlib.Path, folder: pathlib.Path, *options: str) -> tuple[dict[str, Any], float]:
@@ -32,49 +38,37 @@ def compiled(model: pathlib.Path, folder: pathlib.Path, *options: str) -> tuple[
     return json.loads(subprocess.run([NNC, "bench", folder, "--json"], check=True, capture_output=True, text=True).stdout), seconds
 
 
-def onnxruntime_ms(model: pathlib.Path, runs: int = 21) -> float | None:
-    """Median milliseconds of ONNX Runtime on one thread; None for other formats or without it."""
-    if model.suffix != ".onnx":
-        return None
-    try:
-        import onnxruntime
-    except ImportError:
-        return None
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(model), options)
-    source = session.get_inputs()[0]
-    feed = {source.name: np.random.default_rng(0).standard_normal([d if isinstance(d, int) else 1 for d in source.shape]).astype(np.float32)}
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        session.run(None, feed)
-        times.append((time.perf_counter() - start) * 1e3)
-    return float(np.median(times))
-
-
-def row(model: pathlib.Path, work: pathlib.Path) -> str:
+def row(model: pathlib.Path, optimize: str, peers: str, work: pathlib.Path) -> str:
     """One line of the table."""
-    host, seconds = compiled(model, work / "host", "--target", "x86_cpu")
-    peer = onnxruntime_ms(model)
-    arm = [compiled(model, work / cpu, "--target", "arm_cpu", "--mcpu", cpu)[0] for cpu in ARM]
-    instructions = " | ".join(f"{figures['guest_instructions'] / 1e6:.2f} M" for figures in arm)
-    size = f"{arm[0]['arena_bytes'] / 1024:.1f} | {arm[0]['weights_bytes'] / 1024:.0f} | {arm[0]['code_bytes'] / 1024:.0f}"
-    return f"| {model.stem} | {host['median_ms']:.3g} | {f'{peer:.3g}' if peer else ''} | {instructions} | {size} | {seconds:.1f} |"
+    options = ("--optimize", optimize)
+    host, seconds = compiled(model, work / "host", "--target", "x86_cpu", *options)
+    times = [host["median_ms"], *(peer_ms(peers, name, model) for name in PEERS)]
+    arm = [compiled(model, work / cpu, "--target", "arm_cpu", "--mcpu", cpu, *options)[0] for cpu in ARM]
+    instructions = [f"{figures['guest_instructions'] / 1e6:.2f} M" for figures in arm]
+    size = [f"{arm[0]['arena_bytes'] / 1024:.1f}", f"{arm[0]['weights_bytes'] / 1024:.0f}", f"{arm[0]['code_bytes'] / 1024:.0f}"]
+    return " | ".join([f"| {model.stem}", *("" if ms is None else f"{ms:.3g}" for ms in times), *instructions, *size, f"{seconds:.1f} |"])
 
 
 def main() -> None:
-    arguments = [a for a in sys.argv[1:] if a != "--write"]
-    lines = ["| network | host, ms | ONNX Runtime, ms | cortex-a53 | cortex-a76 | neoverse-v1 | arena, KiB | weights, KiB | code, KiB | compile, s |",
-             "|---|---|---|---|---|---|---|---|---|---|"]
-    for name in arguments:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", type=pathlib.Path)
+    parser.add_argument("--peers", default=sys.executable)
+    parser.add_argument("--optimize", default="balanced")
+    parser.add_argument("--layers", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    lines = [HEAD, "|---" * HEAD.strip(" |").count("|") + "|---|"]
+    for model in arguments.models:
         with tempfile.TemporaryDirectory() as folder:
-            print(f"measuring {name}", file=sys.stderr)
-            lines.append(row(pathlib.Path(name), pathlib.Path(folder)))
+            print(f"measuring {model}", file=sys.stderr)
+            lines.append(row(model, arguments.optimize, arguments.peers, pathlib.Path(folder)))
     table = "\n".join(lines)
     print(table)
-    if "--write" in sys.argv:
+    if arguments.write:
         write_between(ROOT / "README.md", "networks", table)
+    if arguments.layers:
+        limits.show(arguments.models, arguments.write)
+        loop_cycles.show(arguments.models, arguments.write)
 
 
 if __name__ == "__main__":
