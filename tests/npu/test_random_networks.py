@@ -36,7 +36,6 @@ from tests.npu.test_codegen import execute
 from tests.npu.test_stripes import expected
 
 SIZES = (16, 32, 64, 128, 512)  # KiB of SRAM
-NEAR = 0.12  # of a job cycle by cycle: most are within 0.05, the mean of a whole image row by row at 64 MACs was seen at 0.1007
 
 
 def random_layer(rng: np.random.Generator, source: TensorType) -> Operator:
@@ -133,4 +132,4 @@ def test_random_networks() -> None:
         assert np.array_equal(y, expected(nodes, x)), (config, nodes)
         assert counters["cycles"] == network.cycles and counters["sram_peak"] <= config.sram_bytes
         for job in {anywhere(job) for job in network.commands if isinstance(job, Conv | Pool) and 2000 < job_cost(job, config).cycles < 40_000}:
-            assert abs(job_cost(job, config).cycles / job_cycles(job, config) - 1) <= NEAR, (job_cost(job, config), config, job)
+            assert abs(job_cost(job, config).cycles / job_cycles(job, config) - 1) <= 0.1, (job_cost(job, config), config, job)
