@@ -18,11 +18,16 @@ def ceil(a: int, b: int) -> int:
 
 @dataclass(frozen=True)
 class Tile:
-    """Rows of the output. pixels: its output positions. rows: of the input, as many as they touch. turns: of the array on each step of a chunk."""
+    """Rows of the output. pixels: its output positions. rows: of the input, as many as they touch. turns: of the array on each step of a chunk.
+
+    blocks: of as many output positions as the array has side by side; last: turns of the last of them.
+    """
 
     pixels: int
     rows: int
     turns: int
+    blocks: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,8 @@ def tiles(job: Conv | Pool, config: Config, rows: int | None = None) -> tuple[Ti
 def _tiles(window: Window, source_height: int, height: int, width: int, rows: int, taps: int, config: Config) -> tuple[Tile, ...]:
     """From the top. Remembered: a search over tilings asks for the same again and again."""
     pixels = [min(rows, height - first) * width for first in range(0, height, rows)]
-    return tuple(Tile(n, count, _turns(n, taps, config)) for n, count in zip(pixels, input_rows(window, source_height, height, rows), strict=True))
+    return tuple(Tile(n, count, _turns(n, taps, config), ceil(n, config.pixels), _turns((n - 1) % config.pixels + 1, taps, config))
+                 for n, count in zip(pixels, input_rows(window, source_height, height, rows), strict=True))
 
 
 def turns(job: Conv | Pool, pixels: int, config: Config) -> int:

@@ -15,10 +15,10 @@ def waits(job: Conv | Pool, passes: Sequence[Pass], config: Config) -> list[int]
     for number, (tile, chunk, _, (data, weights)) in enumerate(passes):
         found.append(port.wait(number))
         outputs = job.moved * tile.pixels * chunk.outputs
-        # inputs come free after, and outputs are made in, each turn; weights come free in the last one
-        early, written = (total * (tile.turns - 1) // tile.turns for total in (data, outputs))
-        port.advance(config.fill_cycles + (tile.turns - 1) * chunk.work, written, (early, 0))
-        port.advance(chunk.work, outputs - written, (0, weights))
+        # inputs come free after, and outputs are made by, each block of output positions; weights come free in the last one
+        early, written = (total * (tile.blocks - 1) // tile.blocks for total in (data, outputs))
+        port.advance(config.fill_cycles + (tile.turns - tile.last) * chunk.work, written, (early, 0))
+        port.advance(tile.last * chunk.work, outputs - written, (0, weights))
         port.input_room += data - early
     return [*found, ceil(port.owed, config.compute_bytes_per_cycle)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from nnc_tvm.targets.npu.operands import command
 
@@ -26,9 +27,10 @@ class Dma:
 
 
 @dataclass(frozen=True)
-class Fetch:
-    """Number `lent` of the host's blocks from byte `source` on to SRAM once `after` jobs have finished."""
+class Move:
+    """`bytes` between SRAM and number `lent` of the host's blocks, from byte `source` to byte `destination`, once `after` jobs have finished."""
 
+    code: ClassVar[int]
     lent: int
     after: int
     source: int
@@ -36,21 +38,19 @@ class Fetch:
     bytes: int
 
     def words(self) -> tuple[int, ...]:
-        return command(9, self.lent, (self.after, self.source, self.destination, self.bytes))
+        return command(self.code, self.lent, (self.after, self.source, self.destination, self.bytes))
 
 
-@dataclass(frozen=True)
-class Store:
-    """SRAM to number `lent` of the host's blocks from byte `destination` on once `after` jobs have finished."""
+class Fetch(Move):
+    """From the host's block to SRAM."""
 
-    lent: int
-    after: int
-    source: int
-    destination: int
-    bytes: int
+    code = 9
 
-    def words(self) -> tuple[int, ...]:
-        return command(10, self.lent, (self.after, self.source, self.destination, self.bytes))
+
+class Store(Move):
+    """From SRAM to the host's block."""
+
+    code = 10
 
 
 Transfer = Dma | Fetch | Store

@@ -18,7 +18,9 @@ int64_t npu_kept_blocks(const npu_command *c, const uint8_t *mask, int32_t group
   return kept;
 }
 
-static int64_t pool_turns(const npu_command *c, int64_t pixels) {
+/* How often the array does a chunk's steps for so many output positions */
+static int64_t turns_of(const npu_command *c, int64_t pixels) {
+  if (c->op != NPU_POOL) return npu_ceil_div(pixels, NPU_PIXELS);
   return maximum(npu_ceil_div(pixels * c->window.kh * c->window.kw, NPU_PIXELS), npu_ceil_div(pixels * NPU_ARRAY_CHANNELS, NPU_REQUANTIZE_LANES));
 }
 
@@ -64,7 +66,7 @@ npu_pass npu_pass_at(const npu_command *c, const uint8_t *mask, int64_t number) 
   int64_t pixels = (int64_t)(tile.to - tile.from) * c->out.w;
   npu_pass pass;
   memset(&pass, 0, sizeof pass);
-  pass.turns = c->op == NPU_POOL ? pool_turns(c, pixels) : npu_ceil_div(pixels, NPU_PIXELS);
+  pass.turns = turns_of(c, pixels), pass.blocks = npu_ceil_div(pixels, NPU_PIXELS), pass.last = turns_of(c, (pixels - 1) % NPU_PIXELS + 1);
   if (k % slices == slices - 1) pass.outputs = pixels * channels * (c->flags & NPU_RESIDUAL && npu_has_second(c) ? 2 : 1);
   if (c->op == NPU_POOL) pass.work = npu_ceil_div(channels, NPU_ARRAY_CHANNELS);
   else weigh(c, &part, mask, from, channels, (int32_t)(k % slices), &pass);

@@ -6,11 +6,12 @@
 
 enum { NPU_INPUT, NPU_WEIGHTS, NPU_OTHERS, NPU_LOADS };
 
-/* turns: how often the array does the chunk's steps, work. outputs: bytes that go to SRAM, and that come from it as residuals. loads: bytes that come
+/* turns: how often the array does the chunk's steps, work. blocks: of as many output positions as the array has side by side; last: turns of the last
+ * of them. outputs: bytes that go to SRAM, and that come from it as residuals. loads: bytes that come
  * before the pass, of input, weights, and parameters and masks; the last take no room of the buffers. frees: bytes of the first two that nothing needs
  * after it. */
 typedef struct {
-  int64_t turns, work, outputs, loads[NPU_LOADS], frees[NPU_OTHERS];
+  int64_t turns, blocks, last, work, outputs, loads[NPU_LOADS], frees[NPU_OTHERS];
 } npu_pass;
 
 int64_t npu_passes(const npu_command *c);

@@ -70,10 +70,10 @@ npu_pace npu_pace_of(const npu_command *c, const uint8_t *mask) {
     int64_t cycles = wait(&p, number);
     if (number) pace.waits += cycles;
     else pace.prologue = cycles;
-    /* inputs come free after, and outputs are made in, each turn; weights come free in the last one */
-    int64_t early = pass.frees[NPU_INPUT] * (pass.turns - 1) / pass.turns, written = pass.outputs * (pass.turns - 1) / pass.turns;
-    advance(&p, NPU_FILL_CYCLES + (pass.turns - 1) * pass.work, written, early, 0);
-    advance(&p, pass.work, pass.outputs - written, 0, pass.frees[NPU_WEIGHTS]);
+    /* inputs come free after, and outputs are made by, each block of output positions; weights come free in the last one */
+    int64_t early = pass.frees[NPU_INPUT] * (pass.blocks - 1) / pass.blocks, written = pass.outputs * (pass.blocks - 1) / pass.blocks;
+    advance(&p, NPU_FILL_CYCLES + (pass.turns - pass.last) * pass.work, written, early, 0);
+    advance(&p, pass.last * pass.work, pass.outputs - written, 0, pass.frees[NPU_WEIGHTS]);
     p.room[NPU_INPUT] += pass.frees[NPU_INPUT] - early;
     pace.array += pass.turns * pass.work, pace.fills += NPU_FILL_CYCLES;
     pace.input += pass.loads[NPU_INPUT], pace.weights += pass.loads[NPU_WEIGHTS] + pass.loads[NPU_OTHERS];
