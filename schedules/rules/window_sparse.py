@@ -36,7 +36,7 @@ def candidate(operator: Operator, target: Any) -> Candidate | None:
     plans = [plan for plan in plans_of(c, target) if plan.weight_bytes < c.weight.size]
     if not plans:
         return None
-    costs = [(plan_cost(plan), plan.weight_bytes) for plan in plans]
+    costs = [(plan_cost(plan, target), plan.weight_bytes) for plan in plans]
     near = {"speed": 1.0, "balanced": NEAR, "size": math.inf}[target.optimize] * min(costs)[0]
     best = min((k for k, (cost, _) in enumerate(costs) if cost <= near), key=lambda k: costs[k][::-1])
 
@@ -74,8 +74,11 @@ def plans_of(c: Contraction, target: Any) -> Iterator[WindowPlan]:
                 yield WindowPlan(c, isa, Tile(pixels, vectors, 1, c.strides[1] * c.image[3]), slots, math.ceil(c.out[3] / block))
 
 
-def plan_cost(plan: WindowPlan) -> float:
-    """Estimated instructions, in the unit of `contraction_plan.tile_cost`."""
+def plan_cost(plan: WindowPlan, target: Any) -> float:
+    """Estimated instructions, in the unit of `contraction_plan.tile_cost`.
+
+    Every tile of pixels reads the lists of a block of channels again: what the first cache does not hold of them comes from the second.
+    """
     c, isa, tile = plan.c, plan.isa, plan.tile
     accumulators = tile.pixels * tile.vectors
     multiply, load_x, load_w = isa.cost
@@ -85,7 +88,8 @@ def plan_cost(plan: WindowPlan) -> float:
     a_tile = accumulators * isa.stores[store_width(c.group_channels, plan.block)] + isa.a_tile
     *_, elements, copied = plan.layout
     tiles = math.prod(c.out[:2]) * math.ceil(c.out[2] / tile.pixels)
-    return tiles * (plan.entries * entry + plan.blocks * a_tile) + copied * elements * COPY_COST
+    read = max(0, plan.weight_bytes - plan.blocks * target.l1_bytes) * target.read_cost
+    return tiles * (plan.entries * entry + plan.blocks * a_tile + read) + copied * elements * COPY_COST
 
 
 def make_stages(operator: Operator, plan: WindowPlan) -> tuple[Stage, ...]:

@@ -11,6 +11,7 @@ from nnc_tvm.schedules.operators import Dense, TensorType
 from nnc_tvm.schedules.rule import choose_default
 from nnc_tvm.schedules.rules import weight_forms, window_sparse
 from nnc_tvm.schedules.rules.window_lists import slots_of
+from nnc_tvm.targets.registry import get_target
 from tests.kernels.cases import CPU_NAMES, CPUS, MODES, any_choice, check, random_generator, random_requantize, rule_of, target_of
 from tests.kernels.test_conv2d import Case, conv2d, with_residual
 from tests.kernels.test_n_of_m import prune
@@ -103,3 +104,19 @@ def test_where_lists_are_not_taken() -> None:
     assert stages(dataclasses.replace(grouped, weight=scattered(rng, grouped.weight, 0.9)), target, choose_default) is None
     forms = [c.form for c in weight_forms.candidates(dataclasses.replace(operator, weight=scattered(rng, operator.weight, 0.95)), target)]
     assert forms.count("unstructured") == 1
+
+
+def test_lists_beyond_the_first_cache_cost_more() -> None:
+    """By each of their bytes that every tile of pixels reads from the second one; where all fit, the cache's size makes no difference."""
+    rng = random_generator()
+    operator, _ = conv2d(rng, (1, 7, 7, 64), 64, (3, 3))
+    operator = dataclasses.replace(operator, weight=prune(rng, operator.weight, 2))
+    target = get_target("x86_cpu", "znver4")
+
+    def cost(l1_bytes: int) -> float:
+        made = window_sparse.candidate(operator, dataclasses.replace(target, l1_bytes=l1_bytes, optimize="speed"))
+        assert made is not None
+        return made.cost
+
+    sizes = [cost(1 << shift) for shift in (0, 8, 11, 20, 21)]
+    assert sizes[0] > sizes[1] > sizes[2] > sizes[3] == sizes[4]
